@@ -1,0 +1,259 @@
+//! Findings as the analyzer states them: kind, proof, evidence, cost, fix, life.
+
+use crate::record::Micros;
+use std::sync::Arc;
+
+/// What kind of claim it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// One parent result, many look-ups by its values.
+    NPlusOne,
+    /// A predicate column that looks unindexed.
+    MissingIndex,
+}
+
+impl Kind {
+    /// The name that API, metrics, budgets and configuration use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NPlusOne => "n_plus_one",
+            Self::MissingIndex => "missing_index",
+        }
+    }
+}
+
+/// Grade of proof: what the evidence is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Proof {
+    /// The child's bind values were shown to be values of one column of one earlier result.
+    Dataflow,
+    /// The wire shows it directly.
+    Observed,
+    /// Order, timing and repetition speak for it.
+    Sequence,
+    /// Only the statement text (and its times) speak for it.
+    Text,
+}
+
+impl Proof {
+    /// The name in API and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dataflow => "dataflow",
+            Self::Observed => "observed",
+            Self::Sequence => "sequence",
+            Self::Text => "text",
+        }
+    }
+
+    /// Whether the claim may be stated as a fact.
+    pub fn is_proved(self) -> bool {
+        matches!(self, Self::Dataflow | Self::Observed)
+    }
+}
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing.
+    #[default]
+    Info,
+    /// Costs noticeable time.
+    Warning,
+    /// Costs much time, or grows without bound.
+    Error,
+}
+
+impl Severity {
+    /// The name in API and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Where a finding stands in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Seen and not gone.
+    #[default]
+    Open,
+    /// Not seen for `close_after`, or clean for long enough.
+    Resolved,
+}
+
+impl State {
+    /// The name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// The result that supplied the values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parent {
+    /// Table, if its name was learnt.
+    pub table: Option<Arc<str>>,
+    /// Column, if its name was learnt.
+    pub column: Option<Arc<str>>,
+    /// Digest of the parent statement.
+    pub digest: u64,
+    /// Its redacted text.
+    pub query_text: Arc<str>,
+    /// OID of the table as the wire gave it.
+    pub table_oid: u32,
+    /// Attribute number as the wire gave it.
+    pub attnum: i16,
+    /// Position of the column in the result, from 0.
+    pub field: u16,
+    /// Other columns that explain the same executions equally well ("table.column", or "field n").
+    pub alternatives: Vec<Arc<str>>,
+}
+
+/// The repeated statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Child {
+    /// Table that it reads.
+    pub table: Option<Arc<str>>,
+    /// Predicate column of the slot.
+    pub column: Option<Arc<str>>,
+    /// Its digest.
+    pub digest: u64,
+    /// Its redacted text.
+    pub query_text: Arc<str>,
+    /// Parameter number, or ordinal of the literal.
+    pub slot: u16,
+}
+
+/// What it costs. `None` = not known, never 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Least that a batched form saves per occurrence.
+    pub saved_low_ms: f64,
+    /// Most that it saves per occurrence.
+    pub saved_high_ms: f64,
+    /// The same per hour; `None` while the window is too short.
+    pub saved_low_ms_per_hour: Option<f64>,
+    /// Upper bound per hour.
+    pub saved_high_ms_per_hour: Option<f64>,
+    /// Occurrences per hour.
+    pub occurrences_per_hour: Option<f64>,
+    /// Round-trip floor of the session.
+    pub rtt_ms: Option<f64>,
+    /// Median service time of the child in the occurrence.
+    pub service_p50_ms: f64,
+    /// Time that the repeated statements really took in the latest occurrence.
+    pub busy_ms: f64,
+    /// Time that they took since start, over all occurrences.
+    pub busy_total_ms: f64,
+}
+
+/// What to do about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fix {
+    /// "SQLAlchemy", "Django" …: a guess, worded as one.
+    pub orm: Option<&'static str>,
+    /// One sentence with the call to write.
+    pub text: String,
+    /// A replacement statement.
+    pub sql: Option<String>,
+}
+
+/// One number or word of evidence that only this kind has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EvidenceValue {
+    /// A whole number.
+    Count(u64),
+    /// A ratio or a duration.
+    Number(f64),
+    /// A word.
+    Text(Arc<str>),
+    /// Words.
+    List(Vec<Arc<str>>),
+}
+
+/// One occurrence worth looking at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Example {
+    /// When the parent's result ended.
+    pub at_us: Micros,
+    /// Session.
+    pub session: u64,
+    /// Executions.
+    pub n: u64,
+    /// Rows of the parent.
+    pub rows: u64,
+    /// First to last child.
+    pub wall_us: u64,
+}
+
+/// A stable, explained claim.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// 48 bits; equal over restarts, environments and machines.
+    pub id: u64,
+    /// Kind.
+    pub kind: Kind,
+    /// `plain`, `aggregate`, `refresh`, `nested`.
+    pub variant: Option<&'static str>,
+    /// Severity.
+    pub severity: Severity,
+    /// Proof.
+    pub proof: Proof,
+    /// `scope`, `chain`, `burst`.
+    pub gate: Option<&'static str>,
+    /// Life.
+    pub state: State,
+    /// Times that it came back after being resolved.
+    pub reopened: u32,
+    /// Database.
+    pub database: Arc<str>,
+    /// Parent, where the kind has one.
+    pub parent: Option<Parent>,
+    /// The repeated or slow statement.
+    pub child: Option<Child>,
+    /// Executions in the latest occurrence, exact.
+    pub n: Option<u64>,
+    /// Median over occurrences.
+    pub n_median: Option<u64>,
+    /// Largest occurrence.
+    pub n_max: Option<u64>,
+    /// Median rows of the parent.
+    pub rows_median: Option<u64>,
+    /// Occurrences since start.
+    pub sightings: u64,
+    /// Occurrences / parent executions that could have led to one.
+    pub ratio: Option<f64>,
+    /// Median of distinct values used / kept.
+    pub coverage: Option<f64>,
+    /// Median of explained executions / all executions of the child in the scope.
+    pub explained: Option<f64>,
+    /// Cost.
+    pub cost: Cost,
+    /// Costliest route.
+    pub route: Option<Arc<str>>,
+    /// Up to five routes with sightings.
+    pub routes: Vec<(Arc<str>, u64)>,
+    /// Service.
+    pub service: Arc<str>,
+    /// `table.column` (missing_index: columns in role order, comma separated).
+    pub column: Option<Arc<str>>,
+    /// One sentence for people; says "candidate" where nothing is proved.
+    pub sentence: String,
+    /// Fix.
+    pub fix: Fix,
+    /// Numbers that only this kind has, names with units.
+    pub evidence: Vec<(&'static str, EvidenceValue)>,
+    /// First occurrence.
+    pub first_seen_us: Micros,
+    /// Latest occurrence.
+    pub last_seen_us: Micros,
+    /// Up to three occurrences.
+    pub examples: Vec<Example>,
+}

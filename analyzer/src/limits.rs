@@ -1,0 +1,163 @@
+//! Every bound of the analyzer, with unit and reason. At a limit it counts what it leaves out.
+
+/// Limits and thresholds; `Default` is what the documentation publishes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Digests tracked (`profile.max_digests`); an entry is about 8 KiB.
+    pub digests_max: usize,
+    /// Texts remembered per generation; two generations are held. An entry is about 100 bytes.
+    pub texts_max: usize,
+    /// Bytes of literals and tags remembered per text generation.
+    pub text_bytes_max: usize,
+    /// Bytes of a redacted text that are kept for display.
+    pub query_text_bytes_max: usize,
+    /// (database, service) pairs.
+    pub pairs_max: usize,
+    /// (database, service, operation) sets.
+    pub statement_sets_max: usize,
+    /// (database, service, SQLSTATE class) sets.
+    pub error_sets_max: usize,
+    /// (service, route) rows.
+    pub routes_max: usize,
+    /// Sources kept per digest.
+    pub sources_max: usize,
+    /// Bytes of a label (user, database, route …); longer ones are cut.
+    pub label_bytes_max: usize,
+    /// Sessions with state; more are counted under `other` without detection.
+    pub sessions_max: usize,
+    /// Findings tracked.
+    pub findings_max: usize,
+    /// Names of columns learnt.
+    pub names_max: usize,
+    /// Pause that ends a unit without trace id or transaction, in microseconds (`profile.unit_gap`).
+    pub unit_gap_us: u64,
+    /// Traces held open at once.
+    pub traces_max: usize,
+    /// A trace without statements for this long is over, in microseconds.
+    pub trace_idle_us: u64,
+    /// N+1: limits of the data-flow proof.
+    pub flow: FlowLimits,
+    /// Missing index: thresholds of tier 1.
+    pub missing_index: MissingIndexLimits,
+    /// A finding without occurrence for this long is resolved, in microseconds.
+    pub close_after_us: u64,
+    /// Shortest window from which an hourly rate is computed, in microseconds.
+    pub rate_window_min_us: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            digests_max: 5_000,
+            texts_max: 65_536,
+            text_bytes_max: 8 * 1024 * 1024,
+            query_text_bytes_max: 8 * 1024,
+            pairs_max: 24,
+            statement_sets_max: 96,
+            error_sets_max: 64,
+            routes_max: 128,
+            sources_max: 8,
+            label_bytes_max: 256,
+            sessions_max: 10_000,
+            findings_max: 1_000,
+            names_max: 4_096,
+            unit_gap_us: 50_000,
+            traces_max: 4_096,
+            trace_idle_us: 10_000_000,
+            flow: FlowLimits::default(),
+            missing_index: MissingIndexLimits::default(),
+            close_after_us: 24 * 3_600 * 1_000_000,
+            rate_window_min_us: 300 * 1_000_000,
+        }
+    }
+}
+
+/// Limits of the data-flow proof.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowLimits {
+    /// Distinct values that the child must have used (`min_repeats`).
+    pub distinct_values_min: usize,
+    /// Executions of the child.
+    pub executions_min: usize,
+    /// Rows of the parent.
+    pub parent_rows_min: u64,
+    /// Distinct values per execution from which it is a batched loader.
+    pub batch_values_min: usize,
+    /// Distinct values used / kept, scope gate.
+    pub scope_coverage_min_ratio: f64,
+    /// Results that a session remembers (`result_ring`).
+    pub ring_results_max: usize,
+    /// Rows hashed per result (`result_rows`).
+    pub value_rows_max: usize,
+    /// Columns hashed per result.
+    pub value_columns_max: usize,
+    /// Cells hashed per result.
+    pub value_cells_max: usize,
+    /// Candidates per result.
+    pub candidates_max: usize,
+    /// Child digests counted per result.
+    pub child_digests_max: usize,
+    /// Bytes of all held results, in KiB.
+    pub ring_total_max_kib: usize,
+    /// Occurrences before severity may rise above info.
+    pub sightings_min: u64,
+    /// Occurrences / parent executions before severity may rise above info.
+    pub ratio_min_ratio: f64,
+}
+
+impl Default for FlowLimits {
+    fn default() -> Self {
+        Self {
+            distinct_values_min: 5,
+            executions_min: 5,
+            parent_rows_min: 2,
+            batch_values_min: 10,
+            scope_coverage_min_ratio: 0.25,
+            ring_results_max: 8,
+            value_rows_max: 1_024,
+            value_columns_max: 8,
+            value_cells_max: 4_096,
+            candidates_max: 8,
+            child_digests_max: 16,
+            ring_total_max_kib: 32 * 1024,
+            sightings_min: 3,
+            ratio_min_ratio: 0.02,
+        }
+    }
+}
+
+/// Thresholds of the wire-only index suspect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MissingIndexLimits {
+    /// Calls in the window.
+    pub calls_min: u64,
+    /// Share of all server time.
+    pub time_share_min_ratio: f64,
+    /// … or this much server time, in microseconds.
+    pub time_min_us: u64,
+    /// Median server time, in microseconds.
+    pub p50_min_us: u64,
+    /// Rows (95 %) or LIMIT at most.
+    pub rows_max: u64,
+    /// Rows (median) from which it is an export.
+    pub suppress_rows_min: u64,
+    /// Bytes from which it is an export.
+    pub suppress_bytes_min: u64,
+    /// Length of the rolling window, in microseconds.
+    pub window_us: u64,
+}
+
+impl Default for MissingIndexLimits {
+    fn default() -> Self {
+        Self {
+            calls_min: 20,
+            time_share_min_ratio: 0.01,
+            time_min_us: 1_000_000,
+            p50_min_us: 5_000,
+            rows_max: 1_000,
+            suppress_rows_min: 10_000,
+            suppress_bytes_min: 20_000_000,
+            window_us: 3_600 * 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! What the forwarding side hands over: plain data, no references, no strings.
+//!
+//! A [`RecordBatch`] holds events in the order in which one worker saw them. Events of one session are
+//! therefore in order; events of different sessions may belong to different workers and are not.
+//! Everything of variable length (texts, labels, bind cells, result cells) lies in the batch's arenas, and
+//! the events refer to it by [`Span`]. All times are microseconds on one monotonic clock that starts with
+//! the process.
+
+/// Microseconds on the process's monotonic clock.
+pub type Micros = u64;
+
+/// Ordinal of a client session since start; never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// Hash of the raw bytes of a statement text ([`crate::value::text_key`]); equal on every worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TextKey(pub u64);
+
+/// A range of one arena of the batch, in elements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Index of the first element.
+    pub start: u32,
+    /// Number of elements.
+    pub len: u32,
+}
+
+impl Span {
+    /// The elements, or nothing where the span does not lie inside the arena.
+    pub fn of<T>(self, arena: &[T]) -> &[T] {
+        let start = self.start as usize;
+        arena.get(start..start.saturating_add(self.len as usize)).unwrap_or(&[])
+    }
+}
+
+/// Events and the arenas they refer to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordBatch {
+    /// The text generation ([`crate::TextEpoch`]) that the sender believed in when it left texts out.
+    pub epoch: u32,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// Texts not sent before by this worker in this epoch.
+    pub texts: Vec<NewText>,
+    /// Arena of text and label bytes.
+    pub bytes: Vec<u8>,
+    /// Arena of bind cells.
+    pub binds: Vec<BindCell>,
+    /// Arena of key-like result columns.
+    pub columns: Vec<ResultColumn>,
+    /// Arena of column descriptions.
+    pub fields: Vec<Field>,
+    /// Arena of result cell hashes, salted, 32 bit ([`crate::value::Salt`]).
+    pub cells: Vec<u32>,
+}
+
+/// A statement text that the analyzer may not know yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewText {
+    /// Its identity.
+    pub key: TextKey,
+    /// The bytes as sent, cut at `profile.max_statement_text`.
+    pub bytes: Span,
+    /// Whether bytes were cut off.
+    pub cut: bool,
+}
+
+/// One bind value (or one element of an array bind), canonical and hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindCell {
+    /// Parameter number, from 1.
+    pub slot: u16,
+    /// Type class in the two high bits, floor(log2(|int|)) in the six low bits.
+    pub class: u8,
+    /// Salted hash of the canonical value.
+    pub hash: u32,
+}
+
+/// The cells of one key-like column of one result (or part of a result), in row order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResultColumn {
+    /// Position in the result, from 0.
+    pub field: u16,
+    /// Attribute number in its table.
+    pub attnum: i16,
+    /// OID of its table.
+    pub table_oid: u32,
+    /// Hashes in the arena `cells`; a cell without a canonical value (NULL) is 0.
+    pub cells: Span,
+}
+
+/// One column of a result as RowDescription names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Field {
+    /// OID of the table that the column comes from, 0 for an expression.
+    pub table_oid: u32,
+    /// Attribute number in that table, 0 for an expression.
+    pub attnum: i16,
+    /// OID of the column's type.
+    pub type_oid: u32,
+    /// Label in the arena `bytes`.
+    pub label: Span,
+}
+
+/// Something that happened on a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Start-up is complete: the session may send statements.
+    Opened(SessionOpened),
+    /// `application_name` changed (ParameterStatus) from here on.
+    Renamed {
+        /// Whose.
+        session: SessionId,
+        /// New name in the arena `bytes`.
+        application_name: Span,
+    },
+    /// A prepared-statement name or cursor name gave the driver away.
+    DriverSeen {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        driver: Driver,
+    },
+    /// The columns of a text's result, sent when not sent before in this epoch.
+    Described {
+        /// The text that was described.
+        text: TextKey,
+        /// Its columns in the arena `fields`.
+        fields: Span,
+    },
+    /// One execution of one statement (or a part of one, see [`Timing::Part`]).
+    Statement(StatementRecord),
+    /// A transaction block ended (ReadyForQuery went from T or E to I), or the session ended inside one.
+    Transaction(TransactionRecord),
+    /// Bytes and prepares since the session's last such event.
+    Traffic(TrafficRecord),
+    /// The session ended.
+    Closed {
+        /// Whose.
+        session: SessionId,
+        /// When.
+        at_us: Micros,
+        /// Whether the tracker had lost it (the session was forwarded unseen).
+        opaque: bool,
+    },
+}
+
+/// Labels of a session. Spans lie in the arena `bytes`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionOpened {
+    /// Whose.
+    pub session: SessionId,
+    /// First ReadyForQuery.
+    pub at_us: Micros,
+    /// Start-up parameter `database`, else `user`.
+    pub database: Span,
+    /// Start-up parameter `user`.
+    pub user: Span,
+    /// Start-up parameter `application_name`.
+    pub application_name: Span,
+}
+
+/// Which driver a name spelling belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Driver {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// `_pg3_N`.
+    Psycopg3,
+    /// `__asyncpg_stmt_N__`.
+    Asyncpg,
+    /// `S_N` (also `C_N` portals).
+    PgJdbc,
+    /// `aN` (the pg gem under ActiveRecord).
+    ActiveRecord,
+    /// `stmtcache_N`, `lrupsc_N_M`.
+    Pgx,
+    /// `_auto_N`, `_pN` (Npgsql).
+    Npgsql,
+    /// `sN` of tokio-postgres and Prisma.
+    TokioPostgres,
+}
+
+/// How a statement ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// CommandComplete, EmptyQueryResponse or a portal read to its limit.
+    #[default]
+    Ok,
+    /// ErrorResponse.
+    Error,
+    /// ErrorResponse 57014.
+    Cancelled,
+    /// The connection ended first.
+    Aborted,
+}
+
+/// What the times of a record mean (`Exact` and `Bound` enter histograms).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Timing {
+    /// The statement's own time.
+    #[default]
+    Exact,
+    /// Upper bound: the client released the reply late.
+    Bound,
+    /// Member of a batch, not the last: all phases are 0.
+    Batch,
+    /// Last member of a batch: the phases are those of the whole batch.
+    BatchLast,
+    /// Empty query: counted, not in latency.
+    Empty,
+    /// Part of a suspended portal: carries result cells, is not counted; the counted record follows.
+    Part,
+}
+
+/// Which sub-protocol carried the statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// `Query`.
+    #[default]
+    Simple,
+    /// `Execute`.
+    Extended,
+    /// `FunctionCall`.
+    FunctionCall,
+}
+
+/// One execution of one statement.
+///
+/// duration = `queue_us + first_row_us + transfer_us + client_stall_us`, exactly; it begins at `begin_us`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatementRecord {
+    /// Whose.
+    pub session: SessionId,
+    /// The text; 0 where the name was never parsed on this session (SQL `PREPARE`, limits).
+    pub text: TextKey,
+    /// Request complete, or the previous answer complete if that was later.
+    pub begin_us: Micros,
+    /// Request read to request forwarded.
+    pub queue_us: u64,
+    /// Forwarded to first row, or to completion.
+    pub first_row_us: u64,
+    /// First row to completion.
+    pub transfer_us: u64,
+    /// Time in which the server was not read because the client took nothing.
+    pub client_stall_us: u64,
+    /// Previous ReadyForQuery delivered to first byte of this request; only on the first of a round trip.
+    pub think_us: u64,
+    /// Behind own earlier pipelined statements; not in the duration.
+    pub wait_us: u64,
+    /// Rows of the completion tag (returned or affected).
+    pub rows: u64,
+    /// Bytes of the answer.
+    pub sent_bytes: u64,
+    /// Bytes of the request.
+    pub received_bytes: u64,
+    /// Salted hash of all bind values with their lengths; 0 without binds.
+    pub binds_hash: u64,
+    /// Ordinal of the round trip (Sync or simple Query) on the session.
+    pub round_trip: u32,
+    /// Ordinal of the transaction block on the session; 0 in autocommit.
+    pub transaction: u32,
+    /// Cells of the binds.
+    pub binds: Span,
+    /// Key-like columns of the result.
+    pub columns: Span,
+    /// Statements in the batch; only with [`Timing::BatchLast`].
+    pub batch_statements: u32,
+    /// Position of the statement in its text, from 0 (multi-statement Query).
+    pub member: u16,
+    /// SQLSTATE of the error, zeros without one.
+    pub sqlstate: [u8; 5],
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the times mean.
+    pub timing: Timing,
+    /// Sub-protocol.
+    pub protocol: Protocol,
+    /// First word of the completion tag.
+    pub tag: Tag,
+    /// Rows or cells beyond the limits were not hashed.
+    pub truncated: bool,
+}
+
+impl StatementRecord {
+    /// Sum of the phases.
+    pub fn duration_us(&self) -> u64 {
+        self.queue_us + self.first_row_us + self.transfer_us + self.client_stall_us
+    }
+
+    /// When the answer was complete.
+    pub fn end_us(&self) -> Micros {
+        self.begin_us + self.duration_us()
+    }
+}
+
+/// First word of a completion tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tag {
+    /// None seen (error, abort, empty query).
+    #[default]
+    None,
+    /// `SELECT n`
+    Select,
+    /// `INSERT oid n`
+    Insert,
+    /// `UPDATE n`
+    Update,
+    /// `DELETE n`
+    Delete,
+    /// `MERGE n`
+    Merge,
+    /// `FETCH n`, `MOVE n`
+    Fetch,
+    /// `COPY n`
+    Copy,
+    /// `BEGIN`, `START TRANSACTION`
+    Begin,
+    /// `COMMIT`
+    Commit,
+    /// `ROLLBACK`
+    Rollback,
+    /// Anything else.
+    Other,
+}
+
+/// One transaction block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionRecord {
+    /// Whose.
+    pub session: SessionId,
+    /// Its ordinal on the session, as in [`StatementRecord::transaction`].
+    pub transaction: u32,
+    /// Begin of the statement that opened it.
+    pub begin_us: Micros,
+    /// ReadyForQuery that ended it.
+    pub end_us: Micros,
+    /// Client think time inside.
+    pub think_us: u64,
+    /// Commit, rollback, error.
+    pub outcome: TransactionOutcome,
+}
+
+/// How a transaction block ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TransactionOutcome {
+    /// COMMIT succeeded.
+    #[default]
+    Commit,
+    /// ROLLBACK of a healthy transaction.
+    Rollback,
+    /// It failed (state E), or COMMIT did.
+    Error,
+    /// The session ended inside.
+    Abandoned,
+}
+
+/// Bytes per leg since the last report, and prepares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrafficRecord {
+    /// Whose.
+    pub session: SessionId,
+    /// Read from the client.
+    pub client_received: u64,
+    /// Written to the client.
+    pub client_sent: u64,
+    /// Read from the server.
+    pub server_received: u64,
+    /// Written to the server.
+    pub server_sent: u64,
+    /// Named Parses.
+    pub prepares_named: u32,
+    /// Unnamed Parses.
+    pub prepares_unnamed: u32,
+    /// Parses of a text that this session had parsed before.
+    pub prepares_again: u32,
+    /// Think time outside transactions that belongs to no statement record yet.
+    pub think_idle_us: u64,
+    /// Frames skipped by the server after an error (not executed, no record).
+    pub skipped: u32,
+}
