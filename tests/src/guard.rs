@@ -14,18 +14,7 @@ use std::time::{Duration, Instant};
 /// Longest time a program may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-const SCRIPT: &str = r#"
-signal=$1; folder=$2; shift 2
-"$@" </dev/null >&2 &
-pid=$!
-echo "$pid"
-exec >/dev/null
-read -r _
-kill "-$signal" "$pid" 2>/dev/null
-wait "$pid"; status=$?
-[ -z "$folder" ] || rm -rf "$folder"
-exit "$status"
-"#;
+const SCRIPT: &str = include_str!("../../scripts/guard.sh");
 
 /// Who runs the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

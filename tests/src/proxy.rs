@@ -142,6 +142,30 @@ impl Proxy {
         });
     }
 
+    /// The books of the summary: every statement in exactly one of `exact`, `bound`, `batch_members`, `empty`
+    /// and `aborted`.
+    pub fn books(&self) -> Value {
+        self.api("summary")["books"].clone()
+    }
+
+    /// Calls and errors of all digests whose text contains `word`.
+    ///
+    /// # Panics
+    /// If the answer has no list of statements.
+    pub fn calls_and_errors(&self, word: &str) -> (u64, u64) {
+        let answer = self.api("statements?limit=500");
+        let items = answer["items"].as_array().expect("statements are a list");
+        let about = items
+            .iter()
+            .filter(|item| item["query_text"].as_str().is_some_and(|text| has_word(text, word)));
+        about.fold((0, 0), |(calls, errors), item| {
+            (
+                calls + item["calls"].as_u64().unwrap_or(0),
+                errors + item["errors"].as_u64().unwrap_or(0),
+            )
+        })
+    }
+
     /// Resident memory of the process, in bytes.
     ///
     /// # Panics
@@ -188,6 +212,11 @@ impl Metrics {
         });
         series.map(|(_, value)| value).sum()
     }
+}
+
+/// Whether `word` stands in `text` as a whole identifier.
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word)
 }
 
 /// Application port and admin address out of the lines that the proxy prints when it is ready.
