@@ -16,6 +16,7 @@ pub mod paths;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod raw;
 
 pub use postgres::{Options, Postgres};
 pub use process::{Output, run, run_ok};

@@ -19,6 +19,8 @@ pub struct Options {
     pub hba: Vec<&'static str>,
     /// Lines of `postgresql.conf`.
     pub settings: Vec<&'static str>,
+    /// The port; `None` = any free one.
+    pub port: Option<u16>,
     /// SQL to run once it is up.
     pub sql: &'static str,
 }
@@ -50,7 +52,7 @@ impl Postgres {
         let owner = server_owner();
         let folder = new_folder(owner);
         init(&bin, &folder, owner);
-        let port = free_port();
+        let port = options.port.unwrap_or_else(free_port);
         configure(&folder, port, options);
         let data = folder.join("data").display().to_string();
         let args = ["-D".to_owned(), data];

