@@ -176,7 +176,7 @@ fn configure(folder: &Path, port: u16, options: &Options) {
     let mut settings = format!(
         "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
          fsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_connections = 200\n\
-         shared_buffers = 256MB\njit = off\nautovacuum = off\n\
+         shared_buffers = 256MB\njit = off\nautovacuum = off\nmax_parallel_workers_per_gather = 0\n\
          shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all\n",
         folder.display()
     );
