@@ -1,0 +1,3 @@
+//! Statements that mean the same, as one.
+
+pub mod grammar;
