@@ -17,6 +17,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod raw;
+pub mod source;
 
 pub use postgres::{Options, Postgres};
 pub use process::{Output, run, run_ok};
