@@ -282,6 +282,8 @@ pub struct StatementRecord {
     pub tag: Tag,
     /// Rows or cells beyond the limits were not hashed.
     pub truncated: bool,
+    /// The session was inside a transaction block before the request: `think_us` is think_in_transaction.
+    pub in_transaction: bool,
 }
 
 impl StatementRecord {

@@ -1,0 +1,126 @@
+//! The analyzer's thread: batches in, an immutable snapshot out on each tick.
+
+use crate::clock;
+use crate::hot::outbox::Parcel;
+use crate::shared::Shared;
+use pgsonde_analyzer::Analyzer;
+use pgsonde_analyzer::limits::Limits;
+use pgsonde_analyzer::record::RecordBatch;
+use pgsonde_analyzer::snapshot::Snapshot;
+use pgsonde_analyzer::value::Salt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The parser recurses; its trees can be deep.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Time between two snapshots.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The analyzer and where its input comes from and its output goes to.
+pub struct Analysis {
+    /// Limits, also for a restart.
+    pub limits: Limits,
+    /// Key of the value hashes.
+    pub salt: Salt,
+    /// Batches of all workers.
+    pub full: Receiver<Parcel>,
+    /// Empty batches back, one channel per worker.
+    pub spare: Vec<SyncSender<RecordBatch>>,
+    /// Where renderings find the latest snapshot.
+    pub snapshots: watch::Sender<Arc<Snapshot>>,
+    /// Process-wide state.
+    pub shared: Arc<Shared>,
+}
+
+impl Analysis {
+    /// Starts the thread; it ends when all workers have let go of their channel.
+    ///
+    /// # Errors
+    /// The thread can't be made.
+    pub fn spawn(self) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new()
+            .name("pgsonde-analyzer".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || self.run())
+    }
+
+    fn run(self) {
+        let mut analyzer = self.fresh();
+        let mut next_tick_us = 0;
+        loop {
+            let now_us = clock::now_us();
+            if now_us >= next_tick_us {
+                self.publish(&mut analyzer, now_us);
+                next_tick_us = clock::now_us() + TICK.as_micros() as u64;
+            }
+            let left = Duration::from_micros(next_tick_us.saturating_sub(clock::now_us()));
+            match self.full.recv_timeout(left) {
+                Ok(parcel) => self.take(&mut analyzer, parcel),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.publish(&mut analyzer, clock::now_us());
+    }
+
+    fn fresh(&self) -> Analyzer {
+        Analyzer::new(self.limits.clone(), self.salt.clone())
+    }
+
+    fn take(&self, analyzer: &mut Analyzer, Parcel { worker, mut batch }: Parcel) {
+        self.shared.outbox.queued_batches.fetch_sub(1, Relaxed);
+        let ingested = catch_unwind(AssertUnwindSafe(|| analyzer.ingest(&batch)));
+        if ingested.is_err() {
+            self.restart(analyzer, batch.events.len() as u64);
+        }
+        self.announce_epoch(analyzer);
+        clear(&mut batch);
+        // A full channel means that enough empty batches lie there already.
+        let _ = self.spare[worker].try_send(batch);
+    }
+
+    fn publish(&self, analyzer: &mut Analyzer, now_us: u64) {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            analyzer.tick(now_us);
+            analyzer.snapshot(now_us)
+        }));
+        match made {
+            Ok(snapshot) => drop(self.snapshots.send_replace(Arc::new(snapshot))),
+            Err(_) => self.restart(analyzer, 0),
+        }
+    }
+
+    /// A panic in the analyzer costs its statistics, not the process.
+    fn restart(&self, analyzer: &mut Analyzer, lost_events: u64) {
+        tracing::error!("the analyzer failed and starts anew; its statistics begin at zero");
+        *analyzer = self.fresh();
+        self.shared.analyzer_restarts.fetch_add(1, Relaxed);
+        self.shared.restart_dropped_events.fetch_add(lost_events, Relaxed);
+    }
+
+    /// Epochs count on over restarts: the workers must notice that the new analyzer knows no texts.
+    fn announce_epoch(&self, analyzer: &Analyzer) {
+        let restarts = self.shared.analyzer_restarts.load(Relaxed) as u32;
+        let epoch = analyzer.text_epoch().wrapping_add(restarts.wrapping_mul(1 << 24));
+        self.shared.outbox.epoch.store(epoch, Relaxed);
+    }
+}
+
+/// Empties a batch but keeps its capacity.
+fn clear(batch: &mut RecordBatch) {
+    let RecordBatch { epoch, events, texts, bytes, binds, columns, fields, cells } = batch;
+    *epoch = 0;
+    events.clear();
+    texts.clear();
+    bytes.clear();
+    binds.clear();
+    columns.clear();
+    fields.clear();
+    cells.clear();
+}

@@ -1,0 +1,142 @@
+//! Counters of the forwarding side. Each worker writes its own; a scrape adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Upper bounds in nanoseconds of the time that a chunk spends inside.
+pub use crate::export::status::OVERHEAD_BUCKETS_NS;
+pub use crate::export::status::SETUP_BUCKETS_US;
+
+/// What a session is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// A request is being answered (or start-up is going on).
+    Active,
+    /// Waiting for the client, outside a transaction.
+    Idle,
+    /// Waiting for the client, inside a transaction.
+    IdleInTransaction,
+}
+
+/// A histogram with one writer or many, over ten bounds and one bucket above.
+#[derive(Debug, Default)]
+pub struct AtomicBuckets {
+    counts: [AtomicU64; 11],
+    sum: AtomicU64,
+}
+
+impl AtomicBuckets {
+    /// Counts one observation.
+    pub fn observe(&self, bounds: &[u64; 10], value: u64) {
+        let at = bounds.iter().position(|bound| value <= *bound).unwrap_or(bounds.len());
+        self.counts[at].fetch_add(1, Relaxed);
+        self.sum.fetch_add(value, Relaxed);
+    }
+
+    /// The same without a locked instruction: only for a single writer.
+    fn observe_alone(&self, bounds: &[u64; 10], value: u64) {
+        let at = bounds.iter().position(|bound| value <= *bound).unwrap_or(bounds.len());
+        add_alone(&self.counts[at], 1);
+        add_alone(&self.sum, value);
+    }
+
+    /// Adds what was counted to a plain histogram.
+    pub fn add_to(&self, buckets: &mut pgsonde_analyzer::snapshot::Buckets<10>) {
+        for (count, atomic) in buckets.counts.iter_mut().zip(&self.counts) {
+            *count += atomic.load(Relaxed);
+        }
+        buckets.above += self.counts[10].load(Relaxed);
+        buckets.sum += self.sum.load(Relaxed);
+    }
+}
+
+/// A load and a store: enough where one thread writes.
+fn add_alone(counter: &AtomicU64, value: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(value), Relaxed);
+}
+
+/// Gauges and histograms of one worker thread; only that thread writes them.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    states: [AtomicU64; 3],
+    to_server_ns: AtomicBuckets,
+    to_client_ns: AtomicBuckets,
+}
+
+impl Gauges {
+    /// A session entered this state.
+    pub fn enter(&self, state: SessionState) {
+        add_alone(&self.states[state as usize], 1);
+    }
+
+    /// A session left this state.
+    pub fn leave(&self, state: SessionState) {
+        add_alone(&self.states[state as usize], u64::MAX);
+    }
+
+    /// Sessions in this state.
+    pub fn sessions(&self, state: SessionState) -> u64 {
+        self.states[state as usize].load(Relaxed)
+    }
+
+    /// A chunk spent this long inside, in nanoseconds.
+    pub fn overhead(&self, to_server: bool, ns: u64) {
+        let buckets = if to_server { &self.to_server_ns } else { &self.to_client_ns };
+        buckets.observe_alone(&OVERHEAD_BUCKETS_NS, ns);
+    }
+
+    /// Overhead histograms: to the server, to the client.
+    pub fn overheads(&self) -> [&AtomicBuckets; 2] {
+        [&self.to_server_ns, &self.to_client_ns]
+    }
+}
+
+macro_rules! counters {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Default)]
+        pub struct $name { $($(#[$doc])* pub $field: AtomicU64,)* }
+    };
+}
+
+counters!(
+    /// Events of the whole process that are too rare to be counted per worker.
+    Connections {
+        /// Sessions open now.
+        open,
+        /// Sessions that reached their first ReadyForQuery.
+        ok,
+        /// Sessions whose authentication failed.
+        auth_failed,
+        /// The server refused, or its name was not found.
+        upstream_refused,
+        /// The server did not answer in time.
+        upstream_timeout,
+        /// Turned away at the limit.
+        limit,
+        /// CancelRequests relayed.
+        cancel_requests,
+        /// Clients that left after TLS was declined.
+        tls_declined,
+        /// Opaque sessions: framing.
+        opaque_framing,
+        /// Opaque sessions: replication.
+        opaque_replication,
+        /// Opaque sessions: another protocol version.
+        opaque_unknown,
+        /// Opaque sessions: a limit.
+        opaque_memory,
+    }
+);
+
+impl Connections {
+    /// Counts an opaque session.
+    pub fn opaque(&self, reason: &str) {
+        let counter = match reason {
+            "framing" => &self.opaque_framing,
+            "replication" => &self.opaque_replication,
+            "memory" => &self.opaque_memory,
+            _ => &self.opaque_unknown,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+}

@@ -1,0 +1,560 @@
+//! Translates what the tracker saw into the analyzer's records: the only file that knows both crates.
+
+use super::outbox::Outbox;
+use super::plan::{BINDS_HASHED_MAX, Formats, Plans};
+use pgsonde_analyzer::record::{
+    self, BindCell, Driver, Event, Field, ResultColumn, SessionId, SessionOpened, Span,
+    StatementRecord, Tag, TextKey, Timing, TrafficRecord, TransactionRecord,
+};
+use pgsonde_analyzer::value::{ColumnShape, Salt, SelectedColumns, select_columns, text_key};
+use pgsonde_wire::backend::{Column, DataRow, RowDescription};
+use pgsonde_wire::foreign::StartupParameters;
+use pgsonde_wire::frontend::{Bind, Parse, Text};
+use pgsonde_wire::tracker::{self, Ended, Observer, Outcome, Settled, Tally, Transaction};
+use pgsonde_wire::{Error, Micros};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Rows hashed per result (`value_rows_max`).
+const VALUE_ROWS_MAX: usize = 1_024;
+
+/// Cells hashed per result (`value_cells_max`).
+const VALUE_CELLS_MAX: usize = 4_096;
+
+/// Bytes of cells looked at per result (`value_scan_max_kib`).
+const VALUE_SCAN_BYTES_MAX: usize = 64 * 1024;
+
+/// Columns described to the analyzer per text.
+const DESCRIBED_COLUMNS_MAX: usize = 64;
+
+/// Bytes of a column label or session label that are passed on.
+const LABEL_BYTES_MAX: usize = 256;
+
+/// A scratch vector that grew above this many cells is given back after its result.
+const SCRATCH_CELLS_KEPT: usize = 1_024;
+
+/// Time between two reports of a session's traffic, in microseconds.
+const TRAFFIC_PERIOD_US: u64 = 1_000_000;
+
+/// What a statement name stands for: its text, and the plan of (text, parameter types).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prepared {
+    text: TextKey,
+    plan: u64,
+}
+
+/// A bound portal.
+#[derive(Debug, Default)]
+pub struct BoundPortal {
+    statement: Prepared,
+    formats: Formats,
+    binds: Vec<BindCell>,
+    binds_hash: u64,
+}
+
+/// One execution on its way. Its bind cells lie in the observer's queue at absolute positions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    statement: Prepared,
+    formats: Formats,
+    binds_start: u64,
+    binds_len: u16,
+    binds_hash: u64,
+}
+
+/// The result that is coming in, or that ended and waits for its times.
+#[derive(Debug, Default)]
+struct Scratch {
+    begun: bool,
+    columns: SelectedColumns,
+    formats: Formats,
+    /// Row by row, `columns.len()` cells each.
+    cells: Vec<u32>,
+    rows: usize,
+    bytes: usize,
+    truncated: bool,
+}
+
+/// Observes one session.
+pub struct SessionObserver {
+    session: SessionId,
+    labels: StartupParameters,
+    salt: Rc<Salt>,
+    outbox: Rc<RefCell<Outbox>>,
+    plans: Plans,
+    current: Scratch,
+    held: Scratch,
+    held_record: StatementRecord,
+    held_binds: Vec<BindCell>,
+    /// Bind cells of requests on their way, oldest first.
+    binds: VecDeque<BindCell>,
+    /// Absolute position of the first cell in `binds`.
+    binds_begin: u64,
+    driver: Driver,
+    is_open: bool,
+    /// Bytes and prepares since the last report; the relay adds the bytes.
+    pub traffic: TrafficRecord,
+    traffic_reported_us: Micros,
+}
+
+impl SessionObserver {
+    /// Observes session `session`, whose start-up packet said `labels`.
+    pub fn new(
+        session: SessionId,
+        labels: StartupParameters,
+        salt: Rc<Salt>,
+        outbox: Rc<RefCell<Outbox>>,
+    ) -> Self {
+        Self {
+            session,
+            labels,
+            salt,
+            outbox,
+            plans: Plans::default(),
+            current: Scratch::default(),
+            held: Scratch::default(),
+            held_record: StatementRecord::default(),
+            held_binds: Vec::new(),
+            binds: VecDeque::new(),
+            binds_begin: 0,
+            driver: Driver::Unknown,
+            is_open: false,
+            traffic: TrafficRecord::default(),
+            traffic_reported_us: 0,
+        }
+    }
+
+    /// The session ended, or is not looked at any more.
+    pub fn closed(&mut self, tally: Tally, now_us: Micros, opaque: bool) {
+        if self.is_open {
+            self.add_tally(tally);
+            self.report_traffic(now_us);
+            let session = self.session;
+            self.outbox.borrow_mut().push(Event::Closed { session, at_us: now_us, opaque });
+        }
+    }
+
+    /// Adds the tracker's counters and reports the traffic if the last report is old enough.
+    pub fn note_tally(&mut self, tally: Tally, now_us: Micros) {
+        self.add_tally(tally);
+        if self.is_open && now_us.saturating_sub(self.traffic_reported_us) >= TRAFFIC_PERIOD_US {
+            self.report_traffic(now_us);
+        }
+    }
+
+    fn add_tally(&mut self, tally: Tally) {
+        self.traffic.prepares_named += tally.prepares_named;
+        self.traffic.prepares_unnamed += tally.prepares_unnamed;
+        self.traffic.skipped += tally.skipped;
+    }
+
+    fn report_traffic(&mut self, now_us: Micros) {
+        self.traffic_reported_us = now_us;
+        let traffic = std::mem::take(&mut self.traffic);
+        let event = Event::Traffic(TrafficRecord { session: self.session, ..traffic });
+        self.outbox.borrow_mut().push(event);
+    }
+
+    fn see_name(&mut self, name: &[u8]) {
+        let driver = driver_of(name);
+        if self.driver == Driver::Unknown && driver != Driver::Unknown {
+            self.driver = driver;
+            let event = Event::DriverSeen { session: self.session, driver };
+            self.outbox.borrow_mut().push(event);
+        }
+    }
+
+    /// Tells the analyzer the columns of a text, once per text.
+    fn describe(&mut self, text: TextKey, columns: impl Iterator<Item = Column<'_>>) {
+        let mut outbox = self.outbox.borrow_mut();
+        if !outbox.wants_description(text) {
+            return;
+        }
+        let mut described = [Field::default(); DESCRIBED_COLUMNS_MAX];
+        let mut count = 0;
+        for (place, column) in described.iter_mut().zip(columns) {
+            let Column { label, table_oid, attnum, type_oid, .. } = column;
+            *place = Field { table_oid, attnum, type_oid, label: outbox.bytes(cut(label)) };
+            count += 1;
+        }
+        let fields = outbox.fields(described.into_iter().take(count));
+        outbox.push(Event::Described { text, fields });
+    }
+
+    /// Removes the request's bind cells, and those of skipped requests before it, from the queue.
+    fn take_binds(&mut self, request: &Request) {
+        self.held_binds.clear();
+        let end = request.binds_start + u64::from(request.binds_len);
+        while self.binds_begin < end {
+            let Some(cell) = self.binds.pop_front() else { break };
+            if self.binds_begin >= request.binds_start {
+                self.held_binds.push(cell);
+            }
+            self.binds_begin += 1;
+        }
+    }
+
+    fn emit(&mut self, settled: &Settled) {
+        let mut outbox = self.outbox.borrow_mut();
+        let binds = outbox.binds(&self.held_binds);
+        let columns = place_columns(&mut outbox, &self.held);
+        let record = StatementRecord {
+            begin_us: settled.begin_us,
+            queue_us: settled.queue_us,
+            first_row_us: settled.first_row_us,
+            transfer_us: settled.transfer_us,
+            client_stall_us: settled.client_stall_us,
+            wait_us: settled.wait_us,
+            batch_statements: settled.batch_statements,
+            timing: timing(settled.timing),
+            truncated: self.held.truncated,
+            binds,
+            columns,
+            ..self.held_record
+        };
+        outbox.push(Event::Statement(record));
+    }
+}
+
+impl Observer for SessionObserver {
+    type Statement = Prepared;
+    type Portal = BoundPortal;
+    type Request = Request;
+
+    fn parsed(&mut self, parse: &Parse<'_>) -> Prepared {
+        let text = text_key(parse.text.bytes);
+        self.outbox.borrow_mut().text(text, parse.text.bytes, parse.text.cut);
+        self.see_name(parse.name);
+        let plan = parse.types().fold(text.0, |key, oid| {
+            (key ^ u64::from(oid)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+        });
+        if self.plans.find(plan).is_none() {
+            let types = &mut self.plans.entry(plan).types;
+            types.iter_mut().zip(parse.types()).for_each(|(place, oid)| *place = oid);
+        }
+        Prepared { text, plan }
+    }
+
+    fn bound(
+        &mut self,
+        portal: &mut BoundPortal,
+        statement: Option<Prepared>,
+        bind: &Bind<'_>,
+    ) -> Result<(), Error> {
+        let statement = statement.unwrap_or_default();
+        let types = self.plans.find(statement.plan).map_or([0; BINDS_HASHED_MAX], |plan| plan.types);
+        let salt = &self.salt;
+        let BoundPortal { binds, .. } = portal;
+        binds.clear();
+        let mut binds_hash = 0;
+        let formats = bind.each_value(|index, value| {
+            binds_hash = salt.fold(binds_hash, value);
+            if let (Some(oid), Some(value)) = (types.get(index), value) {
+                let binary = bind.formats.is_binary(index);
+                salt.bind(index as u16 + 1, *oid, binary, value, &mut |cell| binds.push(cell));
+            }
+        })?;
+        portal.statement = statement;
+        portal.binds_hash = binds_hash;
+        portal.formats = formats.map_or(Formats::default(), |of| Formats::from_codes(of.bytes()));
+        Ok(())
+    }
+
+    fn executed(&mut self, portal: Option<&BoundPortal>) -> Request {
+        let binds_start = self.binds_begin + self.binds.len() as u64;
+        let Some(portal) = portal else { return Request { binds_start, ..Request::default() } };
+        self.binds.extend(&portal.binds);
+        Request {
+            statement: portal.statement,
+            formats: portal.formats,
+            binds_start,
+            binds_len: portal.binds.len() as u16,
+            binds_hash: portal.binds_hash,
+        }
+    }
+
+    fn unbound(&mut self, statement: Option<Prepared>) -> Request {
+        Request {
+            statement: statement.unwrap_or_default(),
+            binds_start: self.binds_begin,
+            ..Request::default()
+        }
+    }
+
+    fn queried(&mut self, text: Text<'_>) -> Request {
+        let key = text_key(text.bytes);
+        self.outbox.borrow_mut().text(key, text.bytes, text.cut);
+        let binds_start = self.binds_begin + self.binds.len() as u64;
+        Request { statement: Prepared { text: key, plan: 0 }, binds_start, ..Request::default() }
+    }
+
+    fn called(&mut self) -> Request {
+        self.unbound(None)
+    }
+
+    fn skipped(&mut self, _request: Request) {}
+
+    fn parameters(&mut self, statement: Prepared, types: &mut dyn Iterator<Item = u32>) {
+        let plan = self.plans.entry(statement.plan);
+        plan.types.iter_mut().zip(types).for_each(|(place, oid)| *place = oid);
+    }
+
+    fn described(&mut self, statement: Prepared, columns: &RowDescription<'_>) {
+        self.plans.entry(statement.plan).columns = select(columns);
+        self.describe(statement.text, columns.columns());
+    }
+
+    fn columns(&mut self, request: Request, columns: &RowDescription<'_>) {
+        self.current.begin(select(columns), binary_columns(columns));
+        self.describe(request.statement.text, columns.columns());
+    }
+
+    fn wants_rows(&self, _request: Request) -> bool {
+        !self.current.begun || self.current.wants_more()
+    }
+
+    fn row(&mut self, request: Request, row: &DataRow<'_>) {
+        if !self.current.begun {
+            let columns = self.plans.find(request.statement.plan).map(|plan| plan.columns);
+            self.current.begin(columns.unwrap_or_default(), request.formats);
+        }
+        self.current.add(row, &self.salt);
+    }
+
+    fn ended(&mut self, request: Request, ended: &Ended<'_>) {
+        std::mem::swap(&mut self.current, &mut self.held);
+        self.current.clear();
+        self.take_binds(&request);
+        let tag = tag_of(ended.tag);
+        self.held.forget_useless(tag, ended);
+        let (outcome, sqlstate) = outcome(ended.outcome);
+        self.held_record = StatementRecord {
+            session: self.session,
+            text: request.statement.text,
+            think_us: ended.think_us,
+            in_transaction: ended.in_transaction,
+            rows: ended.rows,
+            sent_bytes: ended.sent_bytes,
+            received_bytes: ended.received_bytes,
+            binds_hash: request.binds_hash,
+            round_trip: ended.round_trip,
+            transaction: ended.transaction,
+            member: ended.member,
+            sqlstate,
+            outcome,
+            protocol: protocol(ended.protocol),
+            tag,
+            ..StatementRecord::default()
+        };
+    }
+
+    fn settled(&mut self, settled: &Settled) {
+        self.emit(settled);
+    }
+
+    fn transaction(&mut self, transaction: &Transaction) {
+        let event = Event::Transaction(TransactionRecord {
+            session: self.session,
+            transaction: transaction.ordinal,
+            begin_us: transaction.begin_us,
+            end_us: transaction.end_us,
+            think_us: transaction.think_us,
+            outcome: transaction_outcome(transaction.outcome),
+        });
+        self.outbox.borrow_mut().push(event);
+    }
+
+    fn parameter_status(&mut self, name: &[u8], value: &[u8]) {
+        if name != b"application_name" || value == self.labels.application_name.as_bytes() {
+            return;
+        }
+        // Allocates, but only when the application renames itself.
+        self.labels.application_name = String::from_utf8_lossy(cut(value)).into_owned();
+        if self.is_open {
+            let mut outbox = self.outbox.borrow_mut();
+            let application_name = outbox.bytes(cut(value));
+            let event = Event::Renamed { session: self.session, application_name };
+            outbox.push(event);
+        }
+    }
+
+    fn opened(&mut self, now: Micros) {
+        self.is_open = true;
+        self.traffic_reported_us = now;
+        let mut outbox = self.outbox.borrow_mut();
+        let event = Event::Opened(SessionOpened {
+            session: self.session,
+            at_us: now,
+            database: outbox.bytes(cut(self.labels.database.as_bytes())),
+            user: outbox.bytes(cut(self.labels.user.as_bytes())),
+            application_name: outbox.bytes(cut(self.labels.application_name.as_bytes())),
+        });
+        outbox.push(event);
+    }
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.begun = false;
+        self.columns = SelectedColumns::default();
+        self.cells.clear();
+        self.cells.shrink_to(SCRATCH_CELLS_KEPT);
+        (self.rows, self.bytes, self.truncated) = (0, 0, false);
+    }
+
+    fn begin(&mut self, columns: SelectedColumns, formats: Formats) {
+        self.clear();
+        self.begun = true;
+        (self.columns, self.formats) = (columns, formats);
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.columns.is_empty() && !self.truncated
+    }
+
+    /// Hashes the selected cells of a row, or notes that a limit was reached.
+    fn add(&mut self, row: &DataRow<'_>, salt: &Salt) {
+        let width = self.columns.len();
+        if width == 0 {
+            return;
+        }
+        if self.rows >= VALUE_ROWS_MAX
+            || self.cells.len() + width > VALUE_CELLS_MAX
+            || self.bytes > VALUE_SCAN_BYTES_MAX
+        {
+            self.truncated = true;
+            return;
+        }
+        let mut selected = self.columns.as_slice().iter().peekable();
+        for (field, cell) in (0_u16..).zip(row.cells()) {
+            let Some(column) = selected.peek() else { break };
+            self.bytes += cell.map_or(0, <[u8]>::len);
+            if column.field == field {
+                let binary = self.formats.is_binary(field);
+                self.cells.push(cell.map_or(0, |bytes| salt.cell(column.type_oid, binary, bytes)));
+                selected.next();
+            }
+        }
+        self.rows += 1;
+        // A row that ends early (cut, or lying about its count) counts as NULLs.
+        self.cells.resize(self.rows * width, 0);
+    }
+
+    /// A SELECT of at most one row is nobody's parent: its cells need not travel.
+    fn forget_useless(&mut self, tag: Tag, ended: &Ended<'_>) {
+        if tag == Tag::Select && ended.rows <= 1 && !ended.part {
+            self.cells.clear();
+            self.rows = 0;
+        }
+    }
+}
+
+fn place_columns(outbox: &mut Outbox, scratch: &Scratch) -> Span {
+    let width = scratch.columns.len();
+    if scratch.rows == 0 || width == 0 {
+        return Span::default();
+    }
+    let mut columns = [ResultColumn::default(); pgsonde_analyzer::value::SELECTED_COLUMNS_MAX];
+    for (at, (place, column)) in columns.iter_mut().zip(scratch.columns.as_slice()).enumerate() {
+        *place = ResultColumn {
+            field: column.field,
+            attnum: column.attnum,
+            table_oid: column.table_oid,
+            cells: outbox.cells(scratch.cells.iter().skip(at).step_by(width).copied()),
+        };
+    }
+    outbox.columns(columns.into_iter().take(width))
+}
+
+fn select(columns: &RowDescription<'_>) -> SelectedColumns {
+    select_columns((0..).zip(columns.columns()).map(|(field, column)| ColumnShape {
+        field,
+        table_oid: column.table_oid,
+        attnum: column.attnum,
+        type_oid: column.type_oid,
+        label: column.label,
+    }))
+}
+
+fn binary_columns(columns: &RowDescription<'_>) -> Formats {
+    Formats::from_columns(columns.columns().map(|column| column.binary))
+}
+
+fn cut(label: &[u8]) -> &[u8] {
+    &label[..label.len().min(LABEL_BYTES_MAX)]
+}
+
+/// The driver that spells statement names like this.
+fn driver_of(name: &[u8]) -> Driver {
+    let numbered = |prefix: &[u8]| {
+        name.strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit))
+    };
+    match name {
+        b"" => Driver::Unknown,
+        _ if numbered(b"_pg3_") => Driver::Psycopg3,
+        _ if name.starts_with(b"__asyncpg_") => Driver::Asyncpg,
+        _ if numbered(b"S_") => Driver::PgJdbc,
+        _ if name.starts_with(b"stmtcache_") || name.starts_with(b"lrupsc_") => Driver::Pgx,
+        _ if numbered(b"_auto") || numbered(b"_p") => Driver::Npgsql,
+        _ if numbered(b"a") => Driver::ActiveRecord,
+        _ if numbered(b"s") => Driver::TokioPostgres,
+        _ => Driver::Unknown,
+    }
+}
+
+fn tag_of(tag: &[u8]) -> Tag {
+    let word = tag.split(|byte| *byte == b' ').next().unwrap_or_default();
+    match word {
+        b"" => Tag::None,
+        b"SELECT" => Tag::Select,
+        b"INSERT" => Tag::Insert,
+        b"UPDATE" => Tag::Update,
+        b"DELETE" => Tag::Delete,
+        b"MERGE" => Tag::Merge,
+        b"FETCH" | b"MOVE" => Tag::Fetch,
+        b"COPY" => Tag::Copy,
+        b"BEGIN" | b"START" => Tag::Begin,
+        b"COMMIT" => Tag::Commit,
+        b"ROLLBACK" => Tag::Rollback,
+        _ => Tag::Other,
+    }
+}
+
+fn outcome(outcome: Outcome) -> (record::Outcome, [u8; 5]) {
+    match outcome {
+        Outcome::Ok => (record::Outcome::Ok, [0; 5]),
+        Outcome::Error(sqlstate) if sqlstate == *b"57014" => (record::Outcome::Cancelled, sqlstate),
+        Outcome::Error(sqlstate) => (record::Outcome::Error, sqlstate),
+        Outcome::Aborted => (record::Outcome::Aborted, [0; 5]),
+    }
+}
+
+fn protocol(protocol: tracker::Protocol) -> record::Protocol {
+    match protocol {
+        tracker::Protocol::Simple => record::Protocol::Simple,
+        tracker::Protocol::Extended => record::Protocol::Extended,
+        tracker::Protocol::FunctionCall => record::Protocol::FunctionCall,
+    }
+}
+
+fn timing(timing: tracker::Timing) -> Timing {
+    match timing {
+        tracker::Timing::Exact => Timing::Exact,
+        tracker::Timing::Bound => Timing::Bound,
+        tracker::Timing::Batch => Timing::Batch,
+        tracker::Timing::BatchLast => Timing::BatchLast,
+        tracker::Timing::Empty => Timing::Empty,
+        tracker::Timing::Part => Timing::Part,
+    }
+}
+
+fn transaction_outcome(outcome: tracker::TransactionOutcome) -> record::TransactionOutcome {
+    match outcome {
+        tracker::TransactionOutcome::Commit => record::TransactionOutcome::Commit,
+        tracker::TransactionOutcome::Rollback => record::TransactionOutcome::Rollback,
+        tracker::TransactionOutcome::Error => record::TransactionOutcome::Error,
+        tracker::TransactionOutcome::Abandoned => record::TransactionOutcome::Abandoned,
+    }
+}

@@ -1,0 +1,315 @@
+//! Moves bytes between a client and its server, both directions in one task.
+//!
+//! Each direction reads into a buffer that the worker thread lends for one read, writes at once what it read, and
+//! keeps only what the other side did not take; while something is kept, that direction is not read
+//! (backpressure), and the other one goes on. Watching happens after the write.
+
+use super::watch::Watch;
+use crate::clock;
+use crate::counters::{Gauges, SessionState};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes of the buffer that a worker thread lends for one read.
+pub const LENT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Chunks moved in one go before other sessions of the worker get their turn.
+const CHUNKS_PER_TURN: usize = 16;
+
+thread_local! {
+    static LENT: RefCell<Box<[u8]>> = RefCell::new(vec![0; LENT_BUFFER_BYTES].into_boxed_slice());
+}
+
+/// Which socket failed, doing what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The client ended its stream.
+    ClientClosed,
+    /// The server ended its stream.
+    ServerClosed,
+    /// Reading from the client failed.
+    ClientRead(io::ErrorKind),
+    /// Writing to the client failed.
+    ClientWrite(io::ErrorKind),
+    /// Reading from the server failed.
+    ServerRead(io::ErrorKind),
+    /// Writing to the server failed.
+    ServerWrite(io::ErrorKind),
+    /// pgsonde is going down.
+    Drained,
+}
+
+/// What one direction has read and the other side has not taken yet.
+#[derive(Debug, Default)]
+struct Flow {
+    kept: Vec<u8>,
+    sent: usize,
+    /// The source ended; the end still has to be passed on.
+    source_ended: bool,
+    /// Nothing more will be moved.
+    done: bool,
+}
+
+/// A session in its main phase.
+pub struct Relay<C, S> {
+    client: C,
+    server: S,
+    to_server: Flow,
+    to_client: Flow,
+    /// The observing side.
+    pub watch: Watch,
+    cause: Option<Cause>,
+    gauges: Arc<Gauges>,
+    state: SessionState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
+}
+
+impl<C, S> Relay<C, S>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Relays between two connected sockets. The client's bytes in `early` are moved first.
+    pub fn new(client: C, server: S, watch: Watch, gauges: Arc<Gauges>, early: &[u8]) -> Self {
+        let mut relay = Self {
+            client,
+            server,
+            to_server: Flow::default(),
+            to_client: Flow::default(),
+            watch,
+            cause: None,
+            state: SessionState::Active,
+            gauges,
+        };
+        relay.gauges.enter(SessionState::Active);
+        if !early.is_empty() {
+            relay.to_server.kept.extend_from_slice(early);
+            relay.watch.client_bytes(early, clock::now_us(), None);
+        }
+        relay
+    }
+
+    /// Runs until start-up is over or the session ended; tells which.
+    pub async fn until_open(&mut self) -> bool {
+        poll_fn(|cx| match self.turn(cx) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending if self.watch.is_open() => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Runs until the session ended, or until it stands idle after `draining` was set.
+    pub async fn until_end(&mut self, draining: impl Fn(&Context<'_>) -> bool) -> Cause {
+        poll_fn(|cx| {
+            if self.turn(cx).is_pending() {
+                if draining(cx) && self.watch.is_idle() {
+                    return Poll::Ready(Cause::Drained);
+                }
+                self.enter(self.present_state());
+                return Poll::Pending;
+            }
+            Poll::Ready(self.cause.unwrap_or(Cause::ClientClosed))
+        })
+        .await
+    }
+
+    /// Gives the sockets back for the last words.
+    pub fn sockets(&mut self) -> (&mut C, &mut S) {
+        (&mut self.client, &mut self.server)
+    }
+
+    fn present_state(&self) -> SessionState {
+        match (self.watch.is_waiting(), self.watch.in_transaction()) {
+            (true, _) => SessionState::Active,
+            (false, true) => SessionState::IdleInTransaction,
+            (false, false) => SessionState::Idle,
+        }
+    }
+
+    fn enter(&mut self, state: SessionState) {
+        if state != self.state {
+            self.gauges.leave(self.state);
+            self.gauges.enter(state);
+            self.state = state;
+        }
+    }
+
+    /// Moves what can be moved. Ready when the session is over.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..CHUNKS_PER_TURN {
+            let up = self.step(cx, Way::ToServer);
+            let down = self.step(cx, Way::ToClient);
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            if up.is_pending() && down.is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The server's stream ended and was passed on, or nothing can reach the client any more, or both
+    /// streams ended.
+    fn is_over(&self) -> bool {
+        self.to_client.done && (self.to_server.done || self.cause != Some(Cause::ClientClosed))
+    }
+
+    /// One read and the write of it, or the rest of an earlier write, in one direction.
+    fn step(&mut self, cx: &mut Context<'_>, way: Way) -> Poll<()> {
+        let flow = self.flow(way);
+        if flow.done {
+            return Poll::Pending;
+        }
+        if flow.sent < flow.kept.len() {
+            return self.flush(cx, way);
+        }
+        if flow.source_ended {
+            return self.pass_end_on(cx, way);
+        }
+        LENT.with_borrow_mut(|lent| self.move_chunk(cx, way, lent))
+    }
+
+    fn flow(&mut self, way: Way) -> &mut Flow {
+        match way {
+            Way::ToServer => &mut self.to_server,
+            Way::ToClient => &mut self.to_client,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, way: Way, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match way {
+            Way::ToServer => Pin::new(&mut self.client).poll_read(cx, buf),
+            Way::ToClient => Pin::new(&mut self.server).poll_read(cx, buf),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, way: Way, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match way {
+            Way::ToServer => Pin::new(&mut self.server).poll_write(cx, bytes),
+            Way::ToClient => Pin::new(&mut self.client).poll_write(cx, bytes),
+        }
+    }
+
+    fn move_chunk(&mut self, cx: &mut Context<'_>, way: Way, lent: &mut [u8]) -> Poll<()> {
+        let mut buf = ReadBuf::new(lent);
+        match ready!(self.poll_read(cx, way, &mut buf)) {
+            Ok(()) if buf.filled().is_empty() => self.source_ended(way, None),
+            Ok(()) => self.forward(cx, way, buf.filled()),
+            Err(error) => self.source_ended(way, Some(error.kind())),
+        }
+        Poll::Ready(())
+    }
+
+    /// Forward first, then look.
+    fn forward(&mut self, cx: &mut Context<'_>, way: Way, bytes: &[u8]) {
+        let read_ns = clock::now_ns();
+        let taken = match self.poll_write(cx, way, bytes) {
+            Poll::Ready(Ok(taken)) => taken,
+            Poll::Ready(Err(error)) => return self.sink_failed(way, error.kind()),
+            Poll::Pending => 0,
+        };
+        let written_ns = clock::now_ns();
+        let read = read_ns / 1_000;
+        let written = (taken == bytes.len()).then_some(written_ns / 1_000);
+        let flow = self.flow(way);
+        if written.is_none() {
+            flow.kept.extend_from_slice(&bytes[taken..]);
+        }
+        match way {
+            Way::ToServer => self.watch.client_bytes(bytes, read, written),
+            Way::ToClient => self.watch.server_bytes(bytes, read, written),
+        }
+        if written.is_some() {
+            self.gauges.overhead(way == Way::ToServer, written_ns - read_ns);
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>, way: Way) -> Poll<()> {
+        let kept = std::mem::take(&mut self.flow(way).kept);
+        let sent = self.flow(way).sent;
+        let result = self.poll_write(cx, way, &kept[sent..]);
+        self.flow(way).kept = kept;
+        match ready!(result) {
+            Ok(taken) => self.taken(way, taken),
+            Err(error) => self.sink_failed(way, error.kind()),
+        }
+        Poll::Ready(())
+    }
+
+    fn taken(&mut self, way: Way, taken: usize) {
+        let flow = self.flow(way);
+        flow.sent += taken;
+        if flow.sent < flow.kept.len() {
+            return;
+        }
+        // An idle session keeps no buffer.
+        (flow.kept, flow.sent) = (Vec::new(), 0);
+        let now = clock::now_us();
+        match way {
+            Way::ToServer => self.watch.client_forwarded(now),
+            Way::ToClient => self.watch.server_forwarded(now),
+        }
+    }
+
+    fn source_ended(&mut self, way: Way, error: Option<io::ErrorKind>) {
+        let cause = match (way, error) {
+            (Way::ToServer, None) => Cause::ClientClosed,
+            (Way::ToServer, Some(kind)) => Cause::ClientRead(kind),
+            (Way::ToClient, None) => Cause::ServerClosed,
+            (Way::ToClient, Some(kind)) => Cause::ServerRead(kind),
+        };
+        self.flow(way).source_ended = true;
+        self.cause.get_or_insert(cause);
+        if error.is_some() && way == Way::ToServer {
+            // A reset client takes nothing any more: let go of the server at once, as it would directly.
+            self.to_client.done = true;
+        }
+        if way == Way::ToClient && self.watch.is_waiting() && self.watch.may_speak() {
+            let words = crate::own_error::server_connection_lost();
+            self.to_client.kept.extend_from_slice(&words);
+        }
+    }
+
+    /// Half-close: the other direction goes on.
+    fn pass_end_on(&mut self, cx: &mut Context<'_>, way: Way) -> Poll<()> {
+        let closed = match way {
+            Way::ToServer => Pin::new(&mut self.server).poll_shutdown(cx),
+            Way::ToClient => Pin::new(&mut self.client).poll_shutdown(cx),
+        };
+        // A socket that is gone already needs no goodbye.
+        let _ = ready!(closed);
+        self.flow(way).done = true;
+        Poll::Ready(())
+    }
+
+    /// A side takes nothing any more: what is on its way to it is lost, but what it said before still flows.
+    fn sink_failed(&mut self, way: Way, kind: io::ErrorKind) {
+        let cause = match way {
+            Way::ToServer => Cause::ServerWrite(kind),
+            Way::ToClient => Cause::ClientWrite(kind),
+        };
+        self.cause.get_or_insert(cause);
+        let flow = self.flow(way);
+        (flow.kept, flow.sent, flow.done) = (Vec::new(), 0, true);
+    }
+}
+
+impl<C, S> Drop for Relay<C, S> {
+    fn drop(&mut self) {
+        self.watch.close();
+        self.gauges.leave(self.state);
+    }
+}

@@ -1,0 +1,150 @@
+//! Looks at the bytes of one session after they were forwarded: scanners, tracker, observer.
+
+use super::observe::SessionObserver;
+use crate::clock;
+use pgsonde_wire::backend::{self, Status};
+use pgsonde_wire::frame::{Frame, FrameScanner, FrameSink};
+use pgsonde_wire::tracker::ExchangeTracker;
+use pgsonde_wire::{Error, Micros, frontend};
+
+/// The observing side of a session. It learns; it never decides what is forwarded.
+pub struct Watch {
+    tracker: ExchangeTracker<SessionObserver>,
+    observer: SessionObserver,
+    client: FrameScanner,
+    server: FrameScanner,
+    opaque: Option<&'static str>,
+}
+
+struct ClientSide<'a> {
+    tracker: &'a mut ExchangeTracker<SessionObserver>,
+    observer: &'a mut SessionObserver,
+}
+
+impl FrameSink for ClientSide<'_> {
+    fn wanted(&self, tag: u8) -> usize {
+        frontend::wanted(tag)
+    }
+
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        self.tracker.client_frame(self.observer, &frame)
+    }
+}
+
+struct ServerSide<'a> {
+    tracker: &'a mut ExchangeTracker<SessionObserver>,
+    observer: &'a mut SessionObserver,
+}
+
+impl FrameSink for ServerSide<'_> {
+    fn wanted(&self, tag: u8) -> usize {
+        let rows = tag == backend::tag::DATA_ROW && self.tracker.wants_rows(self.observer);
+        backend::wanted(tag, rows)
+    }
+
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        self.tracker.server_frame(self.observer, &frame)
+    }
+}
+
+impl Watch {
+    /// Watches through `observer`. `opaque` gives the reason where the session can't be followed at all.
+    pub fn new(observer: SessionObserver, opaque: Option<&'static str>) -> Self {
+        Self {
+            tracker: ExchangeTracker::default(),
+            observer,
+            client: FrameScanner::default(),
+            server: FrameScanner::default(),
+            opaque,
+        }
+    }
+
+    /// Bytes of the client, read at `read` and forwarded at `written` (`None`: not all of them yet).
+    pub fn client_bytes(&mut self, bytes: &[u8], read: Micros, written: Option<Micros>) {
+        self.observer.traffic.client_received += bytes.len() as u64;
+        self.observer.traffic.server_sent += bytes.len() as u64;
+        if self.opaque.is_some() {
+            return;
+        }
+        self.tracker.client_chunk(written);
+        let mut side = ClientSide { tracker: &mut self.tracker, observer: &mut self.observer };
+        let seen = self.client.feed(bytes, read, &mut side);
+        self.note(seen, read);
+    }
+
+    /// The rest of the latest client bytes was forwarded.
+    pub fn client_forwarded(&mut self, now: Micros) {
+        self.tracker.forwarded(now);
+    }
+
+    /// Bytes of the server, read at `read` and forwarded at `written` (`None`: not all of them yet).
+    pub fn server_bytes(&mut self, bytes: &[u8], read: Micros, written: Option<Micros>) {
+        self.observer.traffic.server_received += bytes.len() as u64;
+        self.observer.traffic.client_sent += bytes.len() as u64;
+        if self.opaque.is_some() {
+            return;
+        }
+        self.tracker.server_chunk(written);
+        let mut side = ServerSide { tracker: &mut self.tracker, observer: &mut self.observer };
+        let seen = self.server.feed(bytes, read, &mut side);
+        if written.is_none() {
+            self.tracker.stalled(read);
+        }
+        let tally = self.tracker.take_tally();
+        self.observer.note_tally(tally, read);
+        self.note(seen, read);
+    }
+
+    /// The rest of the latest server bytes was forwarded.
+    pub fn server_forwarded(&mut self, now: Micros) {
+        self.tracker.delivered(now);
+    }
+
+    /// A session that can't be followed is forwarded unseen from here on.
+    fn note(&mut self, seen: Result<(), Error>, now: Micros) {
+        let Err(error) = seen else { return };
+        self.opaque = Some(error.reason());
+        self.observer.closed(self.tracker.take_tally(), now, true);
+        tracing::info!(target: "pgsonde::opaque", reason = error.reason(), %error, "session is forwarded unseen");
+    }
+
+    /// The session ended.
+    pub fn close(&mut self) {
+        let now = clock::now_us();
+        if self.opaque.is_none() {
+            self.tracker.close(&mut self.observer, now);
+            self.observer.closed(self.tracker.take_tally(), now, false);
+        }
+    }
+
+    /// Why the session isn't followed, if it isn't.
+    pub fn opaque(&self) -> Option<&'static str> {
+        self.opaque
+    }
+
+    /// Whether start-up is over (or can't be told).
+    pub fn is_open(&self) -> bool {
+        self.opaque.is_some() || self.tracker.is_open()
+    }
+
+    /// Whether the client waits for an answer.
+    pub fn is_waiting(&self) -> bool {
+        self.tracker.is_waiting()
+    }
+
+    /// Whether an error message of our own may be written to the client: the stream stands between two
+    /// frames, is understood, and the server hasn't said why it goes.
+    pub fn may_speak(&self) -> bool {
+        self.opaque.is_none() && self.server.at_boundary() && !self.tracker.died()
+    }
+
+    /// Whether the session stands at ReadyForQuery outside a transaction.
+    pub fn is_idle(&self) -> bool {
+        self.may_speak() && !self.tracker.is_waiting() && self.tracker.status() == Status::Idle
+    }
+
+    /// Whether the session is inside a transaction block.
+    pub fn in_transaction(&self) -> bool {
+        self.tracker.status() != Status::Idle
+    }
+}

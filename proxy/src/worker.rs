@@ -1,0 +1,156 @@
+//! A worker: one OS thread, one current-thread runtime, many sessions.
+//!
+//! A session never leaves its worker, so the forwarding path wakes no other thread and shares nothing behind a
+//! lock. Records of all its sessions go into one outbox.
+
+use crate::hot::outbox::{Outbox, Parcel};
+use crate::session::{DrainSwitch, Surroundings, serve};
+use crate::shared::Shared;
+use pgsonde_analyzer::record::RecordBatch;
+use pgsonde_analyzer::value::Salt;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::LocalSet;
+
+/// A batch leaves at the latest after this time.
+const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
+
+/// What the acceptor tells a worker. The channel needs no bound of its own: clients are counted before.
+enum Order {
+    Serve(TcpStream),
+    Drain,
+}
+
+/// The acceptor's view of a worker.
+pub struct Worker {
+    orders: UnboundedSender<Order>,
+    sessions: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+/// What a worker thread is made of.
+pub struct Parts {
+    /// Its index.
+    pub index: usize,
+    /// Process-wide state.
+    pub shared: Arc<Shared>,
+    /// Key of the value hashes.
+    pub salt: Salt,
+    /// Batches to the analyzer.
+    pub full: SyncSender<Parcel>,
+    /// Empty batches back.
+    pub spare: Receiver<RecordBatch>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The thread or its runtime can't be made.
+    pub fn spawn(parts: Parts) -> io::Result<Self> {
+        let (orders, inbox) = unbounded_channel();
+        let sessions = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sessions);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("pgsonde-worker-{}", parts.index))
+            .spawn(move || LocalSet::new().block_on(&runtime, run(parts, inbox, counted)))?;
+        Ok(Self { orders, sessions, thread })
+    }
+
+    /// Sessions that it serves.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Relaxed)
+    }
+
+    /// Hands over a client.
+    pub fn serve(&self, client: TcpStream) {
+        self.sessions.fetch_add(1, Relaxed);
+        // A worker that is gone means that the process is ending; the client sees the close.
+        let _ = self.orders.send(Order::Serve(client));
+    }
+
+    /// Asks all sessions to end at their next idle moment, and the worker when they did.
+    pub fn drain(&self) {
+        // As above.
+        let _ = self.orders.send(Order::Drain);
+    }
+
+    /// Whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+struct Local {
+    around: Rc<Surroundings>,
+    switches: Rc<RefCell<BTreeMap<u64, Rc<DrainSwitch>>>>,
+    sessions: Arc<AtomicUsize>,
+    next: u64,
+}
+
+async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<AtomicUsize>) {
+    let counters = Arc::clone(&parts.shared.outbox);
+    let outbox = Outbox::new(parts.index, parts.full, parts.spare, counters);
+    let around = Rc::new(Surroundings {
+        gauges: Arc::clone(&parts.shared.gauges[parts.index]),
+        shared: parts.shared,
+        outbox: Rc::new(RefCell::new(outbox)),
+        salt: Rc::new(parts.salt),
+    });
+    let mut local = Local { around, switches: Rc::default(), sessions, next: 0 };
+    let mut clock = tokio::time::interval(BATCH_AGE_MAX);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            order = inbox.recv() => match order {
+                Some(Order::Serve(client)) => local.start(client),
+                Some(Order::Drain) => {
+                    draining = true;
+                    local.switches.borrow().values().for_each(|switch| switch.drain());
+                }
+                None => break,
+            },
+            _ = clock.tick() => local.around.outbox.borrow_mut().send(),
+        }
+        if draining && local.switches.borrow().is_empty() {
+            break;
+        }
+    }
+    local.around.outbox.borrow_mut().send();
+}
+
+impl Local {
+    fn start(&mut self, client: TcpStream) {
+        let id = self.next;
+        self.next += 1;
+        let switch = Rc::new(DrainSwitch::default());
+        self.switches.borrow_mut().insert(id, Rc::clone(&switch));
+        let (around, switches) = (Rc::clone(&self.around), Rc::clone(&self.switches));
+        let sessions = Arc::clone(&self.sessions);
+        tokio::task::spawn_local(async move {
+            match adopt(client, &around.shared) {
+                Ok(client) => serve(client, &around, &switch).await,
+                Err(error) => tracing::warn!(%error, "cannot take over a client socket"),
+            }
+            switches.borrow_mut().remove(&id);
+            sessions.fetch_sub(1, Relaxed);
+        });
+    }
+}
+
+fn adopt(client: TcpStream, shared: &Shared) -> io::Result<tokio::net::TcpStream> {
+    client.set_nonblocking(true)?;
+    let client = tokio::net::TcpStream::from_std(client)?;
+    crate::upstream::tune(&client, shared.settings.proxy.tcp_keepalive)?;
+    Ok(client)
+}
