@@ -4,14 +4,16 @@ use crate::guard::{Guard, Owner};
 use crate::{Postgres, eventually, paths};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest time from start to the ready line.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time for one answer of the admin listener.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// Longest time until what was sent through shows up in the numbers.
-const SETTLE_LIMIT: Duration = Duration::from_secs(20);
+const SETTLE_LIMIT: Duration = Duration::from_secs(90);
+/// Three ticks of the analyzer, in which a number that still grows would have grown.
+const REST: Duration = Duration::from_millis(1_500);
 
 /// A running `pgsonde proxy`.
 #[derive(Debug)]
@@ -128,17 +130,18 @@ impl Proxy {
         items.into_iter().filter(|finding| finding["kind"] == kind).collect()
     }
 
-    /// Waits until everything sent so far is counted: the number of statements rests for half a second
-    /// (batches are at most 100 ms old when they leave).
+    /// Waits until everything sent so far is counted: the books rest for three ticks of the analyzer (500 ms).
     ///
     /// # Panics
-    /// If the number doesn't come to rest.
+    /// If they don't come to rest.
     pub fn settle(&self) {
-        let mut last = (f64::NAN, 0);
-        eventually("the statement count rests", SETTLE_LIMIT, || {
-            let now = self.metrics().sum("pgsonde_events_total");
-            last = if now.to_bits() == last.0.to_bits() { (now, last.1 + 1) } else { (now, 0) };
-            (last.1 >= 10).then_some(())
+        let (mut last, mut since) = (Value::Null, Instant::now());
+        eventually("the books rest", SETTLE_LIMIT, || {
+            let now = self.books();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            (since.elapsed() >= REST).then_some(())
         });
     }
 
