@@ -1,5 +1,7 @@
 //! One statement text, understood by our own lexer: shape, redacted text, slots, literals, tags, parts.
 
+pub mod read;
+
 use crate::record::BindCell;
 use crate::snapshot::Operation;
 use std::sync::Arc;

@@ -1,0 +1,12 @@
+//! Texts to digests, and what is counted per digest.
+
+pub mod grammar;
+mod row;
+mod statement;
+mod table;
+mod texts;
+
+pub(crate) use row::{Execution, Row, Source};
+pub(crate) use statement::Statement;
+pub(crate) use table::{DigestKey, DigestTable};
+pub(crate) use texts::{Described, TextEntry, Texts};
