@@ -16,7 +16,6 @@ use crate::value::Salt;
 use std::sync::Arc;
 
 /// All statistics and detectors of one proxy.
-#[derive(Debug)]
 pub struct Analyzer {
     limits: Limits,
     texts: Texts,

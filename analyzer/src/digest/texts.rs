@@ -70,7 +70,6 @@ struct Generation {
 }
 
 /// All texts that are remembered.
-#[derive(Debug)]
 pub(crate) struct Texts {
     current: Generation,
     previous: Generation,
