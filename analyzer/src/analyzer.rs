@@ -2,12 +2,14 @@
 
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts};
+use crate::findings::Findings;
 use crate::labels::{Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
 use crate::record::{
-    BindCell, Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span,
-    StatementRecord, Timing, TrafficRecord, TransactionRecord,
+    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, Timing,
+    TrafficRecord, TransactionRecord,
 };
+use crate::seen::Seen;
 use crate::sessions::{Session, Sessions};
 use crate::snapshot::Snapshot;
 use crate::text::Class;
@@ -24,6 +26,7 @@ pub struct Analyzer {
     digests: DigestTable,
     units: Units,
     counters: Counters,
+    findings: Findings,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
 }
@@ -44,6 +47,7 @@ impl Analyzer {
             digests: DigestTable::new(limits.digests_max, limits.sources_max),
             units: Units::new(limits.traces_max, limits.trace_idle_us, limits.unit_gap_us),
             counters: Counters::default(),
+            findings: Findings::new(&limits),
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
@@ -94,8 +98,8 @@ impl Analyzer {
         session.last_us = opened.at_us;
         let evicted = self.sessions.open(opened.session, session);
         self.renamed(opened.session, opened.application_name.of(&batch.bytes));
-        if let Some((_, mut gone)) = evicted {
-            self.units.end(&mut gone.unit, &mut self.labels);
+        if let Some((id, gone)) = evicted {
+            self.forget(id, gone);
         }
     }
 
@@ -110,9 +114,14 @@ impl Analyzer {
     }
 
     fn closed(&mut self, id: SessionId, opaque: bool) {
-        if let Some(mut session) = self.sessions.close(id, opaque) {
-            self.units.end(&mut session.unit, &mut self.labels);
+        if let Some(session) = self.sessions.close(id, opaque) {
+            self.forget(id, session);
         }
+    }
+
+    fn forget(&mut self, id: SessionId, mut session: Session) {
+        self.units.end(&mut session.unit, &mut self.labels);
+        self.findings.closed(id, &self.labels, &self.digests);
     }
 
     fn transaction(&mut self, record: &TransactionRecord) {
@@ -121,6 +130,7 @@ impl Analyzer {
         session.last_us = session.last_us.max(record.end_us);
         self.labels.add_transaction(session.database, session.service, record);
         self.units.end(&mut session.unit, &mut self.labels);
+        self.findings.transaction(record, &self.labels, &self.digests);
     }
 
     fn traffic(&mut self, record: &TrafficRecord) {
@@ -132,26 +142,44 @@ impl Analyzer {
 
     fn statement(&mut self, record: &StatementRecord, batch: &RecordBatch) {
         let meaning = self.meaning(record);
-        if record.timing != Timing::Part {
-            self.count(record, &meaning);
-        }
-        let _ = batch;
-    }
-
-    fn count(&mut self, record: &StatementRecord, meaning: &Meaning) {
-        let session = self.sessions.of(record.session);
-        let tags = meaning.entry.as_ref().map(|entry| &entry.tags);
-        let service = match tags.and_then(|tags| tags.service.as_ref()) {
-            Some(name) => self.labels.service(name),
-            None => session.service,
-        };
+        let entry = meaning.entry.as_deref();
+        let tags = entry.map(|entry| &entry.tags);
         let route = tags.and_then(|tags| tags.route.as_ref());
-        let counted = Counted::new(record, &meaning.statement, session, service, route);
-        let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
-        self.counters.add(&counted, session, &mut self.digests, &mut self.labels, untracked);
-        let trace = tags.and_then(|tags| tags.trace);
-        let step = Step { record, phases: &counted.phases, service, route, trace };
-        self.units.step(&mut session.unit, &step, &mut self.labels);
+        let service =
+            tags.and_then(|tags| tags.service.as_ref()).map(|name| self.labels.service(name));
+        let session = self.sessions.of(record.session);
+        let service = service.unwrap_or(session.service);
+        let mut service_us = None;
+        if record.timing != Timing::Part {
+            let counted = Counted::new(record, &meaning.statement, session, service, route);
+            let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
+            let (digests, labels) = (&mut self.digests, &mut self.labels);
+            service_us = self.counters.add(&counted, session, digests, labels, untracked);
+            let trace = tags.and_then(|tags| tags.trace);
+            let step = Step { record, phases: &counted.phases, service, route, trace };
+            self.units.step(&mut session.unit, &step, &mut self.labels);
+        }
+        // Without state there is no order to rely on, so nothing can be proved either.
+        let Some(session) = self.sessions.known(record.session) else { return };
+        let seen = Seen {
+            record,
+            batch,
+            statement: &meaning.statement,
+            literals: entry
+                .and_then(|entry| entry.member(record.member))
+                .map_or(&[], |found| found.1),
+            tags,
+            database: session.database,
+            service,
+            route,
+            driver: session.driver,
+            application_name: &session.application_name,
+            baseline_us: session.baseline.median_us(),
+            rtt_us: session.round_trip.at(record.end_us()),
+            service_us,
+        };
+        let described = self.texts.take_described(record.text);
+        self.findings.statement(&seen, described.as_ref(), &self.labels, &self.digests);
     }
 
     fn meaning(&self, record: &StatementRecord) -> Meaning {
@@ -175,6 +203,7 @@ impl Analyzer {
                 self.units.tick_session(&mut session.unit, now, &mut self.labels);
             }
         }
+        self.findings.tick(now, &self.labels, &self.digests);
     }
 
     /// The frozen image of everything known. Costs little for digests that did not change.
@@ -195,6 +224,7 @@ impl Analyzer {
         };
         self.labels.fill(&mut snapshot);
         snapshot.overflow.push(("digests", self.digests.overflowed));
+        self.findings.fill(now, &mut snapshot);
         snapshot
     }
 }

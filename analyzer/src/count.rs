@@ -98,6 +98,9 @@ impl<'a> Counted<'a> {
 
 impl Counters {
     /// Counts one execution everywhere but in its unit of work.
+    ///
+    /// Returns the service time in microseconds: its own, or that of a whole batch of its digest on the last
+    /// member; `None` for the other members.
     pub(crate) fn add(
         &mut self,
         counted: &Counted<'_>,
@@ -105,7 +108,7 @@ impl Counters {
         digests: &mut DigestTable,
         labels: &mut Labels,
         untracked: bool,
-    ) {
+    ) -> Option<u64> {
         let record = counted.record;
         self.enter(record);
         self.books.untracked += u64::from(untracked);
@@ -130,8 +133,9 @@ impl Counters {
         }
         labels.add_phases(session.database, counted.service, &counted.phases);
         labels.add_statement(session.database, counted.service, counted.sums());
-        self.batch(counted, session, digests);
+        let batch_us = self.batch(counted, session, digests);
         follow(counted, session);
+        counted.timed_us().or(batch_us)
     }
 
     /// The equation of the books: every statement in exactly one term.
@@ -148,11 +152,16 @@ impl Counters {
     }
 
     /// A batch has one time, and it is given to a digest only if the whole batch was that digest.
-    fn batch(&mut self, counted: &Counted<'_>, session: &mut Session, digests: &mut DigestTable) {
+    fn batch(
+        &mut self,
+        counted: &Counted<'_>,
+        session: &mut Session,
+        digests: &mut DigestTable,
+    ) -> Option<u64> {
         let record = counted.record;
         if !matches!(record.timing, Timing::Batch | Timing::BatchLast) {
             session.batch = None;
-            return;
+            return None;
         }
         let digest = counted.statement.digest;
         let mut batch =
@@ -161,15 +170,17 @@ impl Counters {
         batch.members += 1;
         if record.timing == Timing::Batch {
             session.batch = Some(batch);
-            return;
+            return None;
         }
         let phases = Phases { think_in_transaction_us: 0, think_idle_us: 0, ..counted.phases };
         // A member that got lost on the way may have had another digest.
         if batch.same && batch.members == u64::from(record.batch_statements) {
             digests.add_batch_time((session.database, digest), &phases);
+            Some(record.duration_us())
         } else {
             self.indivisible.phases.add(&phases);
             self.indivisible.batch_members += u64::from(record.batch_statements);
+            None
         }
     }
 }

@@ -14,8 +14,12 @@ pub mod value;
 
 mod analyzer;
 mod count;
+mod findings;
+mod flow;
 mod labels;
 mod latency;
+mod names;
+mod seen;
 mod sessions;
 mod stable;
 mod units;

@@ -1,11 +1,11 @@
 //! What one digest is: the part of a text that all its executions share.
 
 use super::grammar::Grammar;
-use crate::facts::StatementFacts;
+use crate::facts::{PredicateClass, StatementFacts};
 use crate::labels::cut;
 use crate::snapshot::Operation;
 use crate::stable::StableHash;
-use crate::text::{Class, Part};
+use crate::text::{Class, LITERAL_SLOT_FIRST, Part};
 use std::sync::Arc;
 
 /// Longest summary, in bytes.
@@ -109,6 +109,29 @@ impl Statement {
     /// Whether it may be the repeated statement of an N+1.
     pub(crate) fn may_be_child(&self) -> bool {
         self.class == Class::Read && self.facts.as_ref().is_some_and(|facts| facts.has_from)
+    }
+
+    /// The slot that a parameter is counted under: the elements of one IN list share their first one.
+    ///
+    /// The grammar sees lists collapsed, so which parameters belong to a list is only known from its first:
+    /// they are those that follow it and no other predicate claims.
+    pub(crate) fn list_slot(&self, slot: u16) -> u16 {
+        let parameter = slot < LITERAL_SLOT_FIRST;
+        let Some(facts) = self.facts.as_ref().filter(|_| parameter) else { return slot };
+        let claimed = |class: fn(PredicateClass) -> bool| {
+            facts.predicates.iter().filter(move |predicate| class(predicate.class))
+        };
+        let list = claimed(|class| class == PredicateClass::In)
+            .filter_map(|predicate| predicate.slots.first().copied())
+            .filter(|first| *first <= slot)
+            .max();
+        let other = claimed(|class| class != PredicateClass::In);
+        match list {
+            Some(first) if !other.into_iter().any(|predicate| predicate.slots.contains(&slot)) => {
+                first
+            }
+            _ => slot,
+        }
     }
 
     /// Whether its first words are those, in any case.

@@ -5,7 +5,7 @@
 mod tables;
 mod text;
 
-pub(crate) use tables::{Labels, Pair, StatementSums};
+pub(crate) use tables::{Labels, StatementSums};
 pub(crate) use text::{cut, label, service_of};
 
 /// Index of a database; 0 is `other`.
