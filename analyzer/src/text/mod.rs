@@ -1,7 +1,5 @@
 //! One statement text, understood by our own lexer: shape, redacted text, slots, literals, tags, parts.
 
-pub mod read;
-
 use crate::record::BindCell;
 use crate::snapshot::Operation;
 use std::sync::Arc;
