@@ -38,7 +38,8 @@ struct Meaning {
 }
 
 impl Analyzer {
-    /// An analyzer that knows nothing yet. `salt` must be the one that hashed the values of the records.
+    /// An analyzer that knows nothing yet. Make it on the thread that it stays on: the grammar that it holds
+    /// can't be sent elsewhere. `salt` must be the one that hashed the values of the records.
     pub fn new(limits: Limits, salt: Salt) -> Self {
         Self {
             texts: Texts::new(&limits, salt),
@@ -165,9 +166,8 @@ impl Analyzer {
             record,
             batch,
             statement: &meaning.statement,
-            literals: entry
-                .and_then(|entry| entry.member(record.member))
-                .map_or(&[], |found| found.1),
+            literals: entry.map_or(&[], |entry| entry.literals(record.member)),
+            shared_slots: entry.map_or(&[], |entry| entry.shared_slots(record.member)),
             tags,
             database: session.database,
             service,
@@ -189,7 +189,7 @@ impl Analyzer {
         let entry = self.texts.find(record.text);
         let statement = entry.and_then(|entry| entry.member(record.member));
         match statement {
-            Some((statement, _)) => Meaning { statement: statement.clone(), entry: entry.cloned() },
+            Some(statement) => Meaning { statement: statement.clone(), entry: entry.cloned() },
             None => Meaning { statement: self.unknown_text.clone(), entry: None },
         }
     }

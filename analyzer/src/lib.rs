@@ -21,7 +21,6 @@ mod latency;
 mod names;
 mod seen;
 mod sessions;
-mod stable;
 mod units;
 
 pub use analyzer::Analyzer;

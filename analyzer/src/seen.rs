@@ -5,7 +5,7 @@ use crate::labels::{DatabaseId, ServiceId};
 use crate::record::{
     BindCell, Driver, Outcome, RecordBatch, ResultColumn, StatementRecord, Timing,
 };
-use crate::text::{Class, Tags};
+use crate::text::{Class, SharedSlot, Tags};
 use std::sync::Arc;
 
 /// One execution (or one part of one).
@@ -16,6 +16,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) statement: &'a Arc<Statement>,
     /// Literals of the text, as bind cells.
     pub(crate) literals: &'a [BindCell],
+    /// Parameters that count under another slot: elements of lists.
+    pub(crate) shared_slots: &'a [SharedSlot],
     pub(crate) tags: Option<&'a Tags>,
     pub(crate) database: DatabaseId,
     pub(crate) service: ServiceId,
@@ -50,6 +52,12 @@ impl Seen<'_> {
     /// Bind cells, then literals.
     pub(crate) fn binds(&self) -> impl Iterator<Item = &BindCell> {
         self.record.binds.of(&self.batch.binds).iter().chain(self.literals)
+    }
+
+    /// The slot that a parameter counts under: its own, or that of the list it is in.
+    pub(crate) fn slot_of(&self, parameter: u16) -> u16 {
+        let shared = self.shared_slots.iter().find(|s| (s.first..=s.last).contains(&parameter));
+        shared.map_or(parameter, |shared| shared.slot)
     }
 
     /// Hashed columns of the result.

@@ -1,15 +1,16 @@
 //! What one digest is: the part of a text that all its executions share.
 
 use super::grammar::Grammar;
-use crate::facts::{PredicateClass, StatementFacts};
-use crate::labels::cut;
+use crate::facts::StatementFacts;
 use crate::snapshot::Operation;
-use crate::stable::StableHash;
-use crate::text::{Class, LITERAL_SLOT_FIRST, Part};
+use crate::text::{Class, Part, StableHash, cut};
 use std::sync::Arc;
 
 /// Longest summary, in bytes.
 const SUMMARY_BYTES_MAX: usize = 120;
+/// What digests are hashed for that have no shape of their own.
+const WHOLE_DOMAIN: u64 = 0x0077_686f_6c65;
+const NAMED_DOMAIN: u64 = 0x6e61_6d65_6400;
 
 /// One statement as a digest knows it.
 #[derive(Debug, Default)]
@@ -67,9 +68,9 @@ impl Statement {
 
     /// A text that is counted as a whole: several statements that can't be told apart.
     pub(crate) fn whole(parts: &[Arc<Self>], text_bytes_max: usize) -> Self {
-        let mut hash = StableHash::new("whole text");
+        let mut hash = StableHash::new(WHOLE_DOMAIN);
         for part in parts {
-            hash.number(part.digest);
+            hash.word(part.digest);
         }
         let text = parts.iter().map(|part| &*part.text).collect::<Vec<_>>().join("; ");
         let shown = cut(&text, text_bytes_max);
@@ -89,8 +90,10 @@ impl Statement {
 
     /// A digest without a text: `name` stands for it.
     pub(crate) fn named(name: &str, class: Class) -> Self {
+        let mut hash = StableHash::new(NAMED_DOMAIN);
+        hash.bytes(name.as_bytes());
         Self {
-            digest: StableHash::new(name).finish(),
+            digest: hash.finish(),
             class,
             summary: Arc::from(name),
             text: Arc::from(""),
@@ -109,29 +112,6 @@ impl Statement {
     /// Whether it may be the repeated statement of an N+1.
     pub(crate) fn may_be_child(&self) -> bool {
         self.class == Class::Read && self.facts.as_ref().is_some_and(|facts| facts.has_from)
-    }
-
-    /// The slot that a parameter is counted under: the elements of one IN list share their first one.
-    ///
-    /// The grammar sees lists collapsed, so which parameters belong to a list is only known from its first:
-    /// they are those that follow it and no other predicate claims.
-    pub(crate) fn list_slot(&self, slot: u16) -> u16 {
-        let parameter = slot < LITERAL_SLOT_FIRST;
-        let Some(facts) = self.facts.as_ref().filter(|_| parameter) else { return slot };
-        let claimed = |class: fn(PredicateClass) -> bool| {
-            facts.predicates.iter().filter(move |predicate| class(predicate.class))
-        };
-        let list = claimed(|class| class == PredicateClass::In)
-            .filter_map(|predicate| predicate.slots.first().copied())
-            .filter(|first| *first <= slot)
-            .max();
-        let other = claimed(|class| class != PredicateClass::In);
-        match list {
-            Some(first) if !other.into_iter().any(|predicate| predicate.slots.contains(&slot)) => {
-                first
-            }
-            _ => slot,
-        }
     }
 
     /// Whether its first words are those, in any case.

@@ -9,7 +9,7 @@ use super::statement::Statement;
 use crate::Map;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
-use crate::text::{Class, Tags, TextInfo};
+use crate::text::{Class, Part, SharedSlot, Tags, TextInfo, read, read_cut};
 use crate::value::Salt;
 use std::sync::Arc;
 
@@ -31,23 +31,32 @@ pub(crate) struct TextEntry {
 struct PartEntry {
     statement: Arc<Statement>,
     literals: Box<[BindCell]>,
+    shared_slots: Box<[SharedSlot]>,
 }
 
 impl TextEntry {
     /// The statement at a position of the text; beyond its statements, the text as a whole.
-    pub(crate) fn member(&self, member: u16) -> Option<(&Arc<Statement>, &[BindCell])> {
-        match self.parts.get(usize::from(member)) {
-            Some(part) => Some((&part.statement, &part.literals)),
-            None => self
-                .whole
-                .as_ref()
-                .or(self.parts.last().map(|part| &part.statement))
-                .map(|s| (s, &[][..])),
-        }
+    pub(crate) fn member(&self, member: u16) -> Option<&Arc<Statement>> {
+        let part = self.parts.get(usize::from(member)).map(|part| &part.statement);
+        part.or(self.whole.as_ref()).or_else(|| self.parts.last().map(|part| &part.statement))
+    }
+
+    /// The literals of the statement at a position, as bind cells.
+    pub(crate) fn literals(&self, member: u16) -> &[BindCell] {
+        self.parts.get(usize::from(member)).map_or(&[], |part| &part.literals)
+    }
+
+    /// Which parameters of the statement at a position count under another slot.
+    pub(crate) fn shared_slots(&self, member: u16) -> &[SharedSlot] {
+        self.parts.get(usize::from(member)).map_or(&[], |part| &part.shared_slots)
     }
 
     fn bytes(&self) -> usize {
-        let literals: usize = self.parts.iter().map(|part| size_of_val(&*part.literals)).sum();
+        let literals: usize = self
+            .parts
+            .iter()
+            .map(|part| size_of_val(&*part.literals) + size_of_val(&*part.shared_slots))
+            .sum();
         let tags = [&self.tags.route, &self.tags.service, &self.tags.framework, &self.tags.mark];
         let tags: usize = tags.into_iter().flatten().map(|tag| tag.len()).sum();
         ENTRY_BYTES + literals + tags + self.parts.len() * size_of::<PartEntry>()
@@ -119,7 +128,8 @@ impl Texts {
             return;
         }
         self.make_room();
-        let info = crate::text::read::read(text.bytes.of(&batch.bytes), &self.salt);
+        let raw = text.bytes.of(&batch.bytes);
+        let info = if text.cut { read_cut(raw, &self.salt) } else { read(raw, &self.salt) };
         let entry = self.entry(info, text.cut);
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
@@ -132,6 +142,7 @@ impl Texts {
             .map(|part| PartEntry {
                 statement: self.statement(&part, cut),
                 literals: part.literals.into_boxed_slice(),
+                shared_slots: part.shared_slots.into_boxed_slice(),
             })
             .collect();
         let whole = match parts.len() {
@@ -146,14 +157,14 @@ impl Texts {
         let mut tags = info.tags;
         for tag in [&mut tags.route, &mut tags.service] {
             if let Some(text) = tag.as_mut().filter(|text| text.len() > self.label_bytes_max) {
-                *text = Arc::from(crate::labels::cut(text, self.label_bytes_max));
+                *text = Arc::from(crate::text::cut(text, self.label_bytes_max));
             }
         }
         TextEntry { parts, whole, tags }
     }
 
     /// The statement of a shape: the grammar is asked once per shape as long as the shape is in use.
-    fn statement(&mut self, part: &crate::text::Part, cut: bool) -> Arc<Statement> {
+    fn statement(&mut self, part: &Part, cut: bool) -> Arc<Statement> {
         if let Some(known) = self.current.shapes.get(&part.shape) {
             return known.clone();
         }

@@ -5,6 +5,7 @@
 mod cost;
 mod fix;
 mod hour;
+mod identity;
 mod missing_index;
 mod n_plus_one;
 mod orm;
@@ -37,7 +38,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// One kind of finding.
-pub(crate) trait Detector: Send {
+pub(crate) trait Detector {
     /// Takes in one execution.
     fn statement(&mut self, _seen: &Seen<'_>, _context: &mut Context<'_>) {}
     /// A transaction block ended.

@@ -2,13 +2,13 @@
 
 use super::cost::{BATCH_KEYS_MAX, Repeated};
 use super::fix::{Loop, Shape};
+use super::identity::Identity;
 use super::register::{Claim, Sighting};
 use super::{Context, Detector, orm, rewrite, service_row};
 use crate::facts::StatementFacts;
 use crate::finding::{Child, EvidenceValue, Kind, Parent, Proof, Severity};
 use crate::flow::{Occurrence, Source};
 use crate::names::Name;
-use crate::stable::StableHash;
 use std::sync::Arc;
 
 /// Turns proved data flow into claims.
@@ -149,7 +149,7 @@ fn claim(occurrence: &Occurrence, named: Named, service: Arc<str>, context: &Con
 
 /// Without OIDs, hashes, routes and names: equal across restarts, environments and machines.
 fn identity(database: &str, occurrence: &Occurrence) -> u64 {
-    let mut hash = StableHash::new("finding");
+    let mut hash = Identity::new();
     hash.text(Kind::NPlusOne.name());
     hash.text(database);
     hash.number(occurrence.parent.statement.digest);
@@ -158,7 +158,7 @@ fn identity(database: &str, occurrence: &Occurrence) -> u64 {
     hash.number(occurrence.slot.into());
     hash.text("");
     hash.text("");
-    hash.finish_48()
+    hash.finish()
 }
 
 fn spelled(source: &Source, occurrence: &Occurrence, context: &Context<'_>) -> Arc<str> {

@@ -22,7 +22,7 @@ impl Slots {
     pub(crate) fn fill(&mut self, seen: &Seen<'_>) {
         self.used = 0;
         for cell in seen.binds() {
-            let slot = seen.statement.list_slot(cell.slot);
+            let slot = seen.slot_of(cell.slot);
             self.push(BindCell { slot, ..*cell });
         }
     }

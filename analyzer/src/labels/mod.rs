@@ -6,7 +6,7 @@ mod tables;
 mod text;
 
 pub(crate) use tables::{Labels, StatementSums};
-pub(crate) use text::{cut, label, service_of};
+pub(crate) use text::{label, service_of};
 
 /// Index of a database; 0 is `other`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

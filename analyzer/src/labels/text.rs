@@ -1,20 +1,12 @@
 //! How a label is spelled: UTF-8, bounded, without what changes from process to process.
 
+use crate::text::cut;
 use std::sync::Arc;
 
 /// Bytes of a client as a label: lossy UTF-8, cut at `max_bytes` on a character border.
 pub(crate) fn label(bytes: &[u8], max_bytes: usize) -> Arc<str> {
     let text = String::from_utf8_lossy(bytes);
     Arc::from(cut(&text, max_bytes))
-}
-
-/// The longest prefix of at most `max_bytes` that ends on a character border.
-pub(crate) fn cut(text: &str, max_bytes: usize) -> &str {
-    let mut end = max_bytes.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 /// The service behind an `application_name`: numbers and hexadecimal ids masked, `unknown` if empty.

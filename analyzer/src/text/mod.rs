@@ -1,7 +1,24 @@
 //! One statement text, understood by our own lexer: shape, redacted text, slots, literals, tags, parts.
 
+mod class;
+mod hash;
+mod lex;
+mod list;
+mod literal;
+mod mask;
+#[cfg(test)]
+mod random_tests;
+mod render;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+pub use hash::{SHAPE_VERSION, StableHash};
+
 use crate::record::BindCell;
 use crate::snapshot::Operation;
+use crate::value::Salt;
+use lex::{Token, Tokens, word};
 use std::sync::Arc;
 
 /// First slot of a literal. Parameters `$1 … $32767` are slots 1 … 32767; the k-th literal (from 0, counted
@@ -28,12 +45,33 @@ pub struct Part {
     pub parser_text: String,
     /// Literals with a canonical value, salted hashes, by slot; an IN list's elements share a slot.
     pub literals: Vec<BindCell>,
+    /// Parameters that count under another slot: those of an IN list or a row list after the first.
+    pub shared_slots: Vec<SharedSlot>,
     /// Class after the first words (control and catalogue statements are never parent or child).
     pub class: Class,
     /// Operation after the first words.
     pub operation: Operation,
     /// False when the lexer met an unterminated quote or comment: the redacted text is then empty.
     pub readable: bool,
+}
+
+/// Parameters `first..=last` count under `slot`: `IN ($2, $3, $4)` is one list, slot 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedSlot {
+    /// First parameter number of the range.
+    pub first: u16,
+    /// Last parameter number of the range.
+    pub last: u16,
+    /// The slot that stands for them.
+    pub slot: u16,
+}
+
+impl Part {
+    /// The slot under which a parameter counts: its own, or that of the list it is in.
+    pub fn slot_of(&self, parameter: u16) -> u16 {
+        let shared = self.shared_slots.iter().find(|s| (s.first..=s.last).contains(&parameter));
+        shared.map_or(parameter, |shared| shared.slot)
+    }
 }
 
 /// Classes of statements (findings, section 2.2).
@@ -65,4 +103,71 @@ pub struct Tags {
     pub framework: Option<Arc<str>>,
     /// `mark`.
     pub mark: Option<Arc<str>>,
+}
+
+/// Reads a whole text: its statements and its tags. Anything is accepted; what can't be lexed gives one
+/// part that isn't readable.
+///
+/// A text of nothing but comments and semicolons has no parts: it is the empty query, class control.
+pub fn read(raw: &[u8], salt: &Salt) -> TextInfo {
+    let found = lex::tokens(raw);
+    if found.closed {
+        return TextInfo { parts: parts(raw, &found.tokens, salt), tags: tags::of(raw, &found) };
+    }
+    TextInfo { parts: vec![render::unreadable(raw, &found.tokens, salt)], tags: Tags::default() }
+}
+
+/// Reads the beginning of a text that was cut: its last token is left out, as it may be incomplete.
+pub fn read_cut(raw: &[u8], salt: &Salt) -> TextInfo {
+    let mut found: Tokens = lex::tokens(raw);
+    if found.closed && found.tokens.last().is_some_and(|last| last.end as usize == raw.len()) {
+        found.tokens.pop();
+    }
+    TextInfo { parts: parts(raw, &found.tokens, salt), tags: tags::of(raw, &found) }
+}
+
+/// The longest beginning of a text that has at most `bytes_max` bytes and ends between characters.
+pub fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or(text)
+}
+
+/// Splits at semicolons, but not within parentheses (CREATE RULE) or a BEGIN ATOMIC body.
+fn parts(raw: &[u8], tokens: &[Token], salt: &Salt) -> Vec<Part> {
+    let mut parts = Vec::with_capacity(1);
+    let mut rest = tokens;
+    while !rest.is_empty() {
+        let end = statement_end(rest);
+        let (statement, after) = rest.split_at(end);
+        if !statement.is_empty() {
+            parts.push(render::part(raw, statement, salt));
+        }
+        rest = after.get(1..).unwrap_or(&[]);
+    }
+    parts
+}
+
+fn statement_end(tokens: &[Token]) -> usize {
+    let mut parentheses = 0usize;
+    let mut blocks = 0usize;
+    let mut before_is_begin = false;
+    for (at, token) in tokens.iter().enumerate() {
+        let opens_body = before_is_begin && token.is(word(b"atomic"));
+        before_is_begin = token.is(word(b"begin"));
+        if token.is_mark(word(b"(")) {
+            parentheses += 1;
+        } else if token.is_mark(word(b")")) {
+            parentheses = parentheses.saturating_sub(1);
+        } else if token.is_mark(word(b";")) && parentheses == 0 && blocks == 0 {
+            return at;
+        } else if opens_body || (blocks > 0 && token.is(word(b"case"))) {
+            blocks += 1;
+        } else if token.is(word(b"end")) {
+            blocks = blocks.saturating_sub(1);
+        }
+    }
+    tokens.len()
 }

@@ -10,6 +10,7 @@ mod window;
 
 use super::cost::OccurrenceCost;
 use super::hour::Hour;
+use super::identity::Identity;
 use super::register::{Claim, Sighting};
 use super::{Context, Detector};
 use crate::Map;
@@ -20,7 +21,6 @@ use crate::limits::{Limits, MissingIndexLimits};
 use crate::record::{Micros, Outcome, SessionId, Timing, TransactionRecord};
 use crate::seen::Seen;
 use crate::snapshot::Operation;
-use crate::stable::StableHash;
 use crate::text::Class;
 use locks::Locks;
 use rules::{Support, Surroundings};
@@ -285,14 +285,14 @@ impl Suspect {
     }
 
     fn identity(&self, database: &str) -> u64 {
-        let mut hash = StableHash::new("finding");
+        let mut hash = Identity::new();
         hash.text(Kind::MissingIndex.name());
         hash.text(database);
         hash.text(&self.target.table);
         for column in &self.target.columns {
             hash.text(column);
         }
-        hash.finish_48()
+        hash.finish()
     }
 
     fn evidence(&self) -> Vec<(&'static str, EvidenceValue)> {

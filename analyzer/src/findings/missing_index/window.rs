@@ -6,7 +6,7 @@ use crate::labels::ServiceId;
 use crate::latency::{median, nearest_rank};
 use crate::record::Micros;
 use crate::seen::Seen;
-use crate::stable::mix;
+use crate::text::StableHash;
 use std::sync::Arc;
 
 const SLOT_US: u64 = 600 * 1_000_000;
@@ -167,11 +167,11 @@ impl Window {
     fn class_of(&self, seen: &Seen<'_>) -> Option<u64> {
         let slots = &self.target.slots;
         let value = |slot: &u16| seen.binds().find(|cell| cell.slot == *slot).map(|cell| cell.hash);
-        let mut hash = 0;
+        let mut hash = StableHash::new(0);
         for slot in slots {
-            hash = mix(hash ^ u64::from(value(slot)?));
+            hash.word(value(slot)?.into());
         }
-        (!slots.is_empty()).then_some(hash)
+        (!slots.is_empty()).then(|| hash.finish())
     }
 
     fn add_to_slot(&mut self, at_us: Micros, sample: Sample) {
@@ -269,7 +269,9 @@ fn keep(samples: &mut Vec<Sample>, count: u64, max: usize, sample: Sample) {
         samples.push(sample);
         return;
     }
-    let index = mix(count) % count;
+    let mut ordinal = StableHash::new(0);
+    ordinal.word(count);
+    let index = ordinal.finish() % count;
     if let Some(old) = samples.get_mut(index as usize) {
         *old = sample;
     }

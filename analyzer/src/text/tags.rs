@@ -1,0 +1,260 @@
+//! SQL-comment tags: sqlcommenter (`/*key='url%20encoded'*/`) and marginalia (`/*key:value,key:value*/`).
+//!
+//! Only known keys are read; everything else in a comment is forgotten.
+
+use super::Tags;
+use super::hash::StableHash;
+use super::lex::{Token, Tokens, word};
+use std::sync::Arc;
+
+/// Longest value of a tag, in bytes; longer ones are cut.
+const VALUE_BYTES_MAX: usize = 256;
+/// Longest comment that is read, in bytes.
+const COMMENT_BYTES_MAX: usize = 4_096;
+/// Domain of trace ids among the uses of [`StableHash`].
+const TRACE_DOMAIN: u64 = 0x74_7261_6365;
+
+/// Tags of the comments before the first and after the last token.
+pub(super) fn of(raw: &[u8], found: &Tokens) -> Tags {
+    let mut tags = Found::default();
+    let says_something = |token: &Token| !token.is_mark(word(b";"));
+    let last = found.tokens.iter().rposition(says_something).map_or(0, |last| last + 1);
+    for (start, end, before) in &found.comments {
+        let trailing = *before as usize >= last;
+        let content = raw.get(*start as usize + 2..(*end as usize).saturating_sub(2));
+        if let Some(content) = content.filter(|_| *before == 0 || trailing) {
+            tags.comment(content.get(..COMMENT_BYTES_MAX).unwrap_or(content));
+        }
+    }
+    tags.finish()
+}
+
+/// The keys that are kept, as they come; the first one of a kind wins.
+#[derive(Debug, Default)]
+struct Found {
+    application: Option<String>,
+    service_name: Option<String>,
+    dddbs: Option<String>,
+    framework: Option<String>,
+    db_driver: Option<String>,
+    route: Option<String>,
+    controller: Option<String>,
+    action: Option<String>,
+    job: Option<String>,
+    traceparent: Option<String>,
+    mark: Option<String>,
+}
+
+impl Found {
+    fn comment(&mut self, mut rest: &[u8]) {
+        while !rest.is_empty() {
+            let Some((key, value, after)) = pair(rest) else {
+                // no pair here: go on behind the next comma
+                let comma = rest.iter().position(|byte| *byte == b',');
+                rest = comma.and_then(|at| rest.get(at + 1..)).unwrap_or(&[]);
+                continue;
+            };
+            if let Some(slot) = self.slot(key).filter(|slot| slot.is_none()) {
+                *slot = value.decoded().filter(|value| !value.is_empty());
+            }
+            rest = after;
+        }
+    }
+
+    fn slot(&mut self, key: &[u8]) -> Option<&mut Option<String>> {
+        Some(match key {
+            b"application" => &mut self.application,
+            b"service.name" | b"service%2Ename" => &mut self.service_name,
+            b"dddbs" => &mut self.dddbs,
+            b"framework" => &mut self.framework,
+            b"db_driver" => &mut self.db_driver,
+            b"route" => &mut self.route,
+            b"controller" => &mut self.controller,
+            b"action" => &mut self.action,
+            b"job" => &mut self.job,
+            b"traceparent" => &mut self.traceparent,
+            b"mark" => &mut self.mark,
+            _ => return None,
+        })
+    }
+
+    fn finish(self) -> Tags {
+        let action = self.action;
+        let handler = self.controller.map(|controller| match action {
+            Some(action) => format!("{controller}#{action}"),
+            None => controller,
+        });
+        let service = self.application.or(self.service_name).or(self.dddbs);
+        let framework = self.framework.or(self.db_driver);
+        Tags {
+            route: self.route.or(handler).or(self.job).map(Arc::from),
+            service: service.map(Arc::from),
+            trace: self.traceparent.as_deref().and_then(trace),
+            framework: framework.map(|name| Arc::from(name.to_lowercase())),
+            mark: self.mark.map(Arc::from),
+        }
+    }
+}
+
+/// A value as the comment spells it.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    /// Quoted, URL-encoded, with `\'` for a quote.
+    Encoded(&'a [u8]),
+    Plain(&'a [u8]),
+}
+
+impl Value<'_> {
+    fn decoded(self) -> Option<String> {
+        let bytes = match self {
+            Self::Encoded(bytes) => url_decoded(bytes),
+            Self::Plain(bytes) => bytes.to_vec(),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        Some(super::cut(&text, VALUE_BYTES_MAX).to_owned())
+    }
+}
+
+/// `key='value'` or `key:value` at the beginning, and what follows its comma.
+fn pair(text: &[u8]) -> Option<(&[u8], Value<'_>, &[u8])> {
+    let separator = text.iter().position(|byte| matches!(byte, b'=' | b':' | b','))?;
+    let key = text.get(..separator)?.trim_ascii();
+    let value = text.get(separator + 1..)?;
+    match text.get(separator)? {
+        b'=' => {
+            let quoted = value.trim_ascii_start().strip_prefix(b"'")?;
+            let end = closing_quote(quoted)?;
+            let after = quoted.get(end + 1..)?;
+            let comma = after.iter().position(|byte| *byte == b',');
+            let rest = comma.and_then(|at| after.get(at + 1..)).unwrap_or(&[]);
+            Some((key, Value::Encoded(quoted.get(..end)?), rest))
+        }
+        b':' => {
+            let comma = value.iter().position(|byte| *byte == b',').unwrap_or(value.len());
+            let rest = value.get(comma + 1..).unwrap_or(&[]);
+            Some((key, Value::Plain(value.get(..comma)?.trim_ascii()), rest))
+        }
+        _ => None,
+    }
+}
+
+fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        match text.get(at)? {
+            b'\\' => at += 2,
+            b'\'' => return Some(at),
+            _ => at += 1,
+        }
+    }
+}
+
+fn url_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        let (byte, len) = match byte {
+            b'%' => escape(text, at).map_or((b'%', 1), |byte| (byte, 3)),
+            b'\\' => (text.get(at + 1).copied().unwrap_or(b'\\'), 2),
+            byte => (*byte, 1),
+        };
+        decoded.push(byte);
+        at += len;
+    }
+    decoded
+}
+
+fn escape(text: &[u8], at: usize) -> Option<u8> {
+    let high = char::from(*text.get(at + 1)?).to_digit(16)?;
+    let low = char::from(*text.get(at + 2)?).to_digit(16)?;
+    u8::try_from(high * 16 + low).ok()
+}
+
+/// Hash of the trace id of `version-traceid-parentid-flags`; an id of zeros is none.
+fn trace(header: &str) -> Option<u64> {
+    let id = header.split('-').nth(1).filter(|id| id.len() == 32)?;
+    let id = u128::from_str_radix(id, 16).ok().filter(|id| *id != 0)?;
+    let mut hash = StableHash::new(TRACE_DOMAIN);
+    hash.word((id >> 64) as u64);
+    hash.word(id as u64);
+    Some(hash.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::lex;
+
+    fn read(text: &str) -> Tags {
+        of(text.as_bytes(), &lex::tokens(text.as_bytes()))
+    }
+
+    fn spelled(text: &str) -> String {
+        let tags = read(text);
+        let word = |tag: &Option<Arc<str>>| tag.as_deref().unwrap_or("-").to_owned();
+        let trace = if tags.trace.is_some() { "trace" } else { "-" };
+        let words =
+            [word(&tags.route), word(&tags.service), word(&tags.framework), word(&tags.mark)];
+        format!("{} {trace}", words.join(" "))
+    }
+
+    #[test]
+    fn tags_are_read_from_leading_and_trailing_comments() {
+        let rows = [
+            ("SELECT 1", "- - - - -"),
+            (
+                "SELECT 1 /*route='%2Forders%2F%3Cid%3E',framework='django%3A4.2'*/",
+                "/orders/<id> - django:4.2 - -",
+            ),
+            ("/* application = 'Shop' , db_driver='PSYCOPG' */ SELECT 1;", "- Shop psycopg - -"),
+            (
+                "SELECT 1 /*application:Shop,controller:orders,action:index*/;",
+                "orders#index Shop - - -",
+            ),
+            ("/*controller:api/orders*/ SELECT 1", "api/orders - - - -"),
+            ("/*job:MailJob,action:x*/ SELECT 1", "MailJob - - - -"),
+            ("SELECT 1 /*route='a\\'b'*/", "a'b - - - -"),
+            ("SELECT 1 /*service.name='pay',mark='t1'*/", "- pay - t1 -"),
+            ("SELECT 1 /*dddbs='db-svc',ddps='x'*/", "- db-svc - - -"),
+            ("SELECT 1 /*secret='x',route='r'*/ /*mark='m'*/", "r - - m -"),
+            ("SELECT /*route='middle'*/ 1", "- - - - -"),
+            ("SELECT 1 -- route='line'\n", "- - - - -"),
+            ("SELECT 1 /* plain words, and more */", "- - - - -"),
+            ("SELECT 1 /*route='unclosed*/", "- - - - -"),
+            ("SELECT 1 /*route=''*/", "- - - - -"),
+            ("SELECT 1 /*route='%zz%4'*/", "%zz%4 - - - -"),
+            (
+                "SELECT 1 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/",
+                "- - - - trace",
+            ),
+            (
+                "SELECT 1 /*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/",
+                "- - - - -",
+            ),
+            ("SELECT 1 /*traceparent='junk'*/", "- - - - -"),
+            ("/*route='lonely'*/", "lonely - - - -"),
+        ];
+        for (text, wanted) in rows {
+            assert_eq!(spelled(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_trace_is_the_trace_id_alone() {
+        let of = |id: &str, parent: &str| {
+            read(&format!("/*traceparent='00-{id}-{parent}-01'*/ SELECT 1")).trace.unwrap()
+        };
+        let (one, two) = ("4bf92f3577b34da6a3ce929d0e0e4736", "4bf92f3577b34da6a3ce929d0e0e4737");
+        assert_eq!(of(one, "00f067aa0ba902b7"), of(one, "00f067aa0ba902b8"));
+        assert_ne!(of(one, "00f067aa0ba902b7"), of(two, "00f067aa0ba902b7"));
+    }
+
+    #[test]
+    fn long_values_are_cut_between_characters() {
+        let text = format!("/*route='{}'*/ SELECT 1", "ä".repeat(300));
+        let route = read(&text).route.unwrap();
+        assert_eq!(route.len(), 256);
+        let odd = format!("/*route='x{}'*/ SELECT 1", "ä".repeat(300));
+        assert_eq!(read(&odd).route.unwrap().len(), 255);
+    }
+}
