@@ -6,6 +6,8 @@ mod lex;
 mod list;
 mod literal;
 mod mask;
+#[cfg(test)]
+mod random_tests;
 mod render;
 mod tags;
 #[cfg(test)]
@@ -151,20 +153,20 @@ fn parts(raw: &[u8], tokens: &[Token], salt: &Salt) -> Vec<Part> {
 fn statement_end(tokens: &[Token]) -> usize {
     let mut parentheses = 0usize;
     let mut blocks = 0usize;
+    let mut before_is_begin = false;
     for (at, token) in tokens.iter().enumerate() {
-        let inside = blocks > 0;
+        let opens_body = before_is_begin && token.is(word(b"atomic"));
+        before_is_begin = token.is(word(b"begin"));
         if token.is_mark(word(b"(")) {
             parentheses += 1;
         } else if token.is_mark(word(b")")) {
             parentheses = parentheses.saturating_sub(1);
-        } else if token.is_mark(word(b";")) && parentheses == 0 && !inside {
+        } else if token.is_mark(word(b";")) && parentheses == 0 && blocks == 0 {
             return at;
-        } else if token.is(word(b"atomic")) && at > 0 && tokens[at - 1].is(word(b"begin")) {
+        } else if opens_body || (blocks > 0 && token.is(word(b"case"))) {
             blocks += 1;
-        } else if inside && token.is(word(b"case")) {
-            blocks += 1;
-        } else if inside && token.is(word(b"end")) {
-            blocks -= 1;
+        } else if token.is(word(b"end")) {
+            blocks = blocks.saturating_sub(1);
         }
     }
     tokens.len()
