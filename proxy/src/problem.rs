@@ -143,7 +143,10 @@ impl Place {
         let number = (found.line() + 1).to_string();
         let gutter = " ".repeat(number.len());
         let all = self.source.inner();
-        let start = self.span.offset().min(all.len());
+        let mut start = self.span.offset().min(all.len());
+        while !all.is_char_boundary(start) {
+            start -= 1;
+        }
         let line_start = all[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = all[line_start..].lines().next().unwrap_or("");
         let before = width(&all[line_start..start]);

@@ -81,7 +81,7 @@ fn refuse_credentials(text: &str, origin: &str) -> Result<(), Problem> {
 
 fn host(url: &Url) -> Option<String> {
     match url.host()? {
-        Host::Domain(name) if name.is_empty() => None,
+        Host::Domain("") => None,
         Host::Domain(name) => Some(name.to_owned()),
         Host::Ipv4(ip) => Some(ip.to_string()),
         Host::Ipv6(ip) => Some(ip.to_string()),

@@ -240,11 +240,11 @@ fn html(page: Result<String, askama::Error>) -> Response {
 }
 
 async fn info(State(app): State<Arc<App>>) -> Response {
-    Json(app.answer(|view| view.info())).into_response()
+    app.answer(|view| json(&view.info()))
 }
 
 async fn summary(State(app): State<Arc<App>>) -> Response {
-    Json(app.answer(|view| view.summary())).into_response()
+    app.answer(|view| json(&view.summary()))
 }
 
 async fn statements(State(app): State<Arc<App>>, parameters: Parameters) -> Response {

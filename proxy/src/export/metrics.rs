@@ -95,7 +95,7 @@ fn render(source: Family) -> MetricFamily {
     };
     let rows = source.series.into_iter().map(|(values, sample)| {
         let labels =
-            label_names.iter().zip(values).map(|(name, value)| label(name, value)).collect();
+            label_names.iter().zip(values).map(|(name, value)| label(name, &value)).collect();
         match sample {
             Sample::Number(value) => number(kind, labels, value),
             Sample::Histogram(buckets, above, sum) => histogram(labels, &buckets, above, sum),
@@ -114,10 +114,10 @@ fn family(name: &str, help: &str, kind: MetricType, rows: Vec<Metric>) -> Metric
 }
 
 /// Names come from clients: control characters have no place in a label, the encoder escapes the rest.
-fn label(name: &str, value: String) -> LabelPair {
+fn label(name: &str, value: &str) -> LabelPair {
     let mut pair = LabelPair::default();
     pair.set_name(name.to_owned());
-    pair.set_value(super::text::clean(&value));
+    pair.set_value(super::text::clean(value));
     pair
 }
 

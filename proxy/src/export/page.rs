@@ -3,7 +3,8 @@
 use super::api::{FindingQuery, Sort, StatementQuery, View};
 use super::shapes::{Bucket, Finding, Rest, Statement, StatementDetail, Summary, kind_words};
 use super::text::{
-    bytes, clean, clean_lines, count, duration, duration_or_dash, percent, span, three_digits,
+    bytes, clean, clean_lines, count, counted, duration, duration_or_dash, percent, span,
+    three_digits,
 };
 use super::words;
 use askama::Template;
@@ -215,15 +216,15 @@ fn warnings(view: &View<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     if loss.dropped > 0 {
         warnings.push(format!(
-            "{} of {} events were dropped: the numbers are too low.",
+            "{} of {} were dropped: the numbers are too low.",
             count(loss.dropped),
-            count(loss.events)
+            counted(loss.events, "event")
         ));
     }
     if loss.opaque_sessions > 0 {
         warnings.push(format!(
-            "{} sessions were forwarded without being read: their statements are missing.",
-            count(loss.opaque_sessions)
+            "{} forwarded without being read: the statements are missing.",
+            counted(loss.opaque_sessions, "session")
         ));
     }
     if view.proxy.mode != super::status::Mode::Full {

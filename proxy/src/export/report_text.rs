@@ -4,8 +4,8 @@
 
 use super::shapes::{Bucket, Finding, Report, Rest, StatementDetail, kind_words};
 use super::text::{
-    bytes, clean, clean_lines, count, cut, duration, duration_or_dash, percent, short_count, span,
-    three_digits, wrap,
+    bytes, clean, clean_lines, count, counted, cut, duration, duration_or_dash, percent,
+    short_count, span, three_digits, wrap,
 };
 use super::words;
 use std::fmt::Write as _;
@@ -36,12 +36,13 @@ fn line(out: &mut String, name: &str, text: &str) {
 }
 
 fn title(out: &mut String, text: &str) {
-    let _ = writeln!(out, "\n# {text}\n");
+    let _ = writeln!(out, "\n# {}\n", cut(text, WIDTH - 3));
 }
 
 fn header(out: &mut String, report: &Report, source: &str) {
     let (info, summary) = (&report.info, &report.summary);
-    let _ = writeln!(out, "# pgsonde {} profile of {}\n", clean(&info.version), clean(source));
+    let _ = writeln!(out, "# pgsonde {} profile\n", clean(&info.version));
+    line(out, "Source", source);
     let servers: Vec<String> =
         info.upstreams.iter().map(|server| format!("{}:{}", server.host, server.port)).collect();
     line(out, "Server", &servers.join(", "));
@@ -99,10 +100,10 @@ fn loss(report: &Report) -> String {
         return "none".to_owned();
     }
     format!(
-        "LOSSY: {} of {} events dropped, {} sessions forwarded unread",
+        "LOSSY: {} of {} dropped, {} forwarded unread",
         count(loss.dropped),
-        count(loss.events),
-        count(loss.opaque_sessions)
+        counted(loss.events, "event"),
+        counted(loss.opaque_sessions, "session")
     )
 }
 
@@ -154,6 +155,9 @@ fn one_finding(out: &mut String, number: usize, finding: &Finding) {
 
 /// A name in its column where it fits, else on the line before its text.
 fn indented(out: &mut String, name: &str, text: &str) {
+    if text.is_empty() {
+        return;
+    }
     let name = clean(name);
     let wrapped = wrap(&clean(text), WIDTH - 1, "               ");
     if name.chars().count() > 11 {
@@ -173,7 +177,7 @@ fn profile(out: &mut String, report: &Report) {
         out.push_str("No statements yet. Point an app at the proxy's port (usually 6435).\n");
         return;
     }
-    out.push_str("Rank Digest           Response time     Calls   R/Call    V/M Item\n");
+    out.push_str("Rank Digest           Response time     Calls   R/Call V/M ms Item\n");
     out.push_str(
         "==== ================ ================ ====== ======== ====== ==================\n",
     );
@@ -193,9 +197,9 @@ fn profile(out: &mut String, report: &Report) {
     }
     let Some(other) = &report.statements.other else { return };
     let others = report.statements.total.saturating_sub(report.statements.items.len() as u64);
-    rest_row(out, "other", &other.digests, &format!("{} more digests", count(others)));
+    rest_row(out, "other", &other.digests, &counted(others, "more digest"));
     if other.indivisible_batches.total_ms > 0.0 {
-        rest_row(out, "batches", &other.indivisible_batches, "batches, not divisible");
+        rest_row(out, "batches", &other.indivisible_batches, "mixed batches");
     }
 }
 
@@ -247,6 +251,7 @@ fn statement(out: &mut String, rank: usize, detail: &StatementDetail) {
     }
     out.push('\n');
     attributes(out, detail);
+    out.push('\n');
     line(out, "Seen", &format!("{} to {}", item.first_seen, item.last_seen));
     if !item.tables.is_empty() {
         line(out, "Tables", &item.tables.join(", "));
@@ -254,12 +259,12 @@ fn statement(out: &mut String, rank: usize, detail: &StatementDetail) {
     for source in &item.sources {
         let route =
             source.route.as_deref().map_or(String::new(), |route| format!(", route {route}"));
-        let calls = count(source.calls);
+        let calls = counted(source.calls, "call");
         line(
             out,
             "Source",
             &format!(
-                "{} as {}{route}: {calls} calls, {}",
+                "{} as {}{route}: {calls}, {}",
                 source.application_name,
                 source.user,
                 duration(source.total_ms)
@@ -267,7 +272,7 @@ fn statement(out: &mut String, rank: usize, detail: &StatementDetail) {
         );
     }
     for state in &item.sqlstates {
-        line(out, "SQLSTATE", &format!("{}: {} errors", state.sqlstate, count(state.count)));
+        line(out, "SQLSTATE", &format!("{}: {}", state.sqlstate, counted(state.count, "error")));
     }
     if !item.findings.is_empty() {
         line(out, "Findings", &item.findings.join(", "));
@@ -326,7 +331,7 @@ fn histogram(out: &mut String, buckets: &[Bucket]) {
     if most == 0 {
         return;
     }
-    out.push_str("Time distribution\n");
+    out.push_str("\nTime distribution\n");
     for (name, count) in NAMES.iter().zip(rows) {
         let length = (count * BAR_MAX).div_ceil(most);
         let bar = "#".repeat(usize::try_from(length).unwrap_or(0));

@@ -42,6 +42,11 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
+/// `1 session`, `2 sessions`.
+pub(crate) fn counted(value: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(value), if value == 1 { "" } else { "s" })
+}
+
 /// At most five characters: `1234`, `99.9k`, `1.2M`.
 pub(crate) fn short_count(value: u64) -> String {
     #[allow(clippy::cast_precision_loss)]

@@ -11,12 +11,9 @@ use std::net::{SocketAddr, TcpStream};
 struct Running {
     address: SocketAddr,
     source: Fixed,
-    _runtime: tokio::runtime::Runtime,
 }
 
 fn start() -> Running {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let source = Fixed::new(fixture::snapshot(), fixture::counters());
     let state = AdminState {
         snapshots: Arc::new(source.clone()),
@@ -32,10 +29,16 @@ fn start() -> Running {
         },
         listen: "127.0.0.1:6435".to_owned(),
     };
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    runtime.spawn(serve(listener, state));
-    Running { address, source, _runtime: runtime }
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            serve(tokio::net::TcpListener::from_std(listener).unwrap(), state).await.unwrap();
+        });
+    });
+    Running { address, source }
 }
 
 struct Answer {

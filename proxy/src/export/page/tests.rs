@@ -38,7 +38,7 @@ fn shows_numbers_findings_and_statements() {
         "batches, not divisible",
         "/orders",
         "3 of 200 events were dropped",
-        "1 sessions were forwarded without being read",
+        "1 session forwarded without being read",
     ] {
         assert!(page.contains(part), "{part}");
     }
