@@ -252,6 +252,18 @@ fn set() -> SetRow {
     }
 }
 
+fn route() -> RouteRow {
+    RouteRow {
+        service: "web".into(),
+        route: "/orders".into(),
+        units: 6,
+        statements: 108,
+        first_row_us: 500_000,
+        transfer_us: 100_000,
+        think_in_transaction_us: 30_000,
+    }
+}
+
 /// Ten seconds; statement time 1 s: 60 % items, 20 % logs, 10 % hostile, 5 % other, 5 % mixed batches.
 pub(super) fn snapshot() -> Snapshot {
     Snapshot {
@@ -299,15 +311,7 @@ pub(super) fn snapshot() -> Snapshot {
             server_received: 3,
             server_sent: 4,
         }],
-        routes: vec![RouteRow {
-            service: "web".into(),
-            route: "/orders".into(),
-            units: 6,
-            statements: 108,
-            first_row_us: 500_000,
-            transfer_us: 100_000,
-            think_in_transaction_us: 30_000,
-        }],
+        routes: vec![route()],
         unit_statements: vec![("web".into(), histogram(&UNIT_BUCKETS, &[18, 18, 1]))],
         findings: vec![n_plus_one(), missing_index()],
         findings_opened: vec![(Kind::NPlusOne, 1), (Kind::MissingIndex, 1)],
