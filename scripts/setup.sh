@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Installs what the named parts need and this machine lacks; costs nothing when all is there.
+#
+#   scripts/setup.sh build postgres python haproxy
+#
+# System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
+# into target/venv. Rust itself is a precondition.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly POSTGRES_MAJOR=15
+readonly TARGET=${CARGO_TARGET_DIR:-target}
+readonly VENV=$TARGET/venv
+missing=()
+
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif have sudo; then sudo "$@"
+  else fail "needs root for: $* (become root, or install sudo, or run this yourself)"
+  fi
+}
+
+# The folder with initdb and postgres: PGSONDE_PG_BIN, else the highest installed major.
+server_bin() { scripts/pg-bin.sh 2>/dev/null; }
+
+libclang_found() {
+  [ -n "${LIBCLANG_PATH:-}" ] && return 0
+  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || ldconfig -p 2>/dev/null | grep -q 'libclang.*\.so'
+}
+
+want_build() {
+  have cargo || fail "Rust is missing: install it from https://rustup.rs, then try again"
+  have cc || missing+=(gcc libc6-dev)
+  have make || missing+=(make)
+  libclang_found || missing+=(libclang-dev)
+}
+
+want_postgres() { server_bin >/dev/null || missing+=("postgresql-$POSTGRES_MAJOR" "postgresql-client-$POSTGRES_MAJOR"); }
+want_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy); }
+
+want_python() {
+  have python3 || missing+=(python3)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+}
+
+# Debian makes and starts a cluster when a server package arrives; ours are private, so ask it not to,
+# by a drop-in that is gone again afterwards.
+install_missing() {
+  [ ${#missing[@]} -gt 0 ] || return 0
+  have apt-get || fail "please install by hand: ${missing[*]}"
+  local drop_in=/etc/postgresql-common/createcluster.d/pgsonde.conf quiet_cluster=false
+  if [[ " ${missing[*]} " == *" postgresql-"* ]]; then quiet_cluster=true; fi
+  printf 'setup: apt-get install --no-install-recommends %s\n' "${missing[*]}" >&2
+  as_root apt-get update -qq
+  if $quiet_cluster; then
+    as_root mkdir -p "${drop_in%/*}"
+    printf 'create_main_cluster = false\n' | as_root tee "$drop_in" >/dev/null
+    # shellcheck disable=SC2064 # the path is fixed now on purpose
+    trap "as_root rm -f $drop_in; as_root rmdir --ignore-fail-on-non-empty ${drop_in%/*}" EXIT
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2
+}
+
+python_packages() {
+  local wanted=tests/drivers/requirements.txt stamp=$VENV/requirements.txt
+  cmp -s "$wanted" "$stamp" && [ -x "$VENV/bin/python" ] && return 0
+  printf 'setup: pip install -r %s (into %s)\n' "$wanted" "$VENV" >&2
+  mkdir -p "$TARGET"
+  [ -x "$VENV/bin/python" ] || python3 -m venv "$VENV"
+  "$VENV/bin/python" -m pip install -q --disable-pip-version-check -r "$wanted"
+  cp "$wanted" "$stamp"
+}
+
+for part in "$@"; do
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, haproxy)"
+  "want_$part"
+done
+install_missing
+[[ " $* " != *" python "* ]] || python_packages
+[[ " $* " != *" postgres "* ]] || server_bin >/dev/null || fail "no PostgreSQL server found; set PGSONDE_PG_BIN"

@@ -1,0 +1,77 @@
+//! A client on the bare socket, for what no driver would send.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Longest wait for a byte.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+
+/// One frame: type byte, length, body.
+pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut frame = vec![tag];
+    frame.extend(length(body.len()));
+    frame.extend(body);
+    frame
+}
+
+/// A StartupMessage of protocol 3.0 for user and database `postgres`.
+pub fn startup() -> Vec<u8> {
+    let body = b"\0\x03\0\0user\0postgres\0database\0postgres\0application_name\0raw\0\0";
+    let mut frame = length(body.len()).to_vec();
+    frame.extend(body);
+    frame
+}
+
+/// A simple Query.
+pub fn query(text: &str) -> Vec<u8> {
+    frame(b'Q', &[text.as_bytes(), b"\0"].concat())
+}
+
+fn length(body: usize) -> [u8; 4] {
+    u32::try_from(body + 4).expect("frames of tests are short").to_be_bytes()
+}
+
+/// A connection to a loopback port.
+///
+/// # Panics
+/// If nothing listens there.
+pub fn connect(port: u16) -> TcpStream {
+    let socket = TcpStream::connect(("127.0.0.1", port)).expect("something listens");
+    socket.set_read_timeout(Some(READ_LIMIT)).expect("a limit above zero");
+    socket.set_nodelay(true).expect("TCP has no-delay");
+    socket
+}
+
+/// A session that was let in without a password, at its first ReadyForQuery.
+///
+/// # Panics
+/// If the server doesn't let us in.
+pub fn session(port: u16) -> TcpStream {
+    let mut socket = connect(port);
+    socket.write_all(&startup()).expect("written");
+    read_until_ready(&mut socket, 1);
+    socket
+}
+
+/// Reads whole frames until `count` ReadyForQuery have passed; gives the tags of all frames but DataRow.
+///
+/// # Panics
+/// If the connection ends before.
+pub fn read_until_ready(socket: &mut impl Read, count: usize) -> Vec<u8> {
+    let (mut tags, mut ready) = (Vec::new(), 0);
+    let mut reader = std::io::BufReader::with_capacity(64 * 1024, socket);
+    let mut body = Vec::new();
+    while ready < count {
+        let mut head = [0; 5];
+        reader.read_exact(&mut head).expect("a frame");
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        body.resize(usize::try_from(length).expect("64 bit") - 4, 0);
+        reader.read_exact(&mut body).expect("a body");
+        ready += usize::from(head[0] == b'Z');
+        if head[0] != b'D' {
+            tags.push(head[0]);
+        }
+    }
+    tags
+}
