@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
     };
     let json = cli.global.json;
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(problem) => {
             eprint!("{}", if json { problem.to_json() } else { problem.to_text() });
             ExitCode::from(problem.exit_code())
@@ -106,15 +106,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Problem> {
+fn run(cli: Cli) -> Result<ExitCode, Problem> {
     match cli.command {
-        Command::Proxy(args) => crate::run_proxy(Settings::load(&flags(cli.global, args))?),
+        Command::Proxy(args) => {
+            let ending = crate::run_proxy(Settings::load(&flags(cli.global, args))?)?;
+            Ok(ExitCode::from(ending.exit_code()))
+        }
         Command::Report(args) => report::run(&report::Options {
             source: args.source,
             json: cli.global.json || args.format == ReportFormat::Json,
             output: args.output,
             top: usize::from(args.top),
-        }),
+        })
+        .map(|()| ExitCode::SUCCESS),
     }
 }
 
