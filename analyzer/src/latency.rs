@@ -37,7 +37,7 @@ impl Quantiles {
     pub(crate) fn record(&mut self, us: u64) {
         let us = us.min(HISTOGRAM_VALUE_MAX_US);
         match &mut self.histogram {
-            Some(histogram) => histogram.saturating_record(us),
+            Some(histogram) => grow_and_record(histogram, us),
             None if self.list.len() < LIST_SAMPLES_MAX => self.list.push(narrow(us)),
             None => {
                 self.spill();
@@ -64,12 +64,20 @@ impl Quantiles {
         if let Ok(mut histogram) = Histogram::new(self.digits) {
             histogram.auto(true);
             for sample in self.list.drain(..) {
-                histogram.saturating_record(sample.into());
+                grow_and_record(&mut histogram, sample.into());
             }
             self.histogram = Some(Box::new(histogram));
         } else {
             self.list.clear();
         }
+    }
+}
+
+/// `record` grows the histogram where needed; `saturating_record` would clamp to its present range instead.
+/// It can only fail above the largest value of all, and values are bounded before.
+fn grow_and_record(histogram: &mut Histogram<u32>, us: u64) {
+    if histogram.record(us).is_err() {
+        histogram.saturating_record(us);
     }
 }
 
@@ -195,13 +203,15 @@ mod tests {
 
     #[test]
     fn the_switch_to_a_histogram_keeps_every_sample() {
-        for count in [31, 32, 33, 1_000] {
+        for count in [31, 32, 33, 1_000, 100_000] {
             let durations = of(1..=count);
             let summary = durations.summary();
             assert_eq!(summary.count, count);
             assert_eq!((summary.min_us, summary.max_us), (1, count));
             let exact = count.div_ceil(2) as f64;
             assert!((summary.p50_us as f64 - exact).abs() <= exact * 0.01, "{count}: {summary:?}");
+            let exact = (count * 99).div_ceil(100) as f64;
+            assert!((summary.p99_us as f64 - exact).abs() <= exact * 0.01, "{count}: {summary:?}");
             assert_eq!(durations.buckets().iter().sum::<u64>(), count);
         }
     }
