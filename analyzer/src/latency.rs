@@ -37,7 +37,7 @@ impl Quantiles {
     pub(crate) fn record(&mut self, us: u64) {
         let us = us.min(HISTOGRAM_VALUE_MAX_US);
         match &mut self.histogram {
-            Some(histogram) => histogram.saturating_record(us),
+            Some(histogram) => record(histogram, us),
             None if self.list.len() < LIST_SAMPLES_MAX => self.list.push(narrow(us)),
             None => {
                 self.spill();
@@ -64,12 +64,19 @@ impl Quantiles {
         if let Ok(mut histogram) = Histogram::new(self.digits) {
             histogram.auto(true);
             for sample in self.list.drain(..) {
-                histogram.saturating_record(sample.into());
+                record(&mut histogram, sample.into());
             }
             self.histogram = Some(Box::new(histogram));
         } else {
             self.list.clear();
         }
+    }
+}
+
+/// Resizing can't fail for values up to an hour; should it, the sample counts as the largest that fits.
+fn record(histogram: &mut Histogram<u32>, us: u64) {
+    if histogram.record(us).is_err() {
+        histogram.saturating_record(us);
     }
 }
 
