@@ -25,15 +25,24 @@ const QUOTED: u64 = u64::MAX - 4;
 const EXACTLY_ONE: u64 = u64::MAX - 5;
 const FIXED_START: u64 = u64::MAX - 6;
 
+/// How much of a statement is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// All but the two texts.
+    Shape,
+    /// Everything.
+    Texts,
+}
+
 /// Reads the statement that these tokens make up.
-pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt) -> Part {
-    let mut render = Render::new(raw, tokens, salt);
+pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt, depth: Depth) -> Part {
+    let mut render = Render::new(raw, tokens, salt, depth);
     render.all();
     let (class, operation) = class::of(raw, tokens);
     Part {
         shape: render.hash.finish(),
-        redacted: lossy(render.shown.bytes),
-        parser_text: lossy(render.parsed.bytes),
+        redacted: render.shown.finish(),
+        parser_text: render.parsed.finish(),
         literals: render.literals,
         shared_slots: render.shared,
         class,
@@ -44,39 +53,84 @@ pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt) -> Part {
 
 /// The statement that couldn't be read to its end: its shape alone.
 pub(super) fn unreadable(raw: &[u8], tokens: &[Token], salt: &Salt) -> Part {
-    let mut read = part(raw, tokens, salt);
-    read.redacted.clear();
-    read.parser_text.clear();
+    let mut read = part(raw, tokens, salt, Depth::Shape);
     read.literals.clear();
     read.shared_slots.clear();
     read.readable = false;
     read
 }
 
-fn lossy(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// A text under construction; keeps tokens apart that would otherwise run together.
-#[derive(Debug, Default)]
-struct Output {
+/// A text under construction. Tokens that stand together in the original are copied together; others are
+/// kept from running into one another.
+#[derive(Debug)]
+struct Output<'a> {
+    raw: &'a [u8],
     bytes: Vec<u8>,
+    /// A piece of the original that is still to be copied.
+    run: (usize, usize),
     muted: bool,
+    /// Nobody will read it: only the shape is wanted.
+    off: bool,
 }
 
-impl Output {
-    fn push(&mut self, space: bool, piece: &[u8]) {
-        let (Some(first), false) = (piece.first(), self.muted) else {
+impl<'a> Output<'a> {
+    fn new(raw: &'a [u8], len: usize, off: bool) -> Self {
+        let bytes = if off { Vec::new() } else { Vec::with_capacity(len) };
+        Self { raw, bytes, run: (0, 0), muted: false, off }
+    }
+
+    /// Adds a token as it is.
+    #[inline]
+    fn copy(&mut self, space: bool, token: &Token) {
+        if self.muted || self.off {
             return;
-        };
-        let joins = self.bytes.last().is_some_and(|last| {
-            (is_name_part(*last) || *last == b'?') && (is_name_part(*first) || *first == b'?')
-        });
-        if joins || (space && !self.bytes.is_empty()) {
+        }
+        let (start, end) = (token.start as usize, token.end as usize);
+        let (_, last) = self.run;
+        let blank = start == last + 1 && self.raw.get(last) == Some(&b' ');
+        if last != 0 && (start == last || blank) {
+            self.run.1 = end;
+            return;
+        }
+        self.flush();
+        self.separate(space, self.raw.get(start).copied());
+        self.run = (start, end);
+    }
+
+    /// Adds something that isn't in the original.
+    fn push(&mut self, space: bool, piece: &[u8]) {
+        if !self.muted && !self.off {
+            self.flush();
+            self.separate(space, piece.first().copied());
+            self.bytes.extend_from_slice(piece);
+        }
+    }
+
+    /// Adds to what was just pushed.
+    fn append(&mut self, piece: &[u8]) {
+        if !self.muted && !self.off {
+            self.bytes.extend_from_slice(piece);
+        }
+    }
+
+    fn separate(&mut self, space: bool, next: Option<u8>) {
+        let sticks = |byte: u8| is_name_part(byte) || byte == b'?';
+        if let (Some(last), Some(next)) = (self.bytes.last(), next)
+            && (space || (sticks(*last) && sticks(next)))
+        {
             self.bytes.push(b' ');
         }
-        self.bytes.extend_from_slice(piece);
+    }
+
+    fn flush(&mut self) {
+        let (start, end) = std::mem::take(&mut self.run);
+        self.bytes.extend_from_slice(self.raw.get(start..end).unwrap_or(&[]));
+    }
+
+    fn finish(mut self) -> String {
+        self.flush();
+        String::from_utf8(self.bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 }
 
@@ -97,8 +151,8 @@ struct Render<'a> {
     stand: Stand,
     hash: StableHash,
     hash_muted: bool,
-    shown: Output,
-    parsed: Output,
+    shown: Output<'a>,
+    parsed: Output<'a>,
     literals: Vec<BindCell>,
     shared: Vec<SharedSlot>,
     next_literal: u16,
@@ -107,7 +161,7 @@ struct Render<'a> {
 }
 
 impl<'a> Render<'a> {
-    fn new(raw: &'a [u8], tokens: &'a [Token], salt: &'a Salt) -> Self {
+    fn new(raw: &'a [u8], tokens: &'a [Token], salt: &'a Salt, depth: Depth) -> Self {
         let len = match (tokens.first(), tokens.last()) {
             (Some(first), Some(last)) => (last.end - first.start) as usize,
             _ => 0,
@@ -120,8 +174,8 @@ impl<'a> Render<'a> {
             stand: if class::has_slots(tokens) { Stand::Slot } else { Stand::Constant },
             hash: StableHash::new(SHAPE_DOMAIN),
             hash_muted: false,
-            shown: Output { bytes: Vec::with_capacity(len), muted: false },
-            parsed: Output { bytes: Vec::with_capacity(len + 16), muted: false },
+            shown: Output::new(raw, len, depth == Depth::Shape),
+            parsed: Output::new(raw, len + 16, depth == Depth::Shape),
             literals: Vec::new(),
             shared: Vec::new(),
             next_literal: LITERAL_SLOT_FIRST,
@@ -183,18 +237,21 @@ impl<'a> Render<'a> {
     }
 
     fn plain(&mut self, at: usize) -> usize {
-        let bytes = self.bytes(at);
+        let Some(token) = self.token(at) else {
+            return at + 1;
+        };
         if !self.hash_muted {
-            match self.token(at) {
-                Some(token) if token.kind == Kind::Quoted => self.hash.bytes(bytes),
+            let len = token.end - token.start;
+            match token.kind {
+                Kind::Quoted => self.hash.bytes(token.bytes(self.raw)),
                 // up to eight bytes the token's own number is exact
-                Some(token) if bytes.len() <= 8 => self.hash.word(token.word),
-                _ => self.hash.folded(bytes),
+                _ if len <= 8 => self.hash.word(token.word),
+                _ => self.hash.folded(token.bytes(self.raw)),
             }
         }
         let space = self.spaced(at);
-        self.shown.push(space, bytes);
-        self.parsed.push(space, bytes);
+        self.shown.copy(space, token);
+        self.parsed.copy(space, token);
         at + 1
     }
 
@@ -366,8 +423,8 @@ impl<'a> Render<'a> {
             self.mix(FIXED_START);
             let digits = text.get(1..).unwrap_or(&[]);
             self.parsed.push(space, b"'");
-            self.parsed.bytes.extend_from_slice(digits);
-            self.parsed.bytes.extend_from_slice(b"%'");
+            self.parsed.append(digits);
+            self.parsed.append(b"%'");
         } else {
             self.parsed.push(space, text);
         }
@@ -409,8 +466,10 @@ impl<'a> Render<'a> {
             } else if token.is_some_and(Token::is_literal) {
                 at += 1; // the bound of an array type
             } else {
-                self.shown.push(space, self.bytes(at));
-                self.parsed.push(space, self.bytes(at));
+                if let Some(token) = token {
+                    self.shown.copy(space, token);
+                    self.parsed.copy(space, token);
+                }
                 at += 1;
             }
         }
