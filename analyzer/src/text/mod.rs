@@ -1,11 +1,13 @@
 //! One statement text, understood by our own lexer: shape, redacted text, slots, literals, tags, parts.
 
 mod class;
+mod columns;
 mod hash;
 mod lex;
 mod list;
 mod literal;
 mod mask;
+mod output;
 #[cfg(test)]
 mod random_tests;
 mod render;

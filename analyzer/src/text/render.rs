@@ -1,9 +1,11 @@
 //! One pass over the tokens of one statement: shape, display text, text for the parser and literals.
 
+use super::columns::{Columns, Cursor};
 use super::hash::{SHAPE_VERSION, StableHash};
-use super::lex::{Kind, Token, is_name_part, word};
+use super::lex::{Kind, Token, word};
 use super::list::{self, List};
 use super::mask::Masks;
+use super::output::Output;
 use super::{LITERAL_SLOT_FIRST, Part, SharedSlot, class};
 use crate::record::BindCell;
 use crate::value::Salt;
@@ -12,8 +14,6 @@ use crate::value::Salt;
 const LITERALS_HASHED_MAX: usize = 32;
 /// Most ranges of parameters with a common slot that are kept for one statement.
 const SHARED_SLOTS_MAX: usize = 64;
-/// Most columns of a row list whose literals are followed.
-const ROW_COLUMNS_MAX: usize = 16;
 
 /// Domain of shapes among the uses of [`StableHash`].
 const SHAPE_DOMAIN: u64 = 0x7368_6170_6500 | SHAPE_VERSION;
@@ -58,80 +58,6 @@ pub(super) fn unreadable(raw: &[u8], tokens: &[Token], salt: &Salt) -> Part {
     read.shared_slots.clear();
     read.readable = false;
     read
-}
-
-/// A text under construction. Tokens that stand together in the original are copied together; others are
-/// kept from running into one another.
-#[derive(Debug)]
-struct Output<'a> {
-    raw: &'a [u8],
-    bytes: Vec<u8>,
-    /// A piece of the original that is still to be copied.
-    run: (usize, usize),
-    muted: bool,
-    /// Nobody will read it: only the shape is wanted.
-    off: bool,
-}
-
-impl<'a> Output<'a> {
-    fn new(raw: &'a [u8], len: usize, off: bool) -> Self {
-        let bytes = if off { Vec::new() } else { Vec::with_capacity(len) };
-        Self { raw, bytes, run: (0, 0), muted: false, off }
-    }
-
-    /// Adds a token as it is.
-    #[inline]
-    fn copy(&mut self, space: bool, token: &Token) {
-        if self.muted || self.off {
-            return;
-        }
-        let (start, end) = (token.start as usize, token.end as usize);
-        let (_, last) = self.run;
-        let blank = start == last + 1 && self.raw.get(last) == Some(&b' ');
-        if last != 0 && (start == last || blank) {
-            self.run.1 = end;
-            return;
-        }
-        self.flush();
-        self.separate(space, self.raw.get(start).copied());
-        self.run = (start, end);
-    }
-
-    /// Adds something that isn't in the original.
-    fn push(&mut self, space: bool, piece: &[u8]) {
-        if !self.muted && !self.off {
-            self.flush();
-            self.separate(space, piece.first().copied());
-            self.bytes.extend_from_slice(piece);
-        }
-    }
-
-    /// Adds to what was just pushed.
-    fn append(&mut self, piece: &[u8]) {
-        if !self.muted && !self.off {
-            self.bytes.extend_from_slice(piece);
-        }
-    }
-
-    fn separate(&mut self, space: bool, next: Option<u8>) {
-        let sticks = |byte: u8| is_name_part(byte) || byte == b'?';
-        if let (Some(last), Some(next)) = (self.bytes.last(), next)
-            && (space || (sticks(*last) && sticks(next)))
-        {
-            self.bytes.push(b' ');
-        }
-    }
-
-    fn flush(&mut self) {
-        let (start, end) = std::mem::take(&mut self.run);
-        self.bytes.extend_from_slice(self.raw.get(start..end).unwrap_or(&[]));
-    }
-
-    fn finish(mut self) -> String {
-        self.flush();
-        String::from_utf8(self.bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-    }
 }
 
 /// How a literal looks in the text for the parser.
@@ -576,59 +502,3 @@ fn decimal(text: &mut [u8; 6], mut number: u16) -> &[u8] {
     text[at] = b'$';
     &text[at..]
 }
-
-/// Slots of the columns of a list's first row.
-#[derive(Debug, Default)]
-struct Columns([u16; ROW_COLUMNS_MAX]);
-
-impl Columns {
-    fn set(&mut self, column: usize, slot: u16) {
-        if let Some(known) = self.0.get_mut(column).filter(|known| **known == 0) {
-            *known = slot;
-        }
-    }
-
-    fn slot(&self, column: usize) -> u16 {
-        self.0.get(column).copied().unwrap_or(0)
-    }
-}
-
-/// Knows in which column of a row list a token stands.
-struct Cursor<'a> {
-    tokens: &'a [Token],
-    at: usize,
-    depth: usize,
-    column: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(tokens: &'a [Token], at: usize) -> Self {
-        Self { tokens, at, depth: 0, column: 0 }
-    }
-
-    /// Column of a token at or after the last one asked for; constants in calls have none.
-    fn column(&mut self, at: usize) -> usize {
-        while self.at <= at {
-            if let Some(token) = self.tokens.get(self.at) {
-                self.step(token);
-            }
-            self.at += 1;
-        }
-        if self.depth > 1 { ROW_COLUMNS_MAX } else { self.column }
-    }
-
-    fn step(&mut self, token: &Token) {
-        match (token.kind, token.word) {
-            (Kind::Mark, OPEN) => self.depth += 1,
-            (Kind::Mark, CLOSE) => self.depth = self.depth.saturating_sub(1),
-            // between rows, or between the elements of a list without rows
-            (Kind::Mark, COMMA) if self.depth == 0 => self.column = 0,
-            (Kind::Mark, COMMA) if self.depth == 1 => self.column += 1,
-            _ => {}
-        }
-    }
-}
-
-const OPEN: u64 = word(b"(");
-const CLOSE: u64 = word(b")");
-const COMMA: u64 = word(b",");
