@@ -60,6 +60,12 @@ impl Analyzer {
         self.texts.epoch()
     }
 
+    /// Texts and bytes held in both generations.
+    #[cfg(test)]
+    pub(crate) fn held_texts(&self) -> (usize, usize) {
+        self.texts.held()
+    }
+
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
         for text in &batch.texts {

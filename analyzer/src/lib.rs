@@ -21,6 +21,10 @@ mod latency;
 mod names;
 mod seen;
 mod sessions;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod units;
 
 pub use analyzer::Analyzer;

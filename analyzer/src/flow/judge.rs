@@ -81,10 +81,11 @@ pub(crate) fn judge(results: &[Held], limits: &FlowLimits) -> Vec<Occurrence> {
     occurrences
 }
 
-/// The order of rivals: explained, order, coverage, a column named after the child's table, the most recent
-/// result, the lowest field.
+/// The order of rivals: explained share, explained executions (the share ends at the last explained one, so it
+/// alone would prefer a rival that explains the first half), order, coverage, a column named after the child's
+/// table, the most recent result, the lowest field.
 struct Rank {
-    measures: [f64; 4],
+    measures: [f64; 5],
     age: usize,
     field: std::cmp::Reverse<u16>,
 }
@@ -104,7 +105,13 @@ impl Proved<'_> {
         let named = f64::from(u8::from(self.is_named_after_child()));
         let evidence = &self.evidence;
         Rank {
-            measures: [evidence.explained(), evidence.order, evidence.coverage(), named],
+            measures: [
+                evidence.explained(),
+                evidence.hits as f64,
+                evidence.order,
+                evidence.coverage(),
+                named,
+            ],
             age: self.age,
             field: std::cmp::Reverse(self.source().field),
         }

@@ -197,6 +197,8 @@ fn texts_are_rendered_without_what_they_carry() {
         assert_eq!(part.redacted, *redacted, "{text}");
         assert_eq!(part.parser_text, *parser_text, "{text}");
         assert!(part.readable);
+        let empty = Part { redacted: String::new(), parser_text: String::new(), ..part };
+        assert_eq!(read_shape(text.as_bytes(), &salt()).parts, [empty], "{text}");
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::facts::{Predicate, StatementFacts};
-use crate::text::{self, LITERAL_SLOT_FIRST, Part};
+use crate::text::{self, Class, LITERAL_SLOT_FIRST, Part};
 use crate::value::Salt;
 
 fn part(text: &str) -> Part {
@@ -379,5 +379,67 @@ fn deep_trees_keep_their_fingerprint_or_nothing_but_never_fail() {
                 assert!(found.facts.is_some_and(|facts| facts.predicates.is_empty()) || depth > 20);
             }
         }
+    }
+}
+
+/// The parser is its own oracle: what the lexer takes out of a text must not change what the text means.
+#[test]
+fn the_lexer_takes_out_nothing_that_the_fingerprint_needs() {
+    const MORE: &[&str] = &[
+        "SELECT DATE '2020-01-01', INTERVAL '1 day', INTERVAL '1' DAY, TIMESTAMP WITH TIME ZONE 'now'",
+        "SELECT a::numeric(10,2), CAST(b AS varchar(20)), '5'::numeric(10,2)::text FROM t",
+        "SELECT a[1], a[1:2], (a).b, a -1, a - -1, -a, - 5, 2 ^ -1 FROM t",
+        "SELECT extract(year FROM a), position('x' IN a), trim(both 'x' FROM a), substring(a FROM 1 FOR 2) FROM t",
+        "SELECT a AT TIME ZONE 'UTC', a COLLATE \"C\", CASE a WHEN 1 THEN 'x' ELSE NULL END FROM t",
+        "SELECT U&'d!0061' UESCAPE '!', E'a\\'b', B'101', X'1F', $$x$$, 'a'\n'b', 1e5, .5, 0x1F, 1_000",
+        "SELECT * FROM t WHERE (a, b) IN ((1, 2), (3, 4)) AND c = ANY('{1,2}'::int[]) AND d IN (-1, 2)",
+        "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) v (x, y) JOIN t ON t.x = v.x",
+        "SELECT * FROM t TABLESAMPLE bernoulli (5) FETCH FIRST 10 ROWS ONLY",
+        "SELECT sum(a) FILTER (WHERE b > 5) OVER (PARTITION BY c ORDER BY d ROWS BETWEEN 1 PRECEDING AND 2 FOLLOWING) FROM t",
+        "SELECT a FROM t WHERE b LIKE 'x!%%' ESCAPE '!' OR b SIMILAR TO '(a|b)%'",
+        "SELECT json_build_object('k', a) ->> 'k', b #> '{a,b}', c ? 'x' FROM t",
+        "INSERT INTO t (a, b) VALUES (1, now()), (2, now()) ON CONFLICT (a) DO UPDATE SET b = excluded.b WHERE t.a > 5",
+        "UPDATE t SET (a, b) = (1, 2), c = c + 1 WHERE d BETWEEN -5 AND 5",
+        "CREATE TABLE t (a varchar(20) DEFAULT 'x', b numeric(10,2) CHECK (b > 0), c timestamp(3) with time zone)",
+        "CREATE USER x WITH PASSWORD 'secret' VALID UNTIL '2030-01-01' CONNECTION LIMIT 5",
+        "COMMENT ON TABLE t IS 'secret'",
+        "CREATE TYPE mood AS ENUM ('a', 'b')",
+        "ALTER TABLE t ALTER a SET DEFAULT -1, ADD CHECK (a IN (1, 2))",
+        "COPY t (a, b) FROM '/tmp/x' WITH (FORMAT csv, DELIMITER ',', HEADER true)",
+        "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS $f$ SELECT $1 $f$",
+        "FETCH FORWARD 50 FROM c_1",
+        "NOTIFY channel_1, 'payload'",
+        "PREPARE p_1 (int) AS SELECT * FROM t WHERE a = $1",
+        "EXECUTE p_1 (5, 'x')",
+        "PREPARE TRANSACTION 'x'",
+        "SET statement_timeout = '5s'",
+        "SET LOCAL app.tenant = acme",
+        "EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM t WHERE a = 5",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
+        "CREATE INDEX CONCURRENTLY i ON t (lower(a)) WITH (fillfactor = 70) WHERE b > 5",
+        "CALL p(1, 'x')",
+        "DO LANGUAGE plpgsql $$ BEGIN PERFORM 1; END $$",
+        "SELECT current_timestamp(1), '{\"a\": [1]}'::jsonb @> '{}'",
+    ];
+    let tables = PREDICATES.iter().chain(OUTLINES).map(|(text, _)| *text);
+    let mode = FingerprintOptions::RANGEVAR_PG17_COMPAT;
+    for text in tables
+        .chain(FINGERPRINTS.iter().flat_map(|row| row.iter().copied()))
+        .chain(MORE.iter().copied())
+    {
+        let raw =
+            pg_query::fingerprint(text, 0, mode).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let part = part(text);
+        let ours = Grammar::new().analyse(&part.parser_text).map(|found| found.fingerprint);
+        // numbers of utility statements are literals to us and settings to the fingerprint
+        let utility =
+            matches!(part.class, Class::Control | Class::Other) || text.starts_with("FETCH");
+        let same = if utility { ours.is_some() } else { ours == Some(raw.value) };
+        assert!(
+            same,
+            "{text}
+{}",
+            part.parser_text
+        );
     }
 }
