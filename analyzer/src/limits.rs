@@ -39,10 +39,20 @@ pub struct Limits {
     pub flow: FlowLimits,
     /// Missing index: thresholds of tier 1.
     pub missing_index: MissingIndexLimits,
+    /// Scale of severities.
+    pub severity: SeverityLimits,
     /// A finding without occurrence for this long is resolved, in microseconds.
     pub close_after_us: u64,
     /// Shortest window from which an hourly rate is computed, in microseconds.
     pub rate_window_min_us: u64,
+    /// Executions that could have shown a finding and didn't, from which it is resolved …
+    pub resolve_clean_executions: u64,
+    /// … when they spread over at least this long, in microseconds.
+    pub resolve_min_us: u64,
+    /// Occurrences / parent executions below which a finding is not shown …
+    pub ratio_drop_ratio: f64,
+    /// … once its parent was executed that often.
+    pub ratio_drop_executions: u64,
 }
 
 impl Default for Limits {
@@ -66,8 +76,13 @@ impl Default for Limits {
             trace_idle_us: 10_000_000,
             flow: FlowLimits::default(),
             missing_index: MissingIndexLimits::default(),
+            severity: SeverityLimits::default(),
             close_after_us: 24 * 3_600 * 1_000_000,
             rate_window_min_us: 300 * 1_000_000,
+            resolve_clean_executions: 50,
+            resolve_min_us: 3_600 * 1_000_000,
+            ratio_drop_ratio: 0.005,
+            ratio_drop_executions: 1_000,
         }
     }
 }
@@ -122,6 +137,33 @@ impl Default for FlowLimits {
             ring_total_max_kib: 32 * 1024,
             sightings_min: 3,
             ratio_min_ratio: 0.02,
+        }
+    }
+}
+
+/// Scale of severities (findings, section 1.4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeverityLimits {
+    /// Share of all database wait in the window that makes an error.
+    pub error_share_min_ratio: f64,
+    /// Saving per occurrence that makes an error, in microseconds.
+    pub error_saved_min_us: u64,
+    /// Executions per occurrence that make an error.
+    pub error_n_min: u64,
+    /// Saving per occurrence that makes a warning, in microseconds.
+    pub warning_saved_min_us: u64,
+    /// Executions per occurrence that make a warning.
+    pub warning_n_min: u64,
+}
+
+impl Default for SeverityLimits {
+    fn default() -> Self {
+        Self {
+            error_share_min_ratio: 0.01,
+            error_saved_min_us: 100_000,
+            error_n_min: 50,
+            warning_saved_min_us: 20_000,
+            warning_n_min: 10,
         }
     }
 }

@@ -74,7 +74,8 @@ pub struct Snapshot {
     pub digests: Vec<DigestRow>,
     /// What the digest table had no room for, as one row.
     pub other: DigestTotals,
-    /// Batches whose members have different digests: their time belongs to no single digest.
+    /// Batches whose members have different digests: their time belongs to no single digest. Only `phases` and
+    /// `batch_members` are filled: calls, rows and bytes stand in the rows of the members.
     pub indivisible_batches: DigestTotals,
     /// (database, service) pairs.
     pub pairs: Vec<PairRow>,
@@ -170,6 +171,16 @@ pub struct Phases {
 }
 
 impl Phases {
+    /// Adds every phase of `more`.
+    pub fn add(&mut self, more: &Self) {
+        self.queue_us += more.queue_us;
+        self.first_row_us += more.first_row_us;
+        self.transfer_us += more.transfer_us;
+        self.client_stall_us += more.client_stall_us;
+        self.think_in_transaction_us += more.think_in_transaction_us;
+        self.think_idle_us += more.think_idle_us;
+    }
+
     /// The four phases that make up statement time.
     pub fn statement_us(&self) -> u64 {
         self.queue_us + self.first_row_us + self.transfer_us + self.client_stall_us
@@ -193,6 +204,19 @@ pub struct DigestTotals {
     pub phases: Phases,
     /// Executions that were members of batches (no time of their own).
     pub batch_members: u64,
+}
+
+impl DigestTotals {
+    /// Adds every sum of `more`.
+    pub fn add(&mut self, more: &Self) {
+        self.calls += more.calls;
+        self.errors += more.errors;
+        self.rows += more.rows;
+        self.received_bytes += more.received_bytes;
+        self.sent_bytes += more.sent_bytes;
+        self.phases.add(&more.phases);
+        self.batch_members += more.batch_members;
+    }
 }
 
 /// One digest in one database.

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Upper bounds in nanoseconds of the time that a chunk spends inside.
-pub use crate::export::status::OVERHEAD_BUCKETS_NS;
-pub use crate::export::status::SETUP_BUCKETS_US;
+pub use crate::export::OVERHEAD_BUCKETS_NS;
+pub use crate::export::SETUP_BUCKETS_US;
 
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,1 +1,32 @@
-//! placeholder
+//! The proxy's shell: sockets, HTTP, configuration and the renderings of a snapshot.
+//!
+//! * [`hot`] forwards and observes; nothing else may run there.
+//! * [`server`] starts the process, [`worker`] runs sessions, [`session`] tells one session's story.
+//! * [`analysis`] is the analyzer's thread.
+//! * [`export`] renders snapshots: metrics, API, report, page.
+
+pub mod analysis;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod counters;
+pub mod export;
+pub mod hot;
+mod own_error;
+pub mod problem;
+pub mod server;
+pub mod session;
+pub mod shared;
+pub mod upstream;
+pub mod worker;
+mod logging;
+
+/// Runs the proxy until a signal ends it; tells which one.
+///
+/// # Errors
+/// A [`problem::Problem`] for the user when it cannot start or go on.
+pub fn run_proxy(settings: config::Settings) -> Result<server::Ending, problem::Problem> {
+    clock::start();
+    logging::start(&settings.log);
+    server::run(settings)
+}

@@ -1,1 +1,7 @@
-fn main(){}
+//! The binary `pgsonde`; everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pgsonde::cli::main()
+}

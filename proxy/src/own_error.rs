@@ -3,7 +3,7 @@
 use pgsonde_wire::foreign::fatal_error;
 
 /// The server could not be reached (08001).
-pub fn server_unreachable(address: &str, why: &str) -> Vec<u8> {
+pub(crate) fn server_unreachable(address: &str, why: &str) -> Vec<u8> {
     fatal_error(
         "08001",
         &format!("pgsonde cannot reach PostgreSQL at {address}: {why}"),
@@ -13,7 +13,7 @@ pub fn server_unreachable(address: &str, why: &str) -> Vec<u8> {
 }
 
 /// The server's connection ended while the client was waiting (08006).
-pub fn server_connection_lost() -> Vec<u8> {
+pub(crate) fn server_connection_lost() -> Vec<u8> {
     fatal_error(
         "08006",
         "the connection from pgsonde to PostgreSQL ended unexpectedly",
@@ -23,7 +23,7 @@ pub fn server_connection_lost() -> Vec<u8> {
 }
 
 /// All sessions are taken (53300).
-pub fn too_many_connections(limit: usize) -> Vec<u8> {
+pub(crate) fn too_many_connections(limit: usize) -> Vec<u8> {
     fatal_error(
         "53300",
         &format!("pgsonde has {limit} client connections already"),
@@ -33,7 +33,7 @@ pub fn too_many_connections(limit: usize) -> Vec<u8> {
 }
 
 /// pgsonde is going down (57P01).
-pub fn shutting_down() -> Vec<u8> {
+pub(crate) fn shutting_down() -> Vec<u8> {
     fatal_error(
         "57P01",
         "pgsonde is shutting down",

@@ -4,9 +4,9 @@ use crate::analysis::Analysis;
 use crate::clock;
 use crate::config::{Address, Settings};
 use crate::export::admin::{self, AdminState};
-use crate::export::status::Lifecycle;
+use crate::export::Lifecycle;
 use crate::own_error;
-use crate::problem::{LOCAL_RESOURCE, Problem};
+use crate::problem::{CANNOT_LISTEN, LOCAL_RESOURCE, Problem};
 use crate::session::say_goodbye;
 use crate::shared::Shared;
 use crate::upstream;
@@ -51,6 +51,16 @@ pub enum Ending {
     Interrupted,
 }
 
+impl Ending {
+    /// Exit code of the process.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Terminated => 0,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 /// Everything that runs beside the main thread.
 struct Machinery {
     shared: Arc<Shared>,
@@ -65,8 +75,8 @@ struct Machinery {
 /// An address can't be listened on, or a thread can't be made.
 pub fn run(settings: Settings) -> Result<Ending, Problem> {
     let admin_address = settings.admin.listen.clone();
-    let listeners: Vec<_> =
-        settings.proxy.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?.concat();
+    let bound = settings.proxy.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let listeners = bound.into_iter().flatten().collect();
     let admin_listeners = bind(&admin_address)?;
     let machinery = Machinery::start(settings).map_err(|error| no_thread(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -112,9 +122,6 @@ fn cannot_listen(address: &Address, error: &io::Error) -> Problem {
     };
     Problem::new(CANNOT_LISTEN, format!("cannot listen on {address}: {what}")).help(help)
 }
-
-/// Code of [`cannot_listen`]; bad addresses count as usage errors.
-const CANNOT_LISTEN: u16 = 101;
 
 impl Machinery {
     fn start(settings: Settings) -> io::Result<Self> {
@@ -207,7 +214,13 @@ async fn serve(
     let app = addresses(&listeners);
     let report = addresses(&admin_listeners);
     for listener in admin_listeners {
-        let state = AdminState::new(machinery.snapshots.clone(), shared.clone(), clock::started_at());
+        let state = AdminState {
+            snapshots: Arc::new(machinery.snapshots.clone()),
+            status: shared.clone(),
+            started: clock::started_at(),
+            metrics: shared.settings.metrics.clone(),
+            listen: app.first().map(ToString::to_string).unwrap_or_default(),
+        };
         let listener = TcpListener::from_std(listener).map_err(|error| no_thread(&error))?;
         tokio::task::spawn_local(admin::serve(listener, state));
     }

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::config::Settings;
 use crate::counters::{AtomicBuckets, Connections, Gauges, SessionState};
-use crate::export::status::{
+use crate::export::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState,
 };

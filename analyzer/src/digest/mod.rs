@@ -1,3 +1,12 @@
-//! Statements that mean the same, as one.
+//! Texts to digests, and what is counted per digest.
 
 pub mod grammar;
+mod row;
+mod statement;
+mod table;
+mod texts;
+
+pub(crate) use row::{Execution, Source};
+pub(crate) use statement::Statement;
+pub(crate) use table::DigestTable;
+pub(crate) use texts::{Described, TextEntry, Texts};

@@ -108,18 +108,20 @@ struct Lexer<'a> {
 }
 
 impl Lexer<'_> {
+    #[inline]
     fn peek(&self, ahead: usize) -> Option<u8> {
         self.raw.get(self.at + ahead).copied()
     }
 
     /// Consumes white space, a comment or a token; `None` at an unclosed quote or comment.
+    #[inline]
     fn next(&mut self, byte: u8, found: &mut Tokens) -> Option<()> {
         let start = self.at;
-        if byte.is_ascii_whitespace() || byte == 0x0b {
+        if has(byte, SPACE) {
             self.at += 1;
             return Some(());
         }
-        let kind = match (byte, self.peek(1)) {
+        let (kind, word) = match (byte, self.peek(1)) {
             (b'-', Some(b'-')) => {
                 self.skip_while(|byte| byte != b'\n' && byte != b'\r');
                 return Some(());
@@ -130,13 +132,35 @@ impl Lexer<'_> {
                 found.comments.push((start as u32, self.at as u32, before));
                 return Some(());
             }
-            _ => self.token(byte)?,
+            (_, Some(b'\'' | b'&')) | (b'$', _) => self.named(byte)?,
+            _ if is_name_start(byte) => (Kind::Word, self.word()),
+            _ => self.named(byte)?,
         };
-        let bytes = self.raw.get(start..self.at).unwrap_or(&[]);
-        let word =
-            if matches!(kind, Kind::Word | Kind::Mark | Kind::Operator) { word(bytes) } else { 0 };
         found.tokens.push(Token { word, start: start as u32, end: self.at as u32, kind });
         Some(())
+    }
+
+    /// A name and its number, in one run over its bytes.
+    #[inline]
+    fn word(&mut self) -> u64 {
+        let mut value: u64 = 0;
+        let rest = self.raw.get(self.at..).unwrap_or(&[]);
+        let mut len = 0;
+        for byte in rest.iter().take_while(|byte| is_name_part(**byte)) {
+            value = value.rotate_left(8) ^ u64::from(byte.to_ascii_lowercase());
+            len += 1;
+        }
+        self.at += len;
+        value
+    }
+
+    /// Any token, with its number where it has one.
+    fn named(&mut self, byte: u8) -> Option<(Kind, u64)> {
+        let start = self.at;
+        let kind = self.token(byte)?;
+        let numbered = matches!(kind, Kind::Word | Kind::Mark | Kind::Operator);
+        let bytes = self.raw.get(start..self.at).unwrap_or(&[]);
+        Some((kind, if numbered { word(bytes) } else { 0 }))
     }
 
     fn token(&mut self, byte: u8) -> Option<Kind> {
@@ -291,16 +315,56 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
+const NAME_START: u8 = 1;
+const NAME_PART: u8 = 2;
+const OPERATOR: u8 = 4;
+const SPACE: u8 = 8;
+
+/// What each byte can be: one look-up instead of many comparisons, as every byte is asked.
+const BYTES: [u8; 256] = {
+    let mut table = [0u8; 256];
+    let mut byte = 0usize;
+    while byte < 256 {
+        let c = byte as u8;
+        let start = c.is_ascii_alphabetic() || c == b'_' || c >= 0x80;
+        if start {
+            table[byte] |= NAME_START;
+        }
+        if start || c.is_ascii_digit() || c == b'$' {
+            table[byte] |= NAME_PART;
+        }
+        if c.is_ascii_whitespace() || c == 0x0b {
+            table[byte] |= SPACE;
+        }
+        byte += 1;
+    }
+    let operators = b"+-*/<>=~!@#%^&|`?";
+    let mut at = 0;
+    while at < operators.len() {
+        table[operators[at] as usize] |= OPERATOR;
+        at += 1;
+    }
+    table
+};
+
+#[inline]
+fn has(byte: u8, class: u8) -> bool {
+    BYTES[byte as usize] & class != 0
+}
+
+#[inline]
 fn is_name_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    has(byte, NAME_START)
 }
 
+#[inline]
 pub(super) fn is_name_part(byte: u8) -> bool {
-    is_name_start(byte) || byte.is_ascii_digit() || byte == b'$'
+    has(byte, NAME_PART)
 }
 
+#[inline]
 fn is_operator(byte: u8) -> bool {
-    b"+-*/<>=~!@#%^&|`?".contains(&byte)
+    has(byte, OPERATOR)
 }
 
 #[cfg(test)]

@@ -189,7 +189,8 @@ fn row_end(tokens: &[Token], open: usize) -> Option<usize> {
             if depth == 0 {
                 return Some(at + 1);
             }
-        } else if token.is(word(b"select")) {
+        } else if token.is(word(b"select")) || token.is(word(b"values")) {
+            // also what keeps nested VALUES from being scanned again and again
             return None;
         }
     }

@@ -1,9 +1,11 @@
 //! One pass over the tokens of one statement: shape, display text, text for the parser and literals.
 
+use super::columns::{Columns, Cursor};
 use super::hash::{SHAPE_VERSION, StableHash};
-use super::lex::{Kind, Token, is_name_part, word};
+use super::lex::{Kind, Token, word};
 use super::list::{self, List};
 use super::mask::Masks;
+use super::output::Output;
 use super::{LITERAL_SLOT_FIRST, Part, SharedSlot, class};
 use crate::record::BindCell;
 use crate::value::Salt;
@@ -12,8 +14,6 @@ use crate::value::Salt;
 const LITERALS_HASHED_MAX: usize = 32;
 /// Most ranges of parameters with a common slot that are kept for one statement.
 const SHARED_SLOTS_MAX: usize = 64;
-/// Most columns of a row list whose literals are followed.
-const ROW_COLUMNS_MAX: usize = 16;
 
 /// Domain of shapes among the uses of [`StableHash`].
 const SHAPE_DOMAIN: u64 = 0x7368_6170_6500 | SHAPE_VERSION;
@@ -25,15 +25,24 @@ const QUOTED: u64 = u64::MAX - 4;
 const EXACTLY_ONE: u64 = u64::MAX - 5;
 const FIXED_START: u64 = u64::MAX - 6;
 
+/// How much of a statement is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// All but the two texts.
+    Shape,
+    /// Everything.
+    Texts,
+}
+
 /// Reads the statement that these tokens make up.
-pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt) -> Part {
-    let mut render = Render::new(raw, tokens, salt);
+pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt, depth: Depth) -> Part {
+    let mut render = Render::new(raw, tokens, salt, depth);
     render.all();
     let (class, operation) = class::of(raw, tokens);
     Part {
         shape: render.hash.finish(),
-        redacted: lossy(render.shown.bytes),
-        parser_text: lossy(render.parsed.bytes),
+        redacted: render.shown.finish(),
+        parser_text: render.parsed.finish(),
         literals: render.literals,
         shared_slots: render.shared,
         class,
@@ -44,40 +53,11 @@ pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt) -> Part {
 
 /// The statement that couldn't be read to its end: its shape alone.
 pub(super) fn unreadable(raw: &[u8], tokens: &[Token], salt: &Salt) -> Part {
-    let mut read = part(raw, tokens, salt);
-    read.redacted.clear();
-    read.parser_text.clear();
+    let mut read = part(raw, tokens, salt, Depth::Shape);
     read.literals.clear();
     read.shared_slots.clear();
     read.readable = false;
     read
-}
-
-fn lossy(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// A text under construction; keeps tokens apart that would otherwise run together.
-#[derive(Debug, Default)]
-struct Output {
-    bytes: Vec<u8>,
-    muted: bool,
-}
-
-impl Output {
-    fn push(&mut self, space: bool, piece: &[u8]) {
-        let (Some(first), false) = (piece.first(), self.muted) else {
-            return;
-        };
-        let joins = self.bytes.last().is_some_and(|last| {
-            (is_name_part(*last) || *last == b'?') && (is_name_part(*first) || *first == b'?')
-        });
-        if joins || (space && !self.bytes.is_empty()) {
-            self.bytes.push(b' ');
-        }
-        self.bytes.extend_from_slice(piece);
-    }
 }
 
 /// How a literal looks in the text for the parser.
@@ -97,8 +77,8 @@ struct Render<'a> {
     stand: Stand,
     hash: StableHash,
     hash_muted: bool,
-    shown: Output,
-    parsed: Output,
+    shown: Output<'a>,
+    parsed: Output<'a>,
     literals: Vec<BindCell>,
     shared: Vec<SharedSlot>,
     next_literal: u16,
@@ -107,7 +87,7 @@ struct Render<'a> {
 }
 
 impl<'a> Render<'a> {
-    fn new(raw: &'a [u8], tokens: &'a [Token], salt: &'a Salt) -> Self {
+    fn new(raw: &'a [u8], tokens: &'a [Token], salt: &'a Salt, depth: Depth) -> Self {
         let len = match (tokens.first(), tokens.last()) {
             (Some(first), Some(last)) => (last.end - first.start) as usize,
             _ => 0,
@@ -120,8 +100,8 @@ impl<'a> Render<'a> {
             stand: if class::has_slots(tokens) { Stand::Slot } else { Stand::Constant },
             hash: StableHash::new(SHAPE_DOMAIN),
             hash_muted: false,
-            shown: Output { bytes: Vec::with_capacity(len), muted: false },
-            parsed: Output { bytes: Vec::with_capacity(len + 16), muted: false },
+            shown: Output::new(raw, len, depth == Depth::Shape),
+            parsed: Output::new(raw, len + 16, depth == Depth::Shape),
             literals: Vec::new(),
             shared: Vec::new(),
             next_literal: LITERAL_SLOT_FIRST,
@@ -183,18 +163,21 @@ impl<'a> Render<'a> {
     }
 
     fn plain(&mut self, at: usize) -> usize {
-        let bytes = self.bytes(at);
+        let Some(token) = self.token(at) else {
+            return at + 1;
+        };
         if !self.hash_muted {
-            match self.token(at) {
-                Some(token) if token.kind == Kind::Quoted => self.hash.bytes(bytes),
+            let len = token.end - token.start;
+            match token.kind {
+                Kind::Quoted => self.hash.bytes(token.bytes(self.raw)),
                 // up to eight bytes the token's own number is exact
-                Some(token) if bytes.len() <= 8 => self.hash.word(token.word),
-                _ => self.hash.folded(bytes),
+                _ if len <= 8 => self.hash.word(token.word),
+                _ => self.hash.folded(token.bytes(self.raw)),
             }
         }
         let space = self.spaced(at);
-        self.shown.push(space, bytes);
-        self.parsed.push(space, bytes);
+        self.shown.copy(space, token);
+        self.parsed.copy(space, token);
         at + 1
     }
 
@@ -366,8 +349,8 @@ impl<'a> Render<'a> {
             self.mix(FIXED_START);
             let digits = text.get(1..).unwrap_or(&[]);
             self.parsed.push(space, b"'");
-            self.parsed.bytes.extend_from_slice(digits);
-            self.parsed.bytes.extend_from_slice(b"%'");
+            self.parsed.append(digits);
+            self.parsed.append(b"%'");
         } else {
             self.parsed.push(space, text);
         }
@@ -409,8 +392,10 @@ impl<'a> Render<'a> {
             } else if token.is_some_and(Token::is_literal) {
                 at += 1; // the bound of an array type
             } else {
-                self.shown.push(space, self.bytes(at));
-                self.parsed.push(space, self.bytes(at));
+                if let Some(token) = token {
+                    self.shown.copy(space, token);
+                    self.parsed.copy(space, token);
+                }
                 at += 1;
             }
         }
@@ -517,59 +502,3 @@ fn decimal(text: &mut [u8; 6], mut number: u16) -> &[u8] {
     text[at] = b'$';
     &text[at..]
 }
-
-/// Slots of the columns of a list's first row.
-#[derive(Debug, Default)]
-struct Columns([u16; ROW_COLUMNS_MAX]);
-
-impl Columns {
-    fn set(&mut self, column: usize, slot: u16) {
-        if let Some(known) = self.0.get_mut(column).filter(|known| **known == 0) {
-            *known = slot;
-        }
-    }
-
-    fn slot(&self, column: usize) -> u16 {
-        self.0.get(column).copied().unwrap_or(0)
-    }
-}
-
-/// Knows in which column of a row list a token stands.
-struct Cursor<'a> {
-    tokens: &'a [Token],
-    at: usize,
-    depth: usize,
-    column: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(tokens: &'a [Token], at: usize) -> Self {
-        Self { tokens, at, depth: 0, column: 0 }
-    }
-
-    /// Column of a token at or after the last one asked for; constants in calls have none.
-    fn column(&mut self, at: usize) -> usize {
-        while self.at <= at {
-            if let Some(token) = self.tokens.get(self.at) {
-                self.step(token);
-            }
-            self.at += 1;
-        }
-        if self.depth > 1 { ROW_COLUMNS_MAX } else { self.column }
-    }
-
-    fn step(&mut self, token: &Token) {
-        match (token.kind, token.word) {
-            (Kind::Mark, OPEN) => self.depth += 1,
-            (Kind::Mark, CLOSE) => self.depth = self.depth.saturating_sub(1),
-            // between rows, or between the elements of a list without rows
-            (Kind::Mark, COMMA) if self.depth == 0 => self.column = 0,
-            (Kind::Mark, COMMA) if self.depth == 1 => self.column += 1,
-            _ => {}
-        }
-    }
-}
-
-const OPEN: u64 = word(b"(");
-const CLOSE: u64 = word(b")");
-const COMMA: u64 = word(b",");

@@ -4,7 +4,7 @@
 
 use super::Tags;
 use super::hash::StableHash;
-use super::lex::{Tokens, word};
+use super::lex::{Token, Tokens, word};
 use std::sync::Arc;
 
 /// Longest value of a tag, in bytes; longer ones are cut.
@@ -17,9 +17,10 @@ const TRACE_DOMAIN: u64 = 0x74_7261_6365;
 /// Tags of the comments before the first and after the last token.
 pub(super) fn of(raw: &[u8], found: &Tokens) -> Tags {
     let mut tags = Found::default();
+    let says_something = |token: &Token| !token.is_mark(word(b";"));
+    let last = found.tokens.iter().rposition(says_something).map_or(0, |last| last + 1);
     for (start, end, before) in &found.comments {
-        let rest = found.tokens.get(*before as usize..).unwrap_or(&[]);
-        let trailing = rest.iter().all(|token| token.is_mark(word(b";")));
+        let trailing = *before as usize >= last;
         let content = raw.get(*start as usize + 2..(*end as usize).saturating_sub(2));
         if let Some(content) = content.filter(|_| *before == 0 || trailing) {
             tags.comment(content.get(..COMMENT_BYTES_MAX).unwrap_or(content));

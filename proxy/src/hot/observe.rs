@@ -166,7 +166,7 @@ impl SessionObserver {
     }
 
     /// Tells the analyzer the columns of a text, once per text.
-    fn describe(&mut self, text: TextKey, columns: impl Iterator<Item = Column<'_>>) {
+    fn describe<'a>(&mut self, text: TextKey, columns: impl Iterator<Item = Column<'a>>) {
         let mut outbox = self.outbox.borrow_mut();
         if !outbox.wants_description(text) {
             return;

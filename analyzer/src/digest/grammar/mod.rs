@@ -1,1 +1,55 @@
-//! placeholder
+//! The grammar: PostgreSQL's own parser, asked once per shape. The only place with its types.
+
+mod conditions;
+mod node;
+mod scope;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use crate::facts::StatementFacts;
+use pg_query::{FingerprintOptions, ParserOptions};
+use std::marker::PhantomData;
+
+/// Longest text that the parser is given, in bytes: deeper trees could exhaust the stack.
+pub const PARSED_BYTES_MAX: usize = 64 * 1024;
+
+/// The parser. Make one, on a thread that lives as long as the process and has a stack of 8 MiB: each thread that
+/// ever parses costs a thread-local key of which there are about a thousand. It can't be sent elsewhere.
+#[derive(Debug, Default)]
+pub struct Grammar {
+    on_one_thread: PhantomData<*const ()>,
+}
+
+/// What the parser says about one statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Analysed {
+    /// Equal for statements that mean the same: names of aliases, literals, parameters and list lengths are out of it.
+    pub fingerprint: u64,
+    /// Its facts; `None` where the tree is too deep to be read (the fingerprint still holds).
+    pub facts: Option<StatementFacts>,
+}
+
+impl Grammar {
+    /// Makes a parser; it has no state of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Analyses [`crate::text::Part::parser_text`]. `None` where the text is no statement of PostgreSQL 18, is empty,
+    /// longer than [`PARSED_BYTES_MAX`], or holds a NUL.
+    pub fn analyse(&self, parser_text: &str) -> Option<Analysed> {
+        if parser_text.len() > PARSED_BYTES_MAX || parser_text.trim_ascii().is_empty() {
+            return None;
+        }
+        // the default mode lets an alias stand for its table: `users t` would be `orders t`
+        let options = FingerprintOptions::RANGEVAR_PG17_COMPAT;
+        let found = pg_query::fingerprint(parser_text, ParserOptions::from(0), options).ok()?;
+        let parsed = pg_query::parse(parser_text, ParserOptions::from(0)).ok();
+        let statement = parsed.as_ref().and_then(|parsed| match &parsed.protobuf.stmts[..] {
+            [only] => node::boxed(&only.stmt),
+            _ => None,
+        });
+        Some(Analysed { fingerprint: found.value, facts: statement.map(walk::facts) })
+    }
+}

@@ -1,0 +1,236 @@
+//! The analyzer: takes batches of events in, hands a snapshot out.
+
+use crate::count::{Counted, Counters};
+use crate::digest::{DigestTable, Statement, TextEntry, Texts};
+use crate::findings::Findings;
+use crate::labels::{Labels, ServiceId, label, service_of};
+use crate::limits::Limits;
+use crate::record::{
+    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, Timing,
+    TrafficRecord, TransactionRecord,
+};
+use crate::seen::Seen;
+use crate::sessions::{Session, Sessions};
+use crate::snapshot::Snapshot;
+use crate::text::Class;
+use crate::units::{Step, Units};
+use crate::value::Salt;
+use std::sync::Arc;
+
+/// All statistics and detectors of one proxy.
+pub struct Analyzer {
+    limits: Limits,
+    texts: Texts,
+    labels: Labels,
+    sessions: Sessions,
+    digests: DigestTable,
+    units: Units,
+    counters: Counters,
+    findings: Findings,
+    unknown_text: Arc<Statement>,
+    function_call: Arc<Statement>,
+}
+
+/// What one record executed.
+struct Meaning {
+    statement: Arc<Statement>,
+    entry: Option<Arc<TextEntry>>,
+}
+
+impl Analyzer {
+    /// An analyzer that knows nothing yet. Make it on the thread that it stays on: the grammar that it holds
+    /// can't be sent elsewhere. `salt` must be the one that hashed the values of the records.
+    pub fn new(limits: Limits, salt: Salt) -> Self {
+        Self {
+            texts: Texts::new(&limits, salt),
+            labels: Labels::new(&limits),
+            sessions: Sessions::new(limits.sessions_max),
+            digests: DigestTable::new(limits.digests_max, limits.sources_max),
+            units: Units::new(limits.traces_max, limits.trace_idle_us, limits.unit_gap_us),
+            counters: Counters::default(),
+            findings: Findings::new(&limits),
+            unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
+            function_call: Arc::new(Statement::named("function call", Class::Other)),
+            limits,
+        }
+    }
+
+    /// The generation of texts that senders should believe in; when it rises they send their texts again.
+    pub fn text_epoch(&self) -> u32 {
+        self.texts.epoch()
+    }
+
+    /// Texts and bytes held in both generations.
+    #[cfg(test)]
+    pub(crate) fn held_texts(&self) -> (usize, usize) {
+        self.texts.held()
+    }
+
+    /// Takes in one batch.
+    pub fn ingest(&mut self, batch: &RecordBatch) {
+        for text in &batch.texts {
+            self.texts.learn(text, batch);
+        }
+        for event in &batch.events {
+            self.event(event, batch);
+        }
+    }
+
+    fn event(&mut self, event: &Event, batch: &RecordBatch) {
+        match event {
+            Event::Opened(opened) => self.opened(opened, batch),
+            Event::Renamed { session, application_name } => {
+                self.renamed(*session, application_name.of(&batch.bytes));
+            }
+            Event::DriverSeen { session, driver } => {
+                if let Some(session) = self.sessions.known(*session) {
+                    session.driver = *driver;
+                }
+            }
+            Event::Described { text, fields } => {
+                self.texts.describe(*text, fields.of(&batch.fields), batch);
+            }
+            Event::Statement(record) => self.statement(record, batch),
+            Event::Transaction(transaction) => self.transaction(transaction),
+            Event::Traffic(traffic) => self.traffic(traffic),
+            Event::Closed { session, opaque, .. } => self.closed(*session, *opaque),
+        }
+    }
+
+    fn opened(&mut self, opened: &SessionOpened, batch: &RecordBatch) {
+        let text = |span: Span| label(span.of(&batch.bytes), self.limits.label_bytes_max);
+        let (database, user) = (text(opened.database), text(opened.user));
+        let database = self.labels.database(&database);
+        let mut session = Session::new(database, ServiceId::default(), user);
+        session.last_us = opened.at_us;
+        let evicted = self.sessions.open(opened.session, session);
+        self.renamed(opened.session, opened.application_name.of(&batch.bytes));
+        if let Some((id, gone)) = evicted {
+            self.forget(id, gone);
+        }
+    }
+
+    fn renamed(&mut self, id: SessionId, name: &[u8]) {
+        if let Some(session) = self.sessions.known(id) {
+            let name = label(name, self.limits.label_bytes_max);
+            session.service = self.labels.service(&Arc::from(service_of(&name)));
+            session.application_name = name;
+            // A changed application name is the border of a unit.
+            self.units.end(&mut session.unit, &mut self.labels);
+        }
+    }
+
+    fn closed(&mut self, id: SessionId, opaque: bool) {
+        if let Some(session) = self.sessions.close(id, opaque) {
+            self.forget(id, session);
+        }
+    }
+
+    fn forget(&mut self, id: SessionId, mut session: Session) {
+        self.units.end(&mut session.unit, &mut self.labels);
+        self.findings.closed(id, &self.labels, &self.digests);
+    }
+
+    fn transaction(&mut self, record: &TransactionRecord) {
+        let session = self.sessions.of(record.session);
+        session.in_transaction = false;
+        session.last_us = session.last_us.max(record.end_us);
+        self.labels.add_transaction(session.database, session.service, record);
+        self.units.end(&mut session.unit, &mut self.labels);
+        self.findings.transaction(record, &self.labels, &self.digests);
+    }
+
+    fn traffic(&mut self, record: &TrafficRecord) {
+        let session = self.sessions.of(record.session);
+        self.labels.add_traffic(session.database, session.service, record);
+        self.counters.phases.think_idle_us += record.think_idle_us;
+        self.counters.books.skipped += u64::from(record.skipped);
+    }
+
+    fn statement(&mut self, record: &StatementRecord, batch: &RecordBatch) {
+        let meaning = self.meaning(record);
+        let entry = meaning.entry.as_deref();
+        let tags = entry.map(|entry| &entry.tags);
+        let route = tags.and_then(|tags| tags.route.as_ref());
+        let service =
+            tags.and_then(|tags| tags.service.as_ref()).map(|name| self.labels.service(name));
+        let session = self.sessions.of(record.session);
+        let service = service.unwrap_or(session.service);
+        let mut service_us = None;
+        if record.timing != Timing::Part {
+            let counted = Counted::new(record, &meaning.statement, session, service, route);
+            let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
+            let (digests, labels) = (&mut self.digests, &mut self.labels);
+            service_us = self.counters.add(&counted, session, digests, labels, untracked);
+            let trace = tags.and_then(|tags| tags.trace);
+            let step = Step { record, phases: &counted.phases, service, route, trace };
+            self.units.step(&mut session.unit, &step, &mut self.labels);
+        }
+        // Without state there is no order to rely on, so nothing can be proved either.
+        let Some(session) = self.sessions.known(record.session) else { return };
+        let seen = Seen {
+            record,
+            batch,
+            statement: &meaning.statement,
+            literals: entry.map_or(&[], |entry| entry.literals(record.member)),
+            shared_slots: entry.map_or(&[], |entry| entry.shared_slots(record.member)),
+            tags,
+            database: session.database,
+            service,
+            route,
+            driver: session.driver,
+            application_name: &session.application_name,
+            baseline_us: session.baseline.median_us(),
+            rtt_us: session.round_trip.at(record.end_us()),
+            service_us,
+        };
+        let described = self.texts.take_described(record.text);
+        self.findings.statement(&seen, described.as_ref(), &self.labels, &self.digests);
+    }
+
+    fn meaning(&self, record: &StatementRecord) -> Meaning {
+        if record.protocol == Protocol::FunctionCall {
+            return Meaning { statement: self.function_call.clone(), entry: None };
+        }
+        let entry = self.texts.find(record.text);
+        let statement = entry.and_then(|entry| entry.member(record.member));
+        match statement {
+            Some(statement) => Meaning { statement: statement.clone(), entry: entry.cloned() },
+            None => Meaning { statement: self.unknown_text.clone(), entry: None },
+        }
+    }
+
+    /// Closes what has gone quiet; call it about once a second.
+    pub fn tick(&mut self, now: Micros) {
+        self.counters.books.other += self.digests.tick(now);
+        self.units.tick(now, &mut self.labels);
+        for id in self.sessions.sorted_ids() {
+            if let Some(session) = self.sessions.known(id) {
+                self.units.tick_session(&mut session.unit, now, &mut self.labels);
+            }
+        }
+        self.findings.tick(now, &self.labels, &self.digests);
+    }
+
+    /// The frozen image of everything known. Costs little for digests that did not change.
+    pub fn snapshot(&mut self, now: Micros) -> Snapshot {
+        let mut snapshot = Snapshot {
+            at_us: now,
+            books: self.counters.books,
+            latency: self.counters.latency.summary(),
+            phases: self.counters.phases,
+            digests: self.digests.render(&self.labels),
+            other: self.digests.other,
+            indivisible_batches: self.counters.indivisible,
+            sessions_seen: self.sessions.seen,
+            sessions_opaque: self.sessions.opaque,
+            digests_tracked: self.digests.len(),
+            digests_max: self.limits.digests_max,
+            ..Snapshot::default()
+        };
+        self.labels.fill(&mut snapshot);
+        snapshot.overflow.push(("digests", self.digests.overflowed));
+        self.findings.fill(now, &mut snapshot);
+        snapshot
+    }
+}

@@ -1,0 +1,201 @@
+//! The books: each statement enters exactly one term, and its time exactly one place.
+
+use crate::digest::{DigestTable, Execution, Source, Statement};
+use crate::labels::{Labels, ServiceId, StatementSums};
+use crate::latency::Durations;
+use crate::record::{Outcome, StatementRecord, Tag, Timing};
+use crate::sessions::{OpenBatch, Session};
+use crate::snapshot::{Books, DigestTotals, Phases};
+use crate::text::Class;
+use std::sync::Arc;
+
+/// Sums over everything.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) books: Books,
+    pub(crate) latency: Durations,
+    pub(crate) phases: Phases,
+    pub(crate) indivisible: DigestTotals,
+}
+
+/// One counted execution and what belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted<'a> {
+    pub(crate) record: &'a StatementRecord,
+    pub(crate) statement: &'a Arc<Statement>,
+    pub(crate) service: ServiceId,
+    pub(crate) route: Option<&'a Arc<str>>,
+    /// All phases, with the think time in its right place.
+    pub(crate) phases: Phases,
+}
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(
+        record: &'a StatementRecord,
+        statement: &'a Arc<Statement>,
+        session: &Session,
+        service: ServiceId,
+        route: Option<&'a Arc<str>>,
+    ) -> Self {
+        let (inside, outside) =
+            if session.in_transaction { (record.think_us, 0) } else { (0, record.think_us) };
+        let phases = Phases {
+            queue_us: record.queue_us,
+            first_row_us: record.first_row_us,
+            transfer_us: record.transfer_us,
+            client_stall_us: record.client_stall_us,
+            think_in_transaction_us: inside,
+            think_idle_us: outside,
+        };
+        Self { record, statement, service, route, phases }
+    }
+
+    /// Duration of an execution that was timed by itself and ended.
+    pub(crate) fn timed_us(&self) -> Option<u64> {
+        let timed = matches!(self.record.timing, Timing::Exact | Timing::Bound);
+        (timed && self.record.outcome != Outcome::Aborted).then(|| self.record.duration_us())
+    }
+
+    /// What the digest's row gets: the time of a batch isn't part of it.
+    fn row_sums(&self) -> DigestTotals {
+        let record = self.record;
+        let member = matches!(record.timing, Timing::Batch | Timing::BatchLast);
+        let phases = if member {
+            Phases {
+                think_in_transaction_us: self.phases.think_in_transaction_us,
+                think_idle_us: self.phases.think_idle_us,
+                ..Phases::default()
+            }
+        } else {
+            self.phases
+        };
+        DigestTotals {
+            calls: 1,
+            errors: u64::from(record.outcome != Outcome::Ok),
+            rows: record.rows,
+            received_bytes: record.received_bytes,
+            sent_bytes: record.sent_bytes,
+            phases,
+            batch_members: u64::from(member),
+        }
+    }
+
+    fn sums(&self) -> StatementSums {
+        let failed = self.record.outcome != Outcome::Ok && self.record.sqlstate != [0; 5];
+        StatementSums {
+            operation: self.statement.operation,
+            outcome: match self.record.outcome {
+                Outcome::Ok => 0,
+                Outcome::Error | Outcome::Aborted => 1,
+                Outcome::Cancelled => 2,
+            },
+            rows: self.record.rows,
+            timed_us: self.timed_us(),
+            class: failed.then(|| [self.record.sqlstate[0], self.record.sqlstate[1]]),
+        }
+    }
+}
+
+impl Counters {
+    /// Counts one execution everywhere but in its unit of work.
+    ///
+    /// Returns the service time in microseconds: its own, or that of a whole batch of its digest on the last
+    /// member; `None` for the other members.
+    pub(crate) fn add(
+        &mut self,
+        counted: &Counted<'_>,
+        session: &mut Session,
+        digests: &mut DigestTable,
+        labels: &mut Labels,
+        untracked: bool,
+    ) -> Option<u64> {
+        let record = counted.record;
+        self.enter(record);
+        self.books.untracked += u64::from(untracked);
+        self.phases.add(&counted.phases);
+        if let Some(us) = counted.timed_us() {
+            self.latency.record(us);
+        }
+        let execution = Execution {
+            sums: &counted.row_sums(),
+            timed_us: counted.timed_us(),
+            sqlstate: (record.sqlstate != [0; 5]).then_some(record.sqlstate),
+            source: Source {
+                user: &session.user,
+                application_name: &session.application_name,
+                route: counted.route,
+            },
+            begin_us: record.begin_us,
+            end_us: record.end_us(),
+        };
+        if !digests.add(session.database, counted.statement, &execution) {
+            self.books.other += 1;
+        }
+        labels.add_phases(session.database, counted.service, &counted.phases);
+        labels.add_statement(session.database, counted.service, counted.sums());
+        let batch_us = self.batch(counted, session, digests);
+        follow(counted, session);
+        counted.timed_us().or(batch_us)
+    }
+
+    /// The equation of the books: every statement in exactly one term.
+    fn enter(&mut self, record: &StatementRecord) {
+        self.books.statements += 1;
+        let term = match (record.outcome, record.timing) {
+            (Outcome::Aborted, _) => &mut self.books.aborted,
+            (_, Timing::Exact) => &mut self.books.exact,
+            (_, Timing::Bound) => &mut self.books.bound,
+            (_, Timing::Batch | Timing::BatchLast) => &mut self.books.batch_members,
+            (_, Timing::Empty | Timing::Part) => &mut self.books.empty,
+        };
+        *term += 1;
+    }
+
+    /// A batch has one time, and it is given to a digest only if the whole batch was that digest.
+    fn batch(
+        &mut self,
+        counted: &Counted<'_>,
+        session: &mut Session,
+        digests: &mut DigestTable,
+    ) -> Option<u64> {
+        let record = counted.record;
+        if !matches!(record.timing, Timing::Batch | Timing::BatchLast) {
+            session.batch = None;
+            return None;
+        }
+        let digest = counted.statement.digest;
+        let mut batch =
+            session.batch.take().unwrap_or(OpenBatch { digest, same: true, members: 0 });
+        batch.same &= batch.digest == digest;
+        batch.members += 1;
+        if record.timing == Timing::Batch {
+            session.batch = Some(batch);
+            return None;
+        }
+        let phases = Phases { think_in_transaction_us: 0, think_idle_us: 0, ..counted.phases };
+        // A member that got lost on the way may have had another digest.
+        if batch.same && batch.members == u64::from(record.batch_statements) {
+            digests.add_batch_time((session.database, digest), &phases);
+            Some(record.duration_us())
+        } else {
+            self.indivisible.phases.add(&phases);
+            self.indivisible.batch_members += u64::from(record.batch_statements);
+            None
+        }
+    }
+}
+
+/// Keeps what later records of the session are judged by.
+fn follow(counted: &Counted<'_>, session: &mut Session) {
+    let record = counted.record;
+    session.last_us = session.last_us.max(record.end_us());
+    session.in_transaction |=
+        record.transaction != 0 || (record.tag == Tag::Begin && record.outcome == Outcome::Ok);
+    let trivial = counted.statement.class == Class::Control
+        && record.timing == Timing::Exact
+        && record.outcome == Outcome::Ok;
+    if trivial {
+        session.baseline.record(record.first_row_us);
+        session.round_trip.record(record.end_us(), record.duration_us());
+    }
+}

@@ -1,0 +1,164 @@
+//! One digest in one database: its sums, and its row of the snapshot.
+
+use super::statement::Statement;
+use crate::labels::DatabaseId;
+use crate::latency::{Durations, Quantiles};
+use crate::record::Micros;
+use crate::snapshot::{DigestRow, DigestTotals, Phases, SourceRow};
+use std::sync::Arc;
+
+/// SQLSTATEs told apart per digest.
+const SQLSTATES_MAX: usize = 8;
+
+/// Where one execution came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) user: &'a Arc<str>,
+    pub(crate) application_name: &'a Arc<str>,
+    pub(crate) route: Option<&'a Arc<str>>,
+}
+
+/// One execution as a row counts it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Execution<'a> {
+    /// What it adds to the sums; calls = 1.
+    pub(crate) sums: &'a DigestTotals,
+    /// Its duration, if it enters the histogram.
+    pub(crate) timed_us: Option<u64>,
+    /// SQLSTATE of its error.
+    pub(crate) sqlstate: Option<[u8; 5]>,
+    /// Where it came from.
+    pub(crate) source: Source<'a>,
+    /// When it began and ended.
+    pub(crate) begin_us: Micros,
+    pub(crate) end_us: Micros,
+}
+
+/// One digest in one database.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) database: DatabaseId,
+    pub(crate) statement: Arc<Statement>,
+    pub(crate) totals: DigestTotals,
+    pub(crate) last_us: Micros,
+    first_us: Micros,
+    durations: Durations,
+    first_row: Quantiles,
+    transfer: Quantiles,
+    sqlstates: Vec<([u8; 5], u64)>,
+    sources: Vec<SourceRow>,
+    rendered: Option<DigestRow>,
+}
+
+impl Row {
+    pub(crate) fn new(database: DatabaseId, statement: Arc<Statement>, now: Micros) -> Self {
+        Self {
+            database,
+            statement,
+            totals: DigestTotals::default(),
+            last_us: now,
+            first_us: now,
+            durations: Durations::default(),
+            first_row: Quantiles::coarse(),
+            transfer: Quantiles::coarse(),
+            sqlstates: Vec::new(),
+            sources: Vec::new(),
+            rendered: None,
+        }
+    }
+
+    /// Counts one execution.
+    pub(crate) fn add(&mut self, execution: &Execution<'_>, sources_max: usize) {
+        self.rendered = None;
+        self.totals.add(execution.sums);
+        self.first_us = self.first_us.min(execution.begin_us);
+        self.last_us = self.last_us.max(execution.end_us);
+        if let Some(us) = execution.timed_us {
+            self.durations.record(us);
+            self.first_row.record(execution.sums.phases.first_row_us);
+            self.transfer.record(execution.sums.phases.transfer_us);
+        }
+        if let Some(sqlstate) = execution.sqlstate {
+            self.add_sqlstate(sqlstate);
+        }
+        let total_us = execution.sums.phases.statement_us();
+        self.add_source(&execution.source, total_us, sources_max);
+    }
+
+    /// Adds the time of a batch of this digest alone.
+    pub(crate) fn add_batch_time(&mut self, phases: &Phases) {
+        self.rendered = None;
+        self.totals.phases.add(phases);
+    }
+
+    /// Median duration in microseconds, 0 without samples.
+    pub(crate) fn p50_us(&self) -> u64 {
+        self.durations.at(0.5)
+    }
+
+    fn add_sqlstate(&mut self, sqlstate: [u8; 5]) {
+        if let Some((_, count)) = self.sqlstates.iter_mut().find(|(known, _)| *known == sqlstate) {
+            *count += 1;
+        } else if self.sqlstates.len() < SQLSTATES_MAX {
+            self.sqlstates.push((sqlstate, 1));
+        }
+    }
+
+    fn add_source(&mut self, source: &Source<'_>, total_us: u64, sources_max: usize) {
+        let route = source.route.map_or("", |route| route);
+        let same = |row: &SourceRow| {
+            row.user == *source.user
+                && row.application_name == *source.application_name
+                && &*row.route == route
+        };
+        if let Some(row) = self.sources.iter_mut().find(|row| same(row)) {
+            row.calls += 1;
+            row.total_us += total_us;
+        } else if self.sources.len() < sources_max {
+            self.sources.push(SourceRow {
+                user: source.user.clone(),
+                application_name: source.application_name.clone(),
+                route: source.route.cloned().unwrap_or_else(|| Arc::from("")),
+                calls: 1,
+                total_us,
+            });
+        }
+    }
+
+    /// The row for the snapshot; recomputed only if something was counted since the last time.
+    pub(crate) fn render(&mut self, database: &Arc<str>) -> DigestRow {
+        if let Some(row) = &self.rendered {
+            return row.clone();
+        }
+        let row = self.rendering(database);
+        self.rendered = Some(row.clone());
+        row
+    }
+
+    fn rendering(&self, database: &Arc<str>) -> DigestRow {
+        let mut sqlstates = self.sqlstates.clone();
+        sqlstates.sort_by_key(|(sqlstate, count)| (std::cmp::Reverse(*count), *sqlstate));
+        let mut sources = self.sources.clone();
+        sources.sort_by_key(|source| std::cmp::Reverse(source.calls));
+        DigestRow {
+            digest: self.statement.digest,
+            database: database.clone(),
+            summary: self.statement.summary.clone(),
+            operation: self.statement.operation,
+            query_text: self.statement.text.clone(),
+            cut: self.statement.cut,
+            parsed: self.statement.parsed,
+            tables: self.statement.tables.clone(),
+            totals: self.totals,
+            latency: self.durations.summary(),
+            first_row_p50_us: self.first_row.at(0.5),
+            transfer_p50_us: self.transfer.at(0.5),
+            buckets: self.durations.buckets(),
+            sqlstates,
+            sources,
+            findings: Vec::new(),
+            first_seen_us: self.first_us,
+            last_seen_us: self.last_us,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The table of digests: bounded, and what it has no room for is summed as `other`.
+
+use super::row::{Execution, Row};
+use super::statement::Statement;
+use crate::Map;
+use crate::labels::{DatabaseId, Labels};
+use crate::record::Micros;
+use crate::snapshot::{DigestRow, DigestTotals, Phases};
+use hashbrown::hash_map::Entry;
+use std::sync::Arc;
+
+/// A digest without executions for this long may make room for a new one.
+const IDLE_BEFORE_EVICTION_US: u64 = 600 * 1_000_000;
+/// Share of the table that one clean-up frees at most: 1 / 16.
+const EVICTION_PARTS: usize = 16;
+
+/// What a row is found by.
+pub(crate) type DigestKey = (DatabaseId, u64);
+
+/// Rows by (database, digest).
+#[derive(Debug)]
+pub(crate) struct DigestTable {
+    rows: Map<DigestKey, Row>,
+    max: usize,
+    sources_max: usize,
+    /// Sums of what had no room, and of rows that had to go.
+    pub(crate) other: DigestTotals,
+    /// Executions of new digests that found the table full.
+    pub(crate) overflowed: u64,
+}
+
+impl DigestTable {
+    pub(crate) fn new(max: usize, sources_max: usize) -> Self {
+        Self {
+            rows: Map::default(),
+            max,
+            sources_max,
+            other: DigestTotals::default(),
+            overflowed: 0,
+        }
+    }
+
+    /// Digests tracked now.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Counts one execution; false if it went to `other`.
+    pub(crate) fn add(
+        &mut self,
+        database: DatabaseId,
+        statement: &Arc<Statement>,
+        execution: &Execution<'_>,
+    ) -> bool {
+        let key = (database, statement.digest);
+        let full = self.rows.len() >= self.max;
+        let row = match self.rows.entry(key) {
+            Entry::Occupied(row) => row.into_mut(),
+            Entry::Vacant(_) if full => {
+                self.other.add(execution.sums);
+                self.overflowed += 1;
+                return false;
+            }
+            Entry::Vacant(free) => {
+                free.insert(Row::new(database, statement.clone(), execution.begin_us))
+            }
+        };
+        row.add(execution, self.sources_max);
+        true
+    }
+
+    /// Adds the time of a batch all of whose members had that digest.
+    pub(crate) fn add_batch_time(&mut self, key: DigestKey, phases: &Phases) {
+        match self.rows.get_mut(&key) {
+            Some(row) => row.add_batch_time(phases),
+            None => self.other.phases.add(phases),
+        }
+    }
+
+    /// The row of a digest, if it is tracked.
+    pub(crate) fn find(&self, key: DigestKey) -> Option<&Row> {
+        self.rows.get(&key)
+    }
+
+    /// All rows; the order means nothing.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
+    /// When the table is full, the cheapest of the long idle rows go into `other`; returns their calls.
+    pub(crate) fn tick(&mut self, now: Micros) -> u64 {
+        if self.rows.len() < self.max {
+            return 0;
+        }
+        let mut idle: Vec<(u64, DigestKey)> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| now.saturating_sub(row.last_us) >= IDLE_BEFORE_EVICTION_US)
+            .map(|(key, row)| (row.totals.phases.statement_us(), *key))
+            .collect();
+        idle.sort_unstable();
+        idle.truncate(self.max.div_ceil(EVICTION_PARTS));
+        let mut calls = 0;
+        for (_, key) in idle {
+            if let Some(row) = self.rows.remove(&key) {
+                calls += row.totals.calls;
+                self.other.add(&row.totals);
+            }
+        }
+        calls
+    }
+
+    /// Rows for the snapshot, costliest first.
+    pub(crate) fn render(&mut self, labels: &Labels) -> Vec<DigestRow> {
+        let mut rows: Vec<DigestRow> = self
+            .rows
+            .values_mut()
+            .map(|row| {
+                let database = labels.database_name(row.database);
+                row.render(&database)
+            })
+            .collect();
+        rows.sort_by(|a, b| {
+            let cost = |row: &DigestRow| (row.totals.phases.statement_us(), row.totals.calls);
+            cost(b)
+                .cmp(&cost(a))
+                .then_with(|| (&a.database, a.digest).cmp(&(&b.database, b.digest)))
+        });
+        rows
+    }
+}

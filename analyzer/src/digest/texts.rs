@@ -1,0 +1,216 @@
+//! Statement texts by key, in two generations.
+//!
+//! When the current generation is full it becomes the previous one and the epoch rises; senders that see a
+//! new epoch send their texts again. So memory is bounded by two generations, and a text in use is never
+//! unknown for longer than one batch.
+
+use super::grammar::Grammar;
+use super::statement::Statement;
+use crate::Map;
+use crate::limits::Limits;
+use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
+use crate::text::{Class, Part, SharedSlot, Tags, TextInfo, read, read_cut};
+use crate::value::Salt;
+use std::sync::Arc;
+
+/// Columns of a description that are kept.
+const DESCRIBED_FIELDS_MAX: usize = 256;
+/// Bytes that an entry costs besides its literals and tags.
+const ENTRY_BYTES: usize = 96;
+
+/// What one text means.
+#[derive(Debug)]
+pub(crate) struct TextEntry {
+    parts: Vec<PartEntry>,
+    whole: Option<Arc<Statement>>,
+    /// Tags of its comments.
+    pub(crate) tags: Tags,
+}
+
+#[derive(Debug)]
+struct PartEntry {
+    statement: Arc<Statement>,
+    literals: Box<[BindCell]>,
+    shared_slots: Box<[SharedSlot]>,
+}
+
+impl TextEntry {
+    /// The statement at a position of the text; beyond its statements, the text as a whole.
+    pub(crate) fn member(&self, member: u16) -> Option<&Arc<Statement>> {
+        let part = self.parts.get(usize::from(member)).map(|part| &part.statement);
+        part.or(self.whole.as_ref()).or_else(|| self.parts.last().map(|part| &part.statement))
+    }
+
+    /// The literals of the statement at a position, as bind cells.
+    pub(crate) fn literals(&self, member: u16) -> &[BindCell] {
+        self.parts.get(usize::from(member)).map_or(&[], |part| &part.literals)
+    }
+
+    /// Which parameters of the statement at a position count under another slot.
+    pub(crate) fn shared_slots(&self, member: u16) -> &[SharedSlot] {
+        self.parts.get(usize::from(member)).map_or(&[], |part| &part.shared_slots)
+    }
+
+    fn bytes(&self) -> usize {
+        let literals: usize = self
+            .parts
+            .iter()
+            .map(|part| size_of_val(&*part.literals) + size_of_val(&*part.shared_slots))
+            .sum();
+        let tags = [&self.tags.route, &self.tags.service, &self.tags.framework, &self.tags.mark];
+        let tags: usize = tags.into_iter().flatten().map(|tag| tag.len()).sum();
+        ENTRY_BYTES + literals + tags + self.parts.len() * size_of::<PartEntry>()
+    }
+}
+
+/// The columns of a text's result, until the first execution tells which database they belong to.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    /// Table, attribute and label by position.
+    pub(crate) fields: Vec<(u32, i16, Arc<str>)>,
+}
+
+#[derive(Debug, Default)]
+struct Generation {
+    texts: Map<TextKey, Arc<TextEntry>>,
+    shapes: Map<u64, Arc<Statement>>,
+    described: Map<TextKey, Described>,
+    bytes: usize,
+}
+
+/// All texts that are remembered.
+pub(crate) struct Texts {
+    current: Generation,
+    previous: Generation,
+    epoch: u32,
+    texts_max: usize,
+    bytes_max: usize,
+    query_text_bytes_max: usize,
+    label_bytes_max: usize,
+    grammar: Grammar,
+    salt: Salt,
+    empty: Arc<Statement>,
+}
+
+impl Texts {
+    pub(crate) fn new(limits: &Limits, salt: Salt) -> Self {
+        Self {
+            current: Generation::default(),
+            previous: Generation::default(),
+            epoch: 0,
+            texts_max: limits.texts_max.max(1),
+            bytes_max: limits.text_bytes_max,
+            query_text_bytes_max: limits.query_text_bytes_max,
+            label_bytes_max: limits.label_bytes_max,
+            grammar: Grammar::default(),
+            salt,
+            empty: Arc::new(Statement::named("(empty)", Class::Control)),
+        }
+    }
+
+    /// The generation that senders should believe in.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Texts and bytes held in both generations.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (
+            self.current.texts.len() + self.previous.texts.len(),
+            self.current.bytes + self.previous.bytes,
+        )
+    }
+
+    /// Reads a text that may be new.
+    pub(crate) fn learn(&mut self, text: &NewText, batch: &RecordBatch) {
+        if self.current.texts.contains_key(&text.key) {
+            return;
+        }
+        self.make_room();
+        let raw = text.bytes.of(&batch.bytes);
+        let info = if text.cut { read_cut(raw, &self.salt) } else { read(raw, &self.salt) };
+        let entry = self.entry(info, text.cut);
+        self.current.bytes += entry.bytes();
+        self.current.texts.insert(text.key, Arc::new(entry));
+    }
+
+    fn entry(&mut self, info: TextInfo, cut: bool) -> TextEntry {
+        let parts: Vec<PartEntry> = info
+            .parts
+            .into_iter()
+            .map(|part| PartEntry {
+                statement: self.statement(&part, cut),
+                literals: part.literals.into_boxed_slice(),
+                shared_slots: part.shared_slots.into_boxed_slice(),
+            })
+            .collect();
+        let whole = match parts.len() {
+            0 => Some(self.empty.clone()),
+            1 => None,
+            _ => {
+                let statements: Vec<_> = parts.iter().map(|part| part.statement.clone()).collect();
+                Some(Arc::new(Statement::whole(&statements, self.query_text_bytes_max)))
+            }
+        };
+        self.current.bytes += whole.as_ref().map_or(0, |whole| whole.bytes());
+        let mut tags = info.tags;
+        for tag in [&mut tags.route, &mut tags.service] {
+            if let Some(text) = tag.as_mut().filter(|text| text.len() > self.label_bytes_max) {
+                *text = Arc::from(crate::text::cut(text, self.label_bytes_max));
+            }
+        }
+        TextEntry { parts, whole, tags }
+    }
+
+    /// The statement of a shape: the grammar is asked once per shape as long as the shape is in use.
+    fn statement(&mut self, part: &Part, cut: bool) -> Arc<Statement> {
+        if let Some(known) = self.current.shapes.get(&part.shape) {
+            return known.clone();
+        }
+        let statement = match self.previous.shapes.get(&part.shape) {
+            Some(known) => known.clone(),
+            None => Arc::new(Statement::of(part, &self.grammar, cut, self.query_text_bytes_max)),
+        };
+        self.current.bytes += statement.bytes();
+        self.current.shapes.insert(part.shape, statement.clone());
+        statement
+    }
+
+    fn make_room(&mut self) {
+        if self.current.texts.len() >= self.texts_max || self.current.bytes >= self.bytes_max {
+            self.previous = std::mem::take(&mut self.current);
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+    }
+
+    /// The text, if it is remembered.
+    pub(crate) fn find(&self, key: TextKey) -> Option<&Arc<TextEntry>> {
+        self.current.texts.get(&key).or_else(|| self.previous.texts.get(&key))
+    }
+
+    /// Keeps the columns of a text's result until [`Self::take_described`].
+    pub(crate) fn describe(&mut self, key: TextKey, fields: &[Field], batch: &RecordBatch) {
+        let fields: Vec<_> = fields
+            .iter()
+            .take(DESCRIBED_FIELDS_MAX)
+            .map(|field| {
+                let name = crate::labels::label(field.label.of(&batch.bytes), self.label_bytes_max);
+                (field.table_oid, field.attnum, name)
+            })
+            .collect();
+        if fields.iter().any(|(table, ..)| *table != 0) && self.find(key).is_some() {
+            self.current.bytes += fields.iter().map(|(.., name)| 48 + name.len()).sum::<usize>();
+            self.current.described.insert(key, Described { fields });
+        }
+    }
+
+    /// Hands out the description of a text once: to the first execution after it, whose database is the one
+    /// that it was made in.
+    pub(crate) fn take_described(&mut self, key: TextKey) -> Option<Described> {
+        if self.current.described.is_empty() {
+            return None;
+        }
+        self.current.described.remove(&key)
+    }
+}

@@ -1,0 +1,198 @@
+//! Findings: detectors look at the stream and make claims; the register keeps their life, cost and severity.
+//!
+//! A detector is one file and one line in [`detectors`].
+
+mod cost;
+mod fix;
+mod hour;
+mod identity;
+mod missing_index;
+mod n_plus_one;
+mod orm;
+mod register;
+mod rewrite;
+mod samples;
+mod severity;
+
+use crate::digest::{Described, DigestTable};
+use crate::finding::Finding;
+use crate::flow::{Flow, Occurrence};
+use crate::labels::Labels;
+use crate::limits::Limits;
+use crate::names::Names;
+use crate::record::{Micros, SessionId, TransactionRecord};
+use crate::seen::Seen;
+use crate::snapshot::{NPlusOneRow, Snapshot};
+use cost::Costs;
+use register::Register;
+use std::sync::Arc;
+
+/// What a detector may read while it works, and where it puts its claims.
+pub(crate) struct Context<'a> {
+    pub(crate) register: &'a mut Register,
+    pub(crate) names: &'a Names,
+    pub(crate) costs: &'a Costs,
+    pub(crate) labels: &'a Labels,
+    pub(crate) digests: &'a DigestTable,
+    pub(crate) services: &'a mut Vec<NPlusOneRow>,
+}
+
+/// One kind of finding.
+pub(crate) trait Detector {
+    /// Takes in one execution.
+    fn statement(&mut self, _seen: &Seen<'_>, _context: &mut Context<'_>) {}
+    /// A transaction block ended.
+    fn transaction(&mut self, _record: &TransactionRecord) {}
+    /// A session ended.
+    fn closed(&mut self, _session: SessionId) {}
+    /// Takes in one proved data flow.
+    fn occurrence(&mut self, _occurrence: &Occurrence, _context: &mut Context<'_>) {}
+    /// Evaluates rules over windows.
+    fn tick(&mut self, _now: Micros, _context: &mut Context<'_>) {}
+}
+
+/// Every detector; a new one is a file and a line here.
+fn detectors(limits: &Limits) -> Vec<Box<dyn Detector>> {
+    vec![
+        Box::new(n_plus_one::NPlusOne::default()),
+        Box::new(missing_index::MissingIndex::new(limits)),
+    ]
+}
+
+/// All detectors and what they share.
+pub(crate) struct Findings {
+    flow: Flow,
+    detectors: Vec<Box<dyn Detector>>,
+    register: Register,
+    names: Names,
+    costs: Costs,
+    services: Vec<NPlusOneRow>,
+}
+
+impl Findings {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            flow: Flow::new(limits),
+            detectors: detectors(limits),
+            register: Register::new(limits),
+            names: Names::new(limits.names_max),
+            costs: Costs::default(),
+            services: Vec::new(),
+        }
+    }
+
+    /// Takes in one execution of a session with state.
+    pub(crate) fn statement(
+        &mut self,
+        seen: &Seen<'_>,
+        described: Option<&Described>,
+        labels: &Labels,
+        digests: &DigestTable,
+    ) {
+        if let Some(described) = described {
+            self.names.learn(seen.database, seen.statement, described);
+        }
+        self.flow.statement(seen);
+        if !seen.is_part() {
+            self.names.after(seen.database, seen.statement);
+            self.costs.statement(seen);
+        }
+        self.each(labels, digests, |detector, context| detector.statement(seen, context));
+        self.settle(labels, digests);
+    }
+
+    /// A transaction block ended.
+    pub(crate) fn transaction(
+        &mut self,
+        record: &TransactionRecord,
+        labels: &Labels,
+        digests: &DigestTable,
+    ) {
+        for detector in &mut self.detectors {
+            detector.transaction(record);
+        }
+        self.flow.close_transaction(record.session, record.transaction);
+        self.settle(labels, digests);
+    }
+
+    /// A session ended, or its state was given up.
+    pub(crate) fn closed(&mut self, session: SessionId, labels: &Labels, digests: &DigestTable) {
+        for detector in &mut self.detectors {
+            detector.closed(session);
+        }
+        self.flow.close_session(session);
+        self.settle(labels, digests);
+    }
+
+    /// Evaluates rules over windows and ends what has gone quiet.
+    pub(crate) fn tick(&mut self, now: Micros, labels: &Labels, digests: &DigestTable) {
+        self.flow.tick(now);
+        self.settle(labels, digests);
+        self.each(labels, digests, |detector, context| detector.tick(now, context));
+        self.register.tick(now);
+    }
+
+    /// Hands proved data flow to the detectors.
+    fn settle(&mut self, labels: &Labels, digests: &DigestTable) {
+        for parent in std::mem::take(&mut self.flow.ended) {
+            self.register.parent_ended(parent);
+        }
+        for occurrence in std::mem::take(&mut self.flow.occurrences) {
+            self.each(labels, digests, |detector, context| {
+                detector.occurrence(&occurrence, context)
+            });
+        }
+    }
+
+    fn each(
+        &mut self,
+        labels: &Labels,
+        digests: &DigestTable,
+        mut call: impl FnMut(&mut dyn Detector, &mut Context<'_>),
+    ) {
+        let mut context = Context {
+            register: &mut self.register,
+            names: &self.names,
+            costs: &self.costs,
+            labels,
+            digests,
+            services: &mut self.services,
+        };
+        for detector in &mut self.detectors {
+            call(&mut **detector, &mut context);
+        }
+    }
+
+    /// Fills findings, their sums, and the ids in the digest rows.
+    pub(crate) fn fill(&mut self, now: Micros, snapshot: &mut Snapshot) {
+        snapshot.findings = self.register.findings(now, &self.costs);
+        snapshot.findings_opened = self.register.opened();
+        snapshot.n_plus_one.clone_from(&self.services);
+        snapshot.overflow.push(("findings", self.register.overflowed));
+        snapshot.overflow.push(("held_results", self.flow.memory().1));
+        for finding in &snapshot.findings {
+            for digest in named_digests(finding) {
+                let rows = snapshot.digests.iter_mut();
+                let named =
+                    rows.filter(|row| row.digest == digest && row.database == finding.database);
+                named.for_each(|row| row.findings.push(finding.id));
+            }
+        }
+    }
+}
+
+fn named_digests(finding: &Finding) -> impl Iterator<Item = u64> {
+    let parent = finding.parent.as_ref().map(|parent| parent.digest);
+    let child = finding.child.as_ref().map(|child| child.digest);
+    parent.into_iter().chain(child)
+}
+
+/// A shared text of a row, found or added by service.
+fn service_row<'a>(rows: &'a mut Vec<NPlusOneRow>, service: &Arc<str>) -> &'a mut NPlusOneRow {
+    let known = rows.iter().position(|row| row.service == *service);
+    let index = known.unwrap_or_else(|| {
+        rows.push(NPlusOneRow { service: service.clone(), ..NPlusOneRow::default() });
+        rows.len() - 1
+    });
+    &mut rows[index]
+}

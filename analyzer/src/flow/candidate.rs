@@ -1,0 +1,182 @@
+//! Evidence that one statement's slot is fed by one column of one result.
+
+use super::gate::Evidence;
+use crate::Map;
+use crate::digest::Statement;
+use crate::labels::ServiceId;
+use crate::record::{Driver, Micros};
+use crate::seen::Seen;
+use std::sync::Arc;
+
+/// Service times kept per candidate for their median.
+const SERVICES_MAX: usize = 32;
+/// Values beyond the kept rows of a truncated parent that are told apart.
+const BEYOND_MAX: usize = 16_384;
+/// Bytes of one such value in its table.
+const BEYOND_BYTES: usize = 8;
+/// Bytes of a candidate, roughly.
+pub(crate) const CANDIDATE_BYTES: usize = 512;
+
+/// Who sent a statement: what the fix is worded after.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sender {
+    pub(crate) service: ServiceId,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) driver: Driver,
+    pub(crate) application_name: Option<Arc<str>>,
+    pub(crate) framework: Option<Arc<str>>,
+}
+
+impl Sender {
+    pub(crate) fn of(seen: &Seen<'_>) -> Self {
+        Self {
+            service: seen.service,
+            route: seen.route.cloned(),
+            driver: seen.driver,
+            application_name: Some(seen.application_name.clone()),
+            framework: seen.tags.and_then(|tags| tags.framework.clone()),
+        }
+    }
+}
+
+/// One (column, child, slot).
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) column: usize,
+    pub(crate) child: Arc<Statement>,
+    pub(crate) slot: u16,
+    pub(crate) gate: usize,
+    pub(crate) sender: Sender,
+    pub(crate) rtt_us: Option<u64>,
+    pub(crate) first_us: Micros,
+    pub(crate) last_us: Micros,
+    pub(crate) busy_us: u64,
+    used: Vec<u64>,
+    used_count: usize,
+    hits: u64,
+    executions: u64,
+    tails: Vec<u16>,
+    beyond: Map<u32, ()>,
+    services: Vec<u64>,
+}
+
+impl Candidate {
+    pub(crate) fn new(column: usize, slot: u16, gate: usize, seen: &Seen<'_>) -> Self {
+        Self {
+            column,
+            child: seen.statement.clone(),
+            slot,
+            gate,
+            sender: Sender::of(seen),
+            rtt_us: None,
+            first_us: seen.record.begin_us,
+            last_us: 0,
+            busy_us: 0,
+            used: Vec::new(),
+            used_count: 0,
+            hits: 0,
+            executions: 0,
+            tails: Vec::new(),
+            beyond: Map::default(),
+            services: Vec::new(),
+        }
+    }
+
+    /// One execution with values at these positions of the column; `executions` counts all of the child's.
+    pub(crate) fn hit(&mut self, seen: &Seen<'_>, positions: &[u16], executions: u64) {
+        for position in positions {
+            self.use_position(*position);
+        }
+        if let Some(first) = positions.first() {
+            self.extend_run(*first);
+        }
+        self.explain(seen, executions);
+    }
+
+    /// One execution with a value that the truncated parent didn't keep, once everything kept was used.
+    ///
+    /// Returns the bytes that it grew by.
+    pub(crate) fn hit_beyond(
+        &mut self,
+        seen: &Seen<'_>,
+        hash: u32,
+        rows_beyond: u64,
+        executions: u64,
+    ) -> usize {
+        let room = self.beyond.len() < BEYOND_MAX && (self.beyond.len() as u64) < rows_beyond;
+        if room && self.beyond.insert(hash, ()).is_none() {
+            self.explain(seen, executions);
+            return BEYOND_BYTES;
+        }
+        0
+    }
+
+    /// Bytes, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        CANDIDATE_BYTES + self.beyond.len() * BEYOND_BYTES
+    }
+
+    fn explain(&mut self, seen: &Seen<'_>, executions: u64) {
+        self.hits += 1;
+        self.executions = executions;
+        self.rtt_us = seen.rtt_us.or(self.rtt_us);
+        let (begin_us, end_us) = (seen.record.begin_us, seen.record.end_us());
+        if let Some(us) = seen.service_us {
+            // Overlapping children of several sessions count once.
+            self.busy_us += us.min(end_us.saturating_sub(self.last_us.max(begin_us)));
+            if self.services.len() < SERVICES_MAX {
+                self.services.push(us);
+            }
+        }
+        self.last_us = self.last_us.max(end_us);
+    }
+
+    fn use_position(&mut self, position: u16) {
+        let (word, bit) = (usize::from(position) / 64, 1u64 << (position % 64));
+        if self.used.len() <= word {
+            self.used.resize(word + 1, 0);
+        }
+        self.used_count += usize::from(self.used[word] & bit == 0);
+        self.used[word] |= bit;
+    }
+
+    /// Longest strictly increasing subsequence: `tails[k]` is the smallest end of a run of length k + 1.
+    fn extend_run(&mut self, position: u16) {
+        let at = self.tails.partition_point(|tail| *tail < position);
+        match self.tails.get_mut(at) {
+            Some(tail) => *tail = position,
+            None => self.tails.push(position),
+        }
+    }
+
+    /// Explained executions.
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits
+    }
+
+    /// Distinct positions used.
+    pub(crate) fn used(&self) -> usize {
+        self.used_count
+    }
+
+    /// Median service time in microseconds; inside batches the mean, which is all that can be known.
+    pub(crate) fn service_p50_us(&self) -> u64 {
+        if self.services.is_empty()
+            || (self.services.len() as u64) < self.hits.min(SERVICES_MAX as u64)
+        {
+            return self.busy_us / self.hits.max(1);
+        }
+        crate::latency::median(&self.services)
+    }
+
+    pub(crate) fn evidence(&self, rows: u64, kept: usize) -> Evidence {
+        Evidence {
+            rows,
+            kept,
+            used: self.used_count,
+            hits: self.hits,
+            executions: self.executions,
+            order: self.tails.len() as f64 / self.hits.max(1) as f64,
+        }
+    }
+}

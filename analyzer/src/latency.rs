@@ -1,0 +1,231 @@
+//! Durations as counts: exact sums and extremes, quantiles to two digits, buckets over fixed bounds.
+//!
+//! The only file that knows `hdrhistogram`. A histogram costs kilobytes, so the first samples are kept as a
+//! plain list, which also makes small quantiles exact.
+
+use crate::snapshot::{Latency, ROW_BUCKETS_US};
+use hdrhistogram::Histogram;
+
+/// Samples kept as a list before a histogram is allocated.
+const LIST_SAMPLES_MAX: usize = 32;
+/// Longest duration that a histogram tells apart (one hour), in microseconds; bounds its memory.
+const HISTOGRAM_VALUE_MAX_US: u64 = 3_600 * 1_000_000;
+/// Significant digits of full and of coarse quantiles.
+const DIGITS: u8 = 2;
+const COARSE_DIGITS: u8 = 1;
+
+/// Quantiles of a stream of microseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Quantiles {
+    digits: u8,
+    list: Vec<u32>,
+    histogram: Option<Box<Histogram<u32>>>,
+}
+
+impl Quantiles {
+    /// Two significant digits, 5 to 13 KiB after the first samples.
+    pub(crate) fn fine() -> Self {
+        Self { digits: DIGITS, list: Vec::new(), histogram: None }
+    }
+
+    /// One significant digit, 1 to 2 KiB after the first samples.
+    pub(crate) fn coarse() -> Self {
+        Self { digits: COARSE_DIGITS, list: Vec::new(), histogram: None }
+    }
+
+    /// Adds one sample.
+    pub(crate) fn record(&mut self, us: u64) {
+        let us = us.min(HISTOGRAM_VALUE_MAX_US);
+        match &mut self.histogram {
+            Some(histogram) => grow_and_record(histogram, us),
+            None if self.list.len() < LIST_SAMPLES_MAX => self.list.push(narrow(us)),
+            None => {
+                self.spill();
+                self.record(us);
+            }
+        }
+    }
+
+    /// Nearest-rank quantile, 0 without samples.
+    pub(crate) fn at(&self, quantile: f64) -> u64 {
+        match &self.histogram {
+            Some(histogram) => histogram.value_at_quantile(quantile),
+            None => {
+                let mut sorted = self.list.clone();
+                sorted.sort_unstable();
+                nearest_rank(&sorted, quantile).into()
+            }
+        }
+    }
+
+    fn spill(&mut self) {
+        // One and two digits are inside what the crate accepts (0 to 5), so this can't be an error;
+        // without a histogram the list would simply stay full.
+        if let Ok(mut histogram) = Histogram::new(self.digits) {
+            histogram.auto(true);
+            for sample in self.list.drain(..) {
+                grow_and_record(&mut histogram, sample.into());
+            }
+            self.histogram = Some(Box::new(histogram));
+        } else {
+            self.list.clear();
+        }
+    }
+}
+
+/// `record` grows the histogram where needed; `saturating_record` would clamp to its present range instead.
+/// It can only fail above the largest value of all, and values are bounded before.
+fn grow_and_record(histogram: &mut Histogram<u32>, us: u64) {
+    if histogram.record(us).is_err() {
+        histogram.saturating_record(us);
+    }
+}
+
+/// The element at `ceil(quantile * len)`, from a sorted slice; the default (0) of an empty one.
+pub(crate) fn nearest_rank<T: Copy + Default>(sorted: &[T], quantile: f64) -> T {
+    let rank = (quantile * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied().unwrap_or_default()
+}
+
+/// Median of unsorted numbers (nearest rank), 0 without any.
+pub(crate) fn median(values: &[u64]) -> u64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    nearest_rank(&sorted, 0.5)
+}
+
+fn narrow(us: u64) -> u32 {
+    u32::try_from(us).unwrap_or(u32::MAX)
+}
+
+/// Everything that a digest row says about time.
+#[derive(Clone, Debug)]
+pub(crate) struct Durations {
+    quantiles: Quantiles,
+    buckets: [u64; ROW_BUCKETS_US.len() + 1],
+    count: u64,
+    min_us: u64,
+    max_us: u64,
+    sum_us: u128,
+    squares: u128,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self {
+            quantiles: Quantiles::fine(),
+            buckets: [0; ROW_BUCKETS_US.len() + 1],
+            count: 0,
+            min_us: u64::MAX,
+            max_us: 0,
+            sum_us: 0,
+            squares: 0,
+        }
+    }
+}
+
+impl Durations {
+    /// Adds one duration.
+    pub(crate) fn record(&mut self, us: u64) {
+        self.quantiles.record(us);
+        self.buckets[ROW_BUCKETS_US.partition_point(|bound| *bound < us)] += 1;
+        self.count += 1;
+        self.min_us = self.min_us.min(us);
+        self.max_us = self.max_us.max(us);
+        self.sum_us += u128::from(us);
+        // Durations beyond 2^40 us (13 days) only come from a broken clock; they may not overflow the sum.
+        let bounded = u128::from(us.min(1 << 40));
+        self.squares += bounded * bounded;
+    }
+
+    /// Samples.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Samples under each of [`ROW_BUCKETS_US`], then those above.
+    pub(crate) fn buckets(&self) -> [u64; 25] {
+        self.buckets
+    }
+
+    /// Any quantile, in microseconds.
+    pub(crate) fn at(&self, quantile: f64) -> u64 {
+        self.quantiles.at(quantile).clamp(self.min_us.min(self.max_us), self.max_us)
+    }
+
+    /// The summary; zeros without samples.
+    pub(crate) fn summary(&self) -> Latency {
+        if self.count == 0 {
+            return Latency::default();
+        }
+        let count = self.count as f64;
+        let mean = self.sum_us as f64 / count;
+        let variance = (self.squares as f64 / count - mean * mean).max(0.0);
+        Latency {
+            count: self.count,
+            min_us: self.min_us,
+            p50_us: self.at(0.50),
+            p95_us: self.at(0.95),
+            p99_us: self.at(0.99),
+            max_us: self.max_us,
+            mean_us: mean,
+            stddev_us: variance.sqrt(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(samples: impl IntoIterator<Item = u64>) -> Durations {
+        let mut durations = Durations::default();
+        samples.into_iter().for_each(|us| durations.record(us));
+        durations
+    }
+
+    #[test]
+    fn no_samples_are_zeros() {
+        assert_eq!(of([]).summary(), Latency::default());
+        assert_eq!(of([]).at(0.5), 0);
+    }
+
+    #[test]
+    fn few_samples_are_exact_by_nearest_rank() {
+        let summary = of([40, 10, 30, 20]).summary();
+        assert_eq!(
+            (summary.min_us, summary.p50_us, summary.p95_us, summary.max_us),
+            (10, 20, 40, 40)
+        );
+        assert_eq!(summary.mean_us, 25.0);
+        assert_eq!(summary.stddev_us, 125f64.sqrt());
+    }
+
+    #[test]
+    fn the_switch_to_a_histogram_keeps_every_sample() {
+        for count in [31, 32, 33, 1_000, 100_000] {
+            let durations = of(1..=count);
+            let summary = durations.summary();
+            assert_eq!(summary.count, count);
+            assert_eq!((summary.min_us, summary.max_us), (1, count));
+            let exact = count.div_ceil(2) as f64;
+            assert!((summary.p50_us as f64 - exact).abs() <= exact * 0.01, "{count}: {summary:?}");
+            let exact = (count * 99).div_ceil(100) as f64;
+            assert!((summary.p99_us as f64 - exact).abs() <= exact * 0.01, "{count}: {summary:?}");
+            assert_eq!(durations.buckets().iter().sum::<u64>(), count);
+        }
+    }
+
+    #[test]
+    fn bounds_belong_to_their_own_bucket() {
+        for (us, index) in [(0, 0), (1, 0), (2, 1), (3, 2), (50_000_000, 23), (50_000_001, 24)] {
+            assert_eq!(of([us]).buckets()[index], 1, "{us}");
+        }
+    }
+
+    #[test]
+    fn a_wild_value_neither_panics_nor_takes_memory() {
+        let durations = of((0..40).map(|_| u64::MAX));
+        assert_eq!(durations.summary().max_us, u64::MAX);
+    }
+}

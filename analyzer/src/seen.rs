@@ -1,0 +1,67 @@
+//! One execution as the detectors see it: the record, what it executed, and who sent it.
+
+use crate::digest::Statement;
+use crate::labels::{DatabaseId, ServiceId};
+use crate::record::{
+    BindCell, Driver, Outcome, RecordBatch, ResultColumn, StatementRecord, Timing,
+};
+use crate::text::{Class, SharedSlot, Tags};
+use std::sync::Arc;
+
+/// One execution (or one part of one).
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) record: &'a StatementRecord,
+    pub(crate) batch: &'a RecordBatch,
+    pub(crate) statement: &'a Arc<Statement>,
+    /// Literals of the text, as bind cells.
+    pub(crate) literals: &'a [BindCell],
+    /// Parameters that count under another slot: elements of lists.
+    pub(crate) shared_slots: &'a [SharedSlot],
+    pub(crate) tags: Option<&'a Tags>,
+    pub(crate) database: DatabaseId,
+    pub(crate) service: ServiceId,
+    pub(crate) route: Option<&'a Arc<str>>,
+    pub(crate) driver: Driver,
+    pub(crate) application_name: &'a Arc<str>,
+    /// Median first-row time of the session's trivial exchanges.
+    pub(crate) baseline_us: Option<u64>,
+    /// Smallest service time of the session's trivial exchanges.
+    pub(crate) rtt_us: Option<u64>,
+    /// Its own time, or that of a whole batch of its digest on the last member; `None` inside batches.
+    pub(crate) service_us: Option<u64>,
+}
+
+impl Seen<'_> {
+    /// Trace id of the text's tag.
+    pub(crate) fn trace(&self) -> Option<u64> {
+        self.tags.and_then(|tags| tags.trace)
+    }
+
+    /// Whether data may flow out of it or into it: it succeeded and is neither control nor catalogue.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.record.outcome == Outcome::Ok
+            && !matches!(self.statement.class, Class::Control | Class::Catalogue)
+    }
+
+    /// Whether it is only a part of an execution.
+    pub(crate) fn is_part(&self) -> bool {
+        self.record.timing == Timing::Part
+    }
+
+    /// Bind cells, then literals.
+    pub(crate) fn binds(&self) -> impl Iterator<Item = &BindCell> {
+        self.record.binds.of(&self.batch.binds).iter().chain(self.literals)
+    }
+
+    /// The slot that a parameter counts under: its own, or that of the list it is in.
+    pub(crate) fn slot_of(&self, parameter: u16) -> u16 {
+        let shared = self.shared_slots.iter().find(|s| (s.first..=s.last).contains(&parameter));
+        shared.map_or(parameter, |shared| shared.slot)
+    }
+
+    /// Hashed columns of the result.
+    pub(crate) fn columns(&self) -> &[ResultColumn] {
+        self.record.columns.of(&self.batch.columns)
+    }
+}

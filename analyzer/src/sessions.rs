@@ -1,0 +1,248 @@
+//! What the analyzer remembers of each client session. Bounded: beyond the limit a session is `other`.
+
+use crate::Map;
+use crate::labels::{DatabaseId, ServiceId};
+use crate::latency::nearest_rank;
+use crate::record::{Driver, Micros, SessionId};
+use crate::units::SessionUnit;
+use std::sync::Arc;
+
+/// A session without events for this long may make room for a new one.
+const IDLE_BEFORE_EVICTION_US: u64 = 600 * 1_000_000;
+/// Trivial exchanges from which the baseline is taken.
+const BASELINE_SAMPLES_MAX: usize = 16;
+/// Half of the rolling window of a floor.
+const FLOOR_SLOT_US: u64 = 300 * 1_000_000;
+
+/// Smallest value of the last five to ten minutes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Floor {
+    slot: u64,
+    current: Option<u64>,
+    previous: Option<u64>,
+}
+
+impl Floor {
+    /// Adds one value.
+    pub(crate) fn record(&mut self, now: Micros, us: u64) {
+        let slot = now / FLOOR_SLOT_US;
+        if slot > self.slot {
+            self.previous = if slot == self.slot + 1 { self.current } else { None };
+            self.current = None;
+            self.slot = slot;
+        }
+        self.current = Some(self.current.map_or(us, |floor| floor.min(us)));
+    }
+
+    /// The smallest value at `now`, if there is one.
+    pub(crate) fn at(&self, now: Micros) -> Option<u64> {
+        match (now / FLOOR_SLOT_US).saturating_sub(self.slot) {
+            0 => self.current.into_iter().chain(self.previous).min(),
+            1 => self.current,
+            _ => None,
+        }
+    }
+}
+
+/// Median first-row time of a session's trivial exchanges: what the path costs without any work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Baseline {
+    samples: Vec<u64>,
+    next: usize,
+}
+
+impl Baseline {
+    /// Adds the first-row time of BEGIN, COMMIT, SET or `SELECT 1`.
+    pub(crate) fn record(&mut self, us: u64) {
+        if self.samples.len() < BASELINE_SAMPLES_MAX {
+            self.samples.push(us);
+        } else {
+            self.samples[self.next] = us;
+            self.next = (self.next + 1) % BASELINE_SAMPLES_MAX;
+        }
+    }
+
+    /// Median, if anything was seen.
+    pub(crate) fn median_us(&self) -> Option<u64> {
+        let mut sorted = self.samples.clone();
+        sorted.sort_unstable();
+        (!sorted.is_empty()).then(|| nearest_rank(&sorted, 0.5))
+    }
+}
+
+/// The batch (flush group) that a session is in the middle of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenBatch {
+    /// Digest of the first member.
+    pub(crate) digest: u64,
+    /// Whether every member so far had that digest.
+    pub(crate) same: bool,
+    /// Members so far.
+    pub(crate) members: u64,
+}
+
+/// One client session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Database label.
+    pub(crate) database: DatabaseId,
+    /// Service after the application name.
+    pub(crate) service: ServiceId,
+    /// Database user.
+    pub(crate) user: Arc<str>,
+    /// Raw `application_name`.
+    pub(crate) application_name: Arc<str>,
+    /// Driver, if a name gave it away.
+    pub(crate) driver: Driver,
+    /// Time of the latest event.
+    pub(crate) last_us: Micros,
+    /// Inside a transaction block, as far as the records say.
+    pub(crate) in_transaction: bool,
+    /// Flush group in progress.
+    pub(crate) batch: Option<OpenBatch>,
+    /// Unit of work in progress.
+    pub(crate) unit: Option<SessionUnit>,
+    /// First-row time of trivial exchanges.
+    pub(crate) baseline: Baseline,
+    /// Smallest service time of trivial exchanges.
+    pub(crate) round_trip: Floor,
+}
+
+impl Session {
+    pub(crate) fn new(database: DatabaseId, service: ServiceId, user: Arc<str>) -> Self {
+        Self {
+            database,
+            service,
+            user,
+            application_name: Arc::from(""),
+            driver: Driver::Unknown,
+            last_us: 0,
+            in_transaction: false,
+            batch: None,
+            unit: None,
+            baseline: Baseline::default(),
+            round_trip: Floor::default(),
+        }
+    }
+}
+
+/// All sessions with state, and one that stands for the rest.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    known: Map<SessionId, Session>,
+    rest: Session,
+    max: usize,
+    /// Sessions opened since start.
+    pub(crate) seen: u64,
+    /// Sessions that went opaque since start.
+    pub(crate) opaque: u64,
+}
+
+impl Sessions {
+    pub(crate) fn new(max: usize) -> Self {
+        let rest = Session::new(
+            DatabaseId::default(),
+            ServiceId::default(),
+            Arc::from(crate::labels::OTHER),
+        );
+        Self { known: Map::default(), rest, max, seen: 0, opaque: 0 }
+    }
+
+    /// Admits a session; returns the one that had to go for it, if any.
+    pub(crate) fn open(&mut self, id: SessionId, session: Session) -> Option<(SessionId, Session)> {
+        self.seen += 1;
+        let mut evicted = None;
+        if self.known.len() >= self.max && !self.known.contains_key(&id) {
+            let now = session.last_us;
+            let idle =
+                |other: &Session| now.saturating_sub(other.last_us) >= IDLE_BEFORE_EVICTION_US;
+            let victim = self
+                .known
+                .iter()
+                .filter(|(_, other)| idle(other))
+                .min_by_key(|(other_id, other)| (other.last_us, **other_id))
+                .map(|(other_id, _)| *other_id)?;
+            evicted = self.known.remove(&victim).map(|gone| (victim, gone));
+        }
+        self.known.insert(id, session);
+        evicted
+    }
+
+    /// Forgets a session.
+    pub(crate) fn close(&mut self, id: SessionId, opaque: bool) -> Option<Session> {
+        self.opaque += u64::from(opaque);
+        self.known.remove(&id)
+    }
+
+    /// The session, or the one that stands for all sessions without state.
+    pub(crate) fn of(&mut self, id: SessionId) -> &mut Session {
+        match self.known.get_mut(&id) {
+            Some(session) => session,
+            None => {
+                self.rest.unit = None;
+                self.rest.batch = None;
+                &mut self.rest
+            }
+        }
+    }
+
+    /// The session, if it has state.
+    pub(crate) fn known(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.known.get_mut(&id)
+    }
+
+    /// Sessions in ascending order of their ids.
+    pub(crate) fn sorted_ids(&self) -> Vec<SessionId> {
+        let mut ids: Vec<_> = self.known.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(last_us: Micros) -> Session {
+        Session { last_us, ..Session::new(DatabaseId(1), ServiceId(1), Arc::from("app")) }
+    }
+
+    #[test]
+    fn a_floor_forgets_after_two_slots() {
+        let mut floor = Floor::default();
+        assert_eq!(floor.at(0), None);
+        floor.record(10, 300);
+        floor.record(20, 200);
+        floor.record(FLOOR_SLOT_US, 250);
+        for (now, expected) in
+            [(FLOOR_SLOT_US, Some(200)), (2 * FLOOR_SLOT_US, Some(250)), (3 * FLOOR_SLOT_US, None)]
+        {
+            assert_eq!(floor.at(now), expected, "{now}");
+        }
+        floor.record(9 * FLOOR_SLOT_US, 900);
+        assert_eq!(floor.at(9 * FLOOR_SLOT_US), Some(900));
+    }
+
+    #[test]
+    fn a_baseline_is_the_median_of_the_latest() {
+        let mut baseline = Baseline::default();
+        assert_eq!(baseline.median_us(), None);
+        [100, 300, 200].into_iter().for_each(|us| baseline.record(us));
+        assert_eq!(baseline.median_us(), Some(200));
+        (0..BASELINE_SAMPLES_MAX).for_each(|_| baseline.record(7));
+        assert_eq!(baseline.median_us(), Some(7));
+    }
+
+    #[test]
+    fn beyond_the_limit_only_an_idle_session_makes_room() {
+        let mut sessions = Sessions::new(2);
+        assert!(sessions.open(SessionId(1), session(0)).is_none());
+        assert!(sessions.open(SessionId(2), session(5)).is_none());
+        assert!(sessions.open(SessionId(3), session(IDLE_BEFORE_EVICTION_US - 1)).is_none());
+        assert!(sessions.known(SessionId(3)).is_none());
+        let gone = sessions.open(SessionId(4), session(IDLE_BEFORE_EVICTION_US));
+        assert_eq!(gone.map(|(id, _)| id), Some(SessionId(1)));
+        assert_eq!(sessions.sorted_ids(), [SessionId(2), SessionId(4)]);
+        assert_eq!(sessions.seen, 4);
+    }
+}

@@ -1,0 +1,201 @@
+//! The command line: what a person types, turned into settings or a report.
+
+use crate::config::{Flags, Settings};
+use crate::export::report;
+use crate::problem::Problem;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A transparent PostgreSQL proxy that profiles every statement and finds N+1 bursts and missing indexes.
+#[derive(Debug, Parser)]
+#[command(name = "pgsonde", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Debug)]
+struct Global {
+    /// Configuration file [default: ./pgsonde.toml, then the user's, then /etc/pgsonde/pgsonde.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One JSON document on stdout; errors as JSON on stderr
+    #[arg(long, global = true)]
+    json: bool,
+    /// Errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// More log output; twice for all of it
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Form of the log on stderr
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy
+    Proxy(ProxyArgs),
+    /// Print the profile of a running proxy
+    Report(ReportArgs),
+}
+
+#[derive(Args, Debug)]
+struct ProxyArgs {
+    /// The server: postgresql://host[:port][?sslmode=disable|prefer]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Where applications connect [default: 127.0.0.1:6435]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where page, API and metrics are served [default: 127.0.0.1:9635]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct ReportArgs {
+    /// Admin URL of the running proxy
+    #[arg(value_name = "URL")]
+    source: String,
+    /// Form of the report
+    #[arg(long, value_enum, default_value = "text")]
+    format: ReportFormat,
+    /// Write to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Statements shown, costliest first; the rest is summed as `other`
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+    top: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    Text,
+    Json,
+}
+
+/// Runs the process: parses, acts, prints what went wrong, and answers the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, on stdout with code 0; a usage error has code 2.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let json = cli.global.json;
+    match run(cli) {
+        Ok(code) => code,
+        Err(problem) => {
+            eprint!("{}", if json { problem.to_json() } else { problem.to_text() });
+            ExitCode::from(problem.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Problem> {
+    match cli.command {
+        Command::Proxy(args) => {
+            let ending = crate::run_proxy(Settings::load(&flags(cli.global, args))?)?;
+            Ok(ExitCode::from(ending.exit_code()))
+        }
+        Command::Report(args) => report::run(&report::Options {
+            source: args.source,
+            json: cli.global.json || args.format == ReportFormat::Json,
+            output: args.output,
+            top: usize::from(args.top),
+        })
+        .map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn flags(global: Global, args: ProxyArgs) -> Flags {
+    let given = [
+        ("proxy.upstream", "--upstream", args.upstream),
+        ("proxy.listen", "--listen", args.listen),
+        ("admin.listen", "--admin", args.admin),
+        (
+            "log.format",
+            "--log-format",
+            global.log_format.map(|format| format!("{format:?}").to_lowercase()),
+        ),
+        level(global.quiet, global.verbose),
+    ];
+    let values = given.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?)));
+    Flags { config: global.config, values: values.collect() }
+}
+
+fn level(quiet: bool, verbose: u8) -> (&'static str, &'static str, Option<String>) {
+    let (flag, level) = match (quiet, verbose) {
+        (true, _) => ("--quiet", Some("error")),
+        (false, 0) => ("", None),
+        (false, 1) => ("--verbose", Some("debug")),
+        (false, _) => ("--verbose", Some("trace")),
+    };
+    ("log.level", flag, level.map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_have_code_2() {
+        let lines = [
+            "pgsonde",
+            "pgsonde proxi",
+            "pgsonde proxy --upstraem x",
+            "pgsonde proxy -q -v --upstream x",
+            "pgsonde proxy --log-format xml",
+            "pgsonde report",
+            "pgsonde report http://x --top 0",
+            "pgsonde report http://x --format pdf",
+        ];
+        for line in lines {
+            assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        assert_eq!(parsed("pgsonde --version").unwrap_err().exit_code(), 0);
+    }
+
+    #[test]
+    fn flags_become_keys() {
+        let line =
+            "pgsonde proxy --upstream postgresql://db --admin 127.0.0.1:1 -vv --log-format json";
+        let cli = parsed(line).unwrap();
+        let Command::Proxy(args) = cli.command else { panic!("proxy") };
+        let values: Vec<_> = flags(cli.global, args)
+            .values
+            .into_iter()
+            .map(|(key, _, value)| (key, value))
+            .collect();
+        let expected = [
+            ("proxy.upstream", "postgresql://db"),
+            ("admin.listen", "127.0.0.1:1"),
+            ("log.format", "json"),
+            ("log.level", "trace"),
+        ];
+        assert_eq!(values, expected.map(|(key, value)| (key, value.to_owned())));
+    }
+}

@@ -1,0 +1,327 @@
+//! The keys of the configuration: name, kind, bounds and default, in one table that every source is held against.
+
+use crate::config::address::Address;
+use crate::config::units::{UnitError, duration_text, duration_us, size_bytes, size_text};
+
+/// One key.
+pub(crate) struct Key {
+    /// `section.key`.
+    pub(crate) name: &'static str,
+    /// What it holds.
+    pub(crate) kind: Kind,
+    /// Its default as the user would write it; empty where it must be given.
+    pub(crate) default: &'static str,
+}
+
+/// What a key holds, with bounds (both ends included).
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// The upstream URL.
+    Url,
+    /// One address.
+    Address,
+    /// 1 to 8 addresses.
+    Addresses,
+    /// A whole number.
+    Count(u64, u64),
+    /// A duration in microseconds; `0s` is allowed as well where the flag is set.
+    Duration(u64, u64, bool),
+    /// A size in bytes.
+    Size(u64, u64),
+    /// true or false.
+    Bool,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+/// A checked value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    /// URL or word.
+    Text(String),
+    /// Count, microseconds or bytes.
+    Number(u64),
+    /// true or false.
+    Bool(bool),
+    /// Addresses.
+    Addresses(Vec<Address>),
+}
+
+/// A value as a source spells it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Raw {
+    /// A string (also everything from flags and environment).
+    Text(String),
+    /// A whole number in a file.
+    Integer(String),
+    /// A boolean in a file.
+    Bool(bool),
+    /// A list of strings in a file.
+    List(Vec<String>),
+    /// Another type, by its name.
+    Other(&'static str),
+}
+
+/// Most addresses in a list.
+const ADDRESSES_MAX: usize = 8;
+
+const MS: u64 = 1_000;
+const S: u64 = 1_000 * MS;
+const M: u64 = 60 * S;
+const H: u64 = 60 * M;
+const D: u64 = 24 * H;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+const fn key(name: &'static str, default: &'static str, kind: Kind) -> Key {
+    Key { name, kind, default }
+}
+
+/// Every key that this version knows.
+pub(crate) const KEYS: &[Key] = &[
+    key("proxy.listen", "127.0.0.1:6435", Kind::Addresses),
+    key("proxy.upstream", "", Kind::Url),
+    key("proxy.max_connections", "1000", Kind::Count(1, 100_000)),
+    key("proxy.connect_timeout", "10s", Kind::Duration(100 * MS, 5 * M, false)),
+    key("proxy.startup_timeout", "30s", Kind::Duration(S, 5 * M, false)),
+    key("proxy.drain_timeout", "30s", Kind::Duration(0, H, true)),
+    key("proxy.tcp_keepalive", "60s", Kind::Duration(5 * S, 2 * H, true)),
+    key("proxy.buffer", "16KiB", Kind::Size(4 * KIB, MIB)),
+    key("admin.listen", "127.0.0.1:9635", Kind::Address),
+    key("profile.max_digests", "5000", Kind::Count(100, 100_000)),
+    key("profile.queue_batches", "1024", Kind::Count(64, 65_536)),
+    key("profile.max_statement_text", "64KiB", Kind::Size(KIB, MIB)),
+    key("profile.unit_gap", "50ms", Kind::Duration(MS, 10 * S, false)),
+    key("findings.close_after", "24h", Kind::Duration(M, 90 * D, false)),
+    key("findings.n_plus_one.min_repeats", "5", Kind::Count(3, 1_000)),
+    key("findings.missing_index.enabled", "true", Kind::Bool),
+    key("metrics.pairs", "24", Kind::Count(1, 256)),
+    key("metrics.statement_sets", "96", Kind::Count(8, 2_048)),
+    key("metrics.error_sets", "64", Kind::Count(8, 1_024)),
+    key("metrics.digests", "100", Kind::Count(0, 1_000)),
+    key("metrics.routes", "128", Kind::Count(0, 1_000)),
+    key("metrics.findings", "100", Kind::Count(0, 500)),
+    key("log.level", "info", Kind::Word(&["error", "warn", "info", "debug", "trace"])),
+    key("log.format", "text", Kind::Word(&["text", "json"])),
+];
+
+/// The key of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Whether keys stand below that name.
+pub(crate) fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The nearest known name in the same section, for "did you mean"; at most a third of it may differ.
+pub(crate) fn suggestion(name: &str) -> Option<String> {
+    let (section, last) = name.rsplit_once('.').map_or(("", name), |(left, right)| (left, right));
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in KEYS.iter().filter_map(|key| child_of(section, key.name)) {
+        let distance = edit_distance(last, candidate);
+        if distance * 3 <= candidate.len().max(3) && best.is_none_or(|(least, _)| distance < least)
+        {
+            best = Some((distance, candidate));
+        }
+    }
+    if let Some((_, found)) = best {
+        return Some(found.to_owned());
+    }
+    // The right key in the wrong section is the other usual slip.
+    KEYS.iter().find(|key| key.name.rsplit('.').next() == Some(last)).map(|key| key.name.to_owned())
+}
+
+fn child_of(section: &str, name: &'static str) -> Option<&'static str> {
+    let rest = match section {
+        "" => name,
+        _ => name.strip_prefix(section)?.strip_prefix('.')?,
+    };
+    rest.split('.').next()
+}
+
+/// Insertions, deletions and replacements that turn one word into the other.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().take(64).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// Why a value was refused: the code and the rule.
+pub(crate) type Refusal = (u16, String);
+
+const BARE: u16 = 203;
+const BAD_VALUE: u16 = 204;
+const WRONG_TYPE: u16 = 207;
+
+impl Key {
+    /// Checks a value; URLs are read later, where their own messages are made.
+    pub(crate) fn check(&self, raw: &Raw) -> Result<Value, Refusal> {
+        match (self.kind, raw) {
+            (Kind::Url, Raw::Text(text)) => Ok(Value::Text(text.clone())),
+            (Kind::Address, Raw::Text(text)) => addresses(std::slice::from_ref(text)),
+            (Kind::Addresses, Raw::Text(text)) => {
+                addresses(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
+            }
+            (Kind::Addresses, Raw::List(list)) => addresses(list),
+            (Kind::Count(low, high), Raw::Integer(text) | Raw::Text(text)) => {
+                count(text, low, high, matches!(raw, Raw::Text(_)))
+            }
+            (Kind::Duration(low, high, zero), Raw::Text(text)) => duration(text, low, high, zero),
+            (Kind::Size(low, high), Raw::Text(text)) => size(text, low, high),
+            (Kind::Duration(..), Raw::Integer(text)) => Err(bare(text, "a duration", "s")),
+            (Kind::Size(..), Raw::Integer(text)) => Err(bare(text, "a size", "KiB")),
+            (Kind::Bool, Raw::Bool(value)) => Ok(Value::Bool(*value)),
+            (Kind::Bool, Raw::Text(text)) => boolean(text),
+            (Kind::Word(words), Raw::Text(text)) => word(text, words),
+            (kind, raw) => {
+                Err((WRONG_TYPE, format!("expected {}, not {}", kind.noun(), raw.noun())))
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Url => "a URL in quotes",
+            Self::Address => "an address in quotes",
+            Self::Addresses => "an address in quotes, or a list of them",
+            Self::Count(..) => "a whole number",
+            Self::Duration(..) => "a duration in quotes (\"10s\")",
+            Self::Size(..) => "a size in quotes (\"16KiB\")",
+            Self::Bool => "true or false",
+            Self::Word(_) => "a word in quotes",
+        }
+    }
+}
+
+impl Raw {
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "a number",
+            Self::Bool(_) => "a boolean",
+            Self::List(_) => "a list",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+fn bare(text: &str, what: &str, unit: &str) -> Refusal {
+    (BARE, format!("{what} needs its unit: did you mean \"{text}{unit}\"?"))
+}
+
+fn addresses(texts: &[String]) -> Result<Value, Refusal> {
+    if texts.is_empty() || texts.len() > ADDRESSES_MAX {
+        return Err((BAD_VALUE, format!("expected 1 to {ADDRESSES_MAX} addresses")));
+    }
+    let parsed = texts.iter().map(|text| {
+        Address::parse(text)
+            .map_err(|rule| (BAD_VALUE, format!("`{}`: {rule}", text.escape_debug())))
+    });
+    Ok(Value::Addresses(parsed.collect::<Result<_, _>>()?))
+}
+
+fn count(text: &str, low: u64, high: u64, quoted: bool) -> Result<Value, Refusal> {
+    let text = text.trim();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if quoted && (digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit())) {
+        return Err((BAD_VALUE, format!("`{}` is not a whole number", text.escape_debug())));
+    }
+    match text.replace('_', "").parse::<u64>() {
+        Ok(value) if (low..=high).contains(&value) => Ok(Value::Number(value)),
+        _ => Err((BAD_VALUE, format!("{text} is outside of {low} to {high}"))),
+    }
+}
+
+fn duration(text: &str, low: u64, high: u64, zero: bool) -> Result<Value, Refusal> {
+    let us = duration_us(text).map_err(|error| unit_refusal(error, text, "a duration", "s"))?;
+    if (low..=high).contains(&us) || (zero && us == 0) {
+        return Ok(Value::Number(us));
+    }
+    let zero = if zero && low > 0 { "0s or " } else { "" };
+    let rule = format!("{} to {}", duration_text(low), duration_text(high));
+    Err((BAD_VALUE, format!("{text} is outside of {zero}{rule}")))
+}
+
+fn size(text: &str, low: u64, high: u64) -> Result<Value, Refusal> {
+    let bytes = size_bytes(text).map_err(|error| unit_refusal(error, text, "a size", "KiB"))?;
+    if (low..=high).contains(&bytes) {
+        return Ok(Value::Number(bytes));
+    }
+    let rule = format!("{} to {}", size_text(low), size_text(high));
+    Err((BAD_VALUE, format!("{text} is outside of {rule}")))
+}
+
+fn unit_refusal(error: UnitError, text: &str, what: &str, unit: &str) -> Refusal {
+    let shown = text.escape_debug();
+    match error {
+        UnitError::Bare => bare(text.trim(), what, unit),
+        UnitError::TooLarge => (BAD_VALUE, format!("`{shown}` is too large")),
+        UnitError::Malformed => {
+            let units = if unit == "s" { "us ms s m h d" } else { "KiB MiB GiB kB MB GB B" };
+            (BAD_VALUE, format!("`{shown}` is not {what}: a whole number and one of {units}"))
+        }
+    }
+}
+
+fn boolean(text: &str) -> Result<Value, Refusal> {
+    match text {
+        "true" => Ok(Value::Bool(true)),
+        "false" => Ok(Value::Bool(false)),
+        _ => Err((BAD_VALUE, format!("`{}` is not true or false", text.escape_debug()))),
+    }
+}
+
+fn word(text: &str, words: &[&str]) -> Result<Value, Refusal> {
+    if words.contains(&text) {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    Err((BAD_VALUE, format!("`{}` is not one of {}", text.escape_debug(), words.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_passes_its_own_check() {
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            assert!(key.check(&Raw::Text(key.default.to_owned())).is_ok(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn suggests_the_nearest_name() {
+        let rows = [
+            ("profile.max_digest", Some("max_digests")),
+            ("proxy.lisen", Some("listen")),
+            ("prxy", Some("proxy")),
+            ("findings.n_plus_on", Some("n_plus_one")),
+            ("profile.max_connections", Some("proxy.max_connections")),
+            ("proxy.zzzzzz", None),
+            ("", None),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(suggestion(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn distance_counts_edits() {
+        let rows = [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("a", "", 1)];
+        for (left, right, expected) in rows {
+            assert_eq!(edit_distance(left, right), expected, "{left} {right}");
+        }
+    }
+}

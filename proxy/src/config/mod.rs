@@ -1,0 +1,380 @@
+//! Settings: flag before environment before file before default, every value held against one table of keys.
+//!
+//! Every source is checked, also where a stronger one overrides it: a typing error must not sleep in a file.
+
+mod address;
+mod file;
+mod keys;
+mod units;
+mod upstream;
+
+pub use address::Address;
+pub use upstream::{DEFAULT_PORT, SslMode, Upstream};
+
+use crate::problem::Problem;
+use file::ConfigFile;
+use keys::{KEYS, Key, Raw, Value};
+use pgsonde_analyzer::limits::Limits;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `[proxy]`
+    pub proxy: ProxySettings,
+    /// `[admin]`
+    pub admin: AdminSettings,
+    /// `[profile]`
+    pub profile: ProfileSettings,
+    /// `[findings]`
+    pub findings: FindingSettings,
+    /// `[metrics]`
+    pub metrics: MetricSettings,
+    /// `[log]`
+    pub log: LogSettings,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// The forwarding side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProxySettings {
+    /// Where applications connect, 1 to 8 addresses.
+    pub listen: Vec<Address>,
+    /// Where the sessions go.
+    pub upstream: Upstream,
+    /// Sessions at once.
+    pub max_connections: usize,
+    /// To the server.
+    pub connect_timeout: Duration,
+    /// Client start-up and authentication.
+    pub startup_timeout: Duration,
+    /// On SIGTERM.
+    pub drain_timeout: Duration,
+    /// Both legs; `None` = off.
+    pub tcp_keepalive: Option<Duration>,
+    /// Per direction and session.
+    pub buffer_bytes: usize,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdminSettings {
+    /// A loopback address.
+    pub listen: Address,
+}
+
+/// The analysis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfileSettings {
+    /// Digests tracked.
+    pub max_digests: usize,
+    /// Batches between the forwarding side and the analyzer.
+    pub queue_batches: usize,
+    /// Bytes of a statement text that are looked at.
+    pub max_statement_text_bytes: usize,
+    /// Pause that ends a unit without trace id or transaction.
+    pub unit_gap: Duration,
+}
+
+/// Thresholds of findings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FindingSettings {
+    /// Not seen for this long: resolved.
+    pub close_after: Duration,
+    /// Distinct values in one unit.
+    pub n_plus_one_min_repeats: usize,
+    /// Whether missing indexes are looked for.
+    pub missing_index_enabled: bool,
+}
+
+/// Ceilings of the exported tables, in rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricSettings {
+    /// Digests with series of their own.
+    pub digests: usize,
+    /// (service, route) rows.
+    pub routes: usize,
+    /// Findings with a series of their own.
+    pub findings: usize,
+    /// (database, service) pairs.
+    pub pairs: usize,
+    /// (database, service, operation) sets.
+    pub statement_sets: usize,
+    /// (database, service, SQLSTATE class) sets.
+    pub error_sets: usize,
+}
+
+/// The log on stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// One JSON object per event instead of text.
+    pub json: bool,
+    /// `PGSONDE_LOG`: a filter in place of the level.
+    pub filter: Option<String>,
+}
+
+/// What the command line sets.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// (key, flag as typed, value).
+    pub values: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Settings {
+    /// Reads flags, the process environment and the configuration file.
+    ///
+    /// # Errors
+    /// One [`Problem`] of the range PGS02 (or PGS0708), all with exit code 2.
+    pub fn load(flags: &Flags) -> Result<Self, Problem> {
+        let env: Vec<(String, String)> = std::env::vars_os()
+            .map(|(key, value)| {
+                (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+            })
+            .filter(|(key, _)| key.starts_with("PGSONDE_") || key == "XDG_CONFIG_HOME")
+            .collect();
+        let path = file::locate(flags.config.as_deref(), &env);
+        let file = path.as_deref().map(ConfigFile::read).transpose()?;
+        Self::from_sources(flags, &env, file.as_ref())
+    }
+
+    fn from_sources(
+        flags: &Flags,
+        env: &[(String, String)],
+        file: Option<&ConfigFile>,
+    ) -> Result<Self, Problem> {
+        let mut values = Values::defaults()?;
+        if let Some(file) = file {
+            values.take_file(file)?;
+        }
+        values.take_env(env)?;
+        for (key, flag, text) in &flags.values {
+            values.take(key, &Raw::Text(text.clone()), flag)?;
+        }
+        let filter = env.iter().find(|(key, _)| key == "PGSONDE_LOG").map(|(_, text)| text.clone());
+        let file = file.map(|file| Path::new(&file.name).to_owned());
+        values.into_settings(filter, file)
+    }
+
+    /// The analyzer's limits as these settings set them; what has no key keeps its default.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits {
+            digests_max: self.profile.max_digests,
+            pairs_max: self.metrics.pairs,
+            statement_sets_max: self.metrics.statement_sets,
+            error_sets_max: self.metrics.error_sets,
+            routes_max: self.metrics.routes,
+            unit_gap_us: micros(self.profile.unit_gap),
+            close_after_us: micros(self.findings.close_after),
+            ..Limits::default()
+        };
+        limits.flow.distinct_values_min = self.findings.n_plus_one_min_repeats;
+        limits.flow.executions_min = self.findings.n_plus_one_min_repeats;
+        limits
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Checked values by key; starts as the defaults, so every key but the upstream is always there.
+struct Values {
+    values: BTreeMap<&'static str, Value>,
+    upstream: Option<Upstream>,
+}
+
+impl Values {
+    fn defaults() -> Result<Self, Problem> {
+        let mut values = Self { values: BTreeMap::new(), upstream: None };
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            values.take(key.name, &Raw::Text(key.default.to_owned()), "the default")?;
+        }
+        Ok(values)
+    }
+
+    fn take_file(&mut self, file: &ConfigFile) -> Result<(), Problem> {
+        for entry in file.entries()? {
+            let taken = self.take(&entry.key, &entry.value, &format!("`{}`", entry.key));
+            taken.map_err(|problem| file.point(problem, entry.span, "here"))?;
+        }
+        Ok(())
+    }
+
+    fn take_env(&mut self, env: &[(String, String)]) -> Result<(), Problem> {
+        for (variable, text) in env {
+            let Some(path) = variable.strip_prefix("PGSONDE_").filter(|rest| rest.contains("__"))
+            else {
+                continue;
+            };
+            let name = path.to_ascii_lowercase().replace("__", ".");
+            let Some(key) = keys::find(&name) else {
+                return Err(unknown_variable(variable, &name));
+            };
+            self.take(key.name, &Raw::Text(text.clone()), variable)?;
+        }
+        Ok(())
+    }
+
+    /// Checks one value and puts it in place; `origin` names the source in messages.
+    fn take(&mut self, name: &str, raw: &Raw, origin: &str) -> Result<(), Problem> {
+        let Some(key) = keys::find(name) else {
+            return Err(Problem::new(201, format!("unknown key `{name}`")));
+        };
+        let value = key.check(raw).map_err(|refusal| refused(key, origin, refusal))?;
+        if let (keys::Kind::Url, Value::Text(text)) = (key.kind, &value) {
+            self.upstream = Some(Upstream::parse(text, origin)?);
+            return Ok(());
+        }
+        refuse_open_admin(key, &value, origin)?;
+        self.values.insert(key.name, value);
+        Ok(())
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        match self.values.get(name) {
+            Some(Value::Number(value)) => *value,
+            _ => 0,
+        }
+    }
+
+    fn count(&self, name: &str) -> usize {
+        usize::try_from(self.number(name)).unwrap_or(usize::MAX)
+    }
+
+    fn duration(&self, name: &str) -> Duration {
+        units::duration(self.number(name))
+    }
+
+    fn text(&self, name: &str) -> String {
+        match self.values.get(name) {
+            Some(Value::Text(value)) => value.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn addresses(&self, name: &str) -> Vec<Address> {
+        match self.values.get(name) {
+            Some(Value::Addresses(list)) => list.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn into_settings(
+        mut self,
+        filter: Option<String>,
+        file: Option<PathBuf>,
+    ) -> Result<Settings, Problem> {
+        let upstream = self.upstream.take().ok_or_else(missing_upstream)?;
+        let admin = self.addresses("admin.listen").swap_remove(0);
+        Ok(Settings {
+            proxy: self.proxy(upstream),
+            admin: AdminSettings { listen: admin },
+            profile: self.profile(),
+            findings: self.findings(),
+            metrics: self.metrics(),
+            log: LogSettings {
+                level: self.text("log.level"),
+                json: self.text("log.format") == "json",
+                filter,
+            },
+            file,
+        })
+    }
+
+    fn proxy(&self, upstream: Upstream) -> ProxySettings {
+        ProxySettings {
+            listen: self.addresses("proxy.listen"),
+            upstream,
+            max_connections: self.count("proxy.max_connections"),
+            connect_timeout: self.duration("proxy.connect_timeout"),
+            startup_timeout: self.duration("proxy.startup_timeout"),
+            drain_timeout: self.duration("proxy.drain_timeout"),
+            tcp_keepalive: Some(self.duration("proxy.tcp_keepalive"))
+                .filter(|time| !time.is_zero()),
+            buffer_bytes: self.count("proxy.buffer"),
+        }
+    }
+
+    fn profile(&self) -> ProfileSettings {
+        ProfileSettings {
+            max_digests: self.count("profile.max_digests"),
+            queue_batches: self.count("profile.queue_batches"),
+            max_statement_text_bytes: self.count("profile.max_statement_text"),
+            unit_gap: self.duration("profile.unit_gap"),
+        }
+    }
+
+    fn findings(&self) -> FindingSettings {
+        FindingSettings {
+            close_after: self.duration("findings.close_after"),
+            n_plus_one_min_repeats: self.count("findings.n_plus_one.min_repeats"),
+            missing_index_enabled: self.values.get("findings.missing_index.enabled")
+                == Some(&Value::Bool(true)),
+        }
+    }
+
+    fn metrics(&self) -> MetricSettings {
+        MetricSettings {
+            digests: self.count("metrics.digests"),
+            routes: self.count("metrics.routes"),
+            findings: self.count("metrics.findings"),
+            pairs: self.count("metrics.pairs"),
+            statement_sets: self.count("metrics.statement_sets"),
+            error_sets: self.count("metrics.error_sets"),
+        }
+    }
+}
+
+fn refused(key: &Key, origin: &str, (code, rule): keys::Refusal) -> Problem {
+    let name = key.name;
+    let what = if origin.trim_matches('`') == name {
+        format!("`{name}`")
+    } else {
+        format!("`{name}` ({origin})")
+    };
+    Problem::new(code, format!("{what}: {rule}"))
+}
+
+fn unknown_variable(variable: &str, name: &str) -> Problem {
+    let problem = Problem::new(201, format!("unknown environment variable {variable}"));
+    let Some(near) = keys::suggestion(name) else {
+        return problem.help("PGSONDE_SECTION__KEY sets `section.key` of the configuration file");
+    };
+    let near = match name.rsplit_once('.') {
+        Some((section, _)) if !near.contains('.') => format!("{section}.{near}"),
+        _ => near,
+    };
+    let spelled = near.to_ascii_uppercase().replace('.', "__");
+    problem.help(format!("did you mean PGSONDE_{spelled}?"))
+}
+
+fn missing_upstream() -> Problem {
+    Problem::new(206, "the server's address is missing")
+        .help("pgsonde proxy --upstream postgresql://host:5432")
+}
+
+/// Statements and findings are for this machine's eyes until access tokens exist.
+fn refuse_open_admin(key: &Key, value: &Value, origin: &str) -> Result<(), Problem> {
+    let Value::Addresses(list) = value else { return Ok(()) };
+    let Some(open) =
+        list.iter().find(|address| key.name == "admin.listen" && !address.is_loopback())
+    else {
+        return Ok(());
+    };
+    Err(Problem::new(
+        708,
+        format!("{origin}: the admin listener may not be open to others ({open})"),
+    )
+    .note("it shows statement texts, and this version has no access token to protect them")
+    .help("use a loopback address such as 127.0.0.1:9635 and reach it through a tunnel"))
+}
+
+#[cfg(test)]
+mod tests;

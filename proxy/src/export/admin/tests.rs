@@ -1,0 +1,259 @@
+//! The listener on a free loopback port, asked as a browser, a scraper and an attacker would ask it.
+
+use super::super::fixture::{self, Fixed};
+use super::super::report;
+use super::super::status::Lifecycle;
+use super::*;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+struct Running {
+    address: SocketAddr,
+    source: Fixed,
+}
+
+fn start() -> Running {
+    let source = Fixed::new(fixture::snapshot(), fixture::counters());
+    let state = AdminState {
+        snapshots: Arc::new(source.clone()),
+        status: Arc::new(source.clone()),
+        started: std::time::UNIX_EPOCH,
+        metrics: MetricSettings {
+            digests: 100,
+            routes: 128,
+            findings: 100,
+            pairs: 24,
+            statement_sets: 96,
+            error_sets: 64,
+        },
+        listen: "127.0.0.1:6435".to_owned(),
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            serve(tokio::net::TcpListener::from_std(listener).unwrap(), state).await.unwrap();
+        });
+    });
+    Running { address, source }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{}", self.body))
+    }
+}
+
+impl Running {
+    /// Bytes on the wire, so that any header can be sent.
+    fn send(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        ))
+    }
+}
+
+#[test]
+fn every_route_answers() {
+    let running = start();
+    let rows = [
+        ("/", "text/html; charset=utf-8"),
+        ("/plain", "text/html; charset=utf-8"),
+        ("/statements/9f2c000000000001", "text/html; charset=utf-8"),
+        ("/live", "application/json"),
+        ("/ready", "application/json"),
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
+        ("/api/v1/info", "application/json"),
+        ("/api/v1/summary", "application/json"),
+        ("/api/v1/statements?limit=1&sort=calls", "application/json"),
+        ("/api/v1/statements/9F2C000000000001?database=shop", "application/json"),
+        ("/api/v1/findings?kind=n_plus_one&severity=error&state=open", "application/json"),
+        ("/api/v1/findings/3f2a00000001", "application/json"),
+    ];
+    for (path, content_type) in rows {
+        let answer = running.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(
+            answer.head.contains(&format!("content-type: {content_type}")),
+            "{path}: {}",
+            answer.head
+        );
+        assert!(
+            answer.head.contains("content-security-policy: default-src 'none'; style-src 'sha256-"),
+            "{path}"
+        );
+        assert!(answer.head.contains("x-content-type-options: nosniff"), "{path}");
+        assert!(answer.head.contains("referrer-policy: no-referrer"), "{path}");
+        let no_store = answer.head.contains("cache-control: no-store");
+        assert_eq!(no_store, path.starts_with("/api"), "{path}");
+    }
+    assert_eq!(running.get("/api/v1/findings/3f2a00000001").json()["kind"], "n_plus_one");
+}
+
+#[test]
+fn refusals_are_problem_documents() {
+    let running = start();
+    let rows = [
+        ("/nowhere", 404, "PGS0704"),
+        ("/api/v1/statements/00000000000000ff", 404, "PGS0704"),
+        ("/api/v1/statements/9f2c000000000001?database=none", 404, "PGS0704"),
+        ("/api/v1/findings/0000000000ff", 404, "PGS0704"),
+        ("/statements/00000000000000ff", 404, "PGS0704"),
+        ("/api/v1/statements/xyz", 400, "PGS0701"),
+        ("/api/v1/statements/+f2c000000000001", 400, "PGS0701"),
+        ("/api/v1/statements?limit=0", 400, "PGS0701"),
+        ("/api/v1/statements?limit=501", 400, "PGS0701"),
+        ("/api/v1/statements?sort=speed", 400, "PGS0701"),
+        ("/api/v1/statements?q=x", 400, "PGS0701"),
+        ("/api/v1/findings?limit=-1", 400, "PGS0701"),
+        ("/api/v1/findings?from=-1h", 400, "PGS0701"),
+    ];
+    for (path, status, code) in rows {
+        let answer = running.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(
+            answer.head.contains("content-type: application/problem+json"),
+            "{path}: {}",
+            answer.head
+        );
+        let body = answer.json();
+        assert_eq!(body["code"], code, "{path}");
+        assert_eq!(body["type"], format!("urn:pgsonde:{code}"), "{path}");
+        assert_eq!(body["status"], status, "{path}");
+    }
+    let post = format!(
+        "POST /api/v1/info HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        running.address
+    );
+    assert_eq!(running.send(&post).status, 405);
+}
+
+#[test]
+fn foreign_hosts_and_origins_are_refused() {
+    let running = start();
+    let rows = [
+        ("Host: localhost:9635", 200),
+        ("Host: LOCALHOST", 200),
+        ("Host: 127.0.0.1", 200),
+        ("Host: 10.0.0.1:80", 200),
+        ("Host: [::1]:9635", 200),
+        ("Host: evil.example", 403),
+        ("Host: evil.example:9635", 403),
+        ("Host: localhost.evil.example", 403),
+        ("Host: 127.0.0.1.evil.example", 403),
+        ("Host: [::1].evil.example", 403),
+        ("Host: localhost:", 403),
+        ("Host: ", 403),
+        ("Host: localhost\r\nOrigin: http://localhost:9635", 200),
+        ("Host: localhost\r\nOrigin: http://evil.example", 403),
+        ("Host: localhost\r\nOrigin: null", 403),
+    ];
+    for (headers, status) in rows {
+        for path in ["/", "/metrics", "/api/v1/info", "/nowhere"] {
+            let answer = running
+                .send(&format!("GET {path} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\n"));
+            let expected = if status == 200 && path == "/nowhere" { 404 } else { status };
+            assert_eq!(answer.status, expected, "{headers} {path}");
+            assert!(status != 403 || answer.json()["code"] == "PGS0703", "{headers}");
+            assert!(answer.head.contains("nosniff"), "also a refusal has the headers: {headers}");
+        }
+    }
+}
+
+#[test]
+fn ready_follows_the_server_and_the_lifecycle() {
+    let running = start();
+    assert_eq!(running.get("/ready").json()["state"], "ready");
+    let change =
+        |change: &dyn Fn(&mut ProxyCounters)| change(&mut running.source.proxy.lock().unwrap());
+    change(&|proxy| {
+        proxy.upstream.ok = false;
+        proxy.upstream.last_error = Some("connection refused".to_owned());
+    });
+    let answer = running.get("/ready");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["upstream_ok"], false);
+    assert_eq!(answer.json()["reasons"][0], "upstream db.internal:5432: connection refused");
+    assert_eq!(running.get("/live").status, 200);
+    change(&|proxy| {
+        proxy.upstream.ok = true;
+        proxy.lifecycle = Lifecycle::Draining;
+    });
+    assert_eq!(
+        (running.get("/ready").status, running.get("/ready").json()["state"].clone()),
+        (503, "draining".into())
+    );
+}
+
+#[test]
+fn the_style_in_the_page_is_the_one_that_the_policy_allows() {
+    let answer = start().get("/");
+    let (_, rest) = answer.body.split_once("<style>").unwrap();
+    let (style, _) = rest.split_once("</style>").unwrap();
+    assert_eq!(style, include_str!("../../../templates/style.css"));
+    assert!(!answer.body.contains("<script"), "no JavaScript");
+    assert!(!answer.body.contains(" style="), "no style attributes");
+}
+
+#[test]
+fn the_report_reads_what_the_api_writes() {
+    let running = start();
+    let folder = std::env::temp_dir().join(format!("pgsonde-report-{}", running.address.port()));
+    let source = format!("http://{}", running.address);
+    let options = |json| report::Options {
+        source: source.clone(),
+        json,
+        output: Some(folder.clone()),
+        top: 2,
+    };
+    report::run(&options(true)).unwrap();
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(&folder).unwrap()).unwrap();
+    assert_eq!(document["statements"]["items"].as_array().unwrap().len(), 2);
+    assert_eq!(document["statements"]["items"][0]["histogram"][10]["count"], 60);
+    assert_eq!(document["findings"]["total"], 2);
+    assert_eq!(document["info"]["uptime_s"], 10);
+    assert_eq!(document["summary"]["books"]["statements"], 152);
+    report::run(&options(false)).unwrap();
+    let text = std::fs::read_to_string(&folder).unwrap();
+    std::fs::remove_file(&folder).unwrap();
+    assert!(text.contains("9f2c000000000001"));
+}
+
+#[test]
+fn a_server_that_is_not_pgsonde_is_named_so() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+            .unwrap();
+    });
+    let options =
+        report::Options { source: format!("http://{address}"), json: false, output: None, top: 2 };
+    let problem = report::run(&options).unwrap_err();
+    server.join().unwrap();
+    assert_eq!((problem.number(), problem.exit_code()), (502, 4));
+}

@@ -1,0 +1,27 @@
+//! Renderings: metrics, HTTP API, page and terminal report, all of one snapshot and one set of counters.
+//!
+//! Serialised shapes live only in `shapes`, so that changing the JSON cannot change the analysis; the
+//! `prometheus` crate is known only to `metrics`.
+
+pub mod admin;
+mod api;
+mod catalogue;
+mod clock;
+mod metrics;
+mod page;
+pub mod report;
+mod report_text;
+mod shapes;
+mod status;
+mod sticky;
+mod text;
+mod words;
+
+#[cfg(test)]
+mod fixture;
+
+pub use status::{
+    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
+    OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SETUP_BUCKETS_US,
+    SnapshotSource, UpstreamState,
+};

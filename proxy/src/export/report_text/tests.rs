@@ -1,0 +1,72 @@
+//! The report as a person sees it, whole, from the hand-made snapshot.
+
+use super::super::api::{FindingQuery, Sort, StatementQuery, View};
+use super::super::fixture::{self, clock};
+use super::super::shapes::List;
+use super::super::status::ProxyCounters;
+use super::*;
+use pgsonde_analyzer::snapshot::Snapshot;
+
+fn report(snapshot: &Snapshot, proxy: &ProxyCounters, top: usize) -> Report {
+    let view = View { snapshot, proxy, clock: clock() };
+    let list = view.statements(&StatementQuery { sort: Sort::Time, database: None, limit: top });
+    let detail = |item: super::super::shapes::Statement| {
+        let digest = u64::from_str_radix(&item.digest, 16).unwrap();
+        view.statement_detail(digest, Some(&item.database)).unwrap()
+    };
+    let statements = List {
+        items: list.items.into_iter().map(detail).collect(),
+        from: list.from,
+        to: list.to,
+        other: list.other,
+        total: list.total,
+        next_cursor: None,
+        loss: list.loss,
+    };
+    let findings = view.findings(&FindingQuery { limit: 9, ..FindingQuery::default() });
+    Report { info: view.info(), summary: view.summary(), statements, findings }
+}
+
+fn text(top: usize) -> String {
+    render(&report(&fixture::snapshot(), &fixture::counters(), top), "http://127.0.0.1:9635")
+}
+
+#[test]
+fn looks_like_this() {
+    let mut snapshot = fixture::snapshot();
+    snapshot.findings.truncate(1);
+    let version = env!("CARGO_PKG_VERSION");
+    let text = render(&report(&snapshot, &fixture::counters(), 1), "http://127.0.0.1:9635");
+    let golden = include_str!("golden.txt").replace("{version}", version);
+    assert_eq!(text, golden, "\n{text}");
+}
+
+#[test]
+fn fits_in_80_columns_and_steers_no_terminal() {
+    for line in text(9).lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert_eq!(line, line.trim_end(), "{line:?}");
+    }
+}
+
+#[test]
+fn the_profile_adds_up_to_100_percent() {
+    for top in [1, 2, 9] {
+        let text = text(top);
+        let table = text.split("# Profile").nth(1).unwrap().split("\n# ").next().unwrap();
+        let shares = table
+            .lines()
+            .filter_map(|line| line.split_once(" %"))
+            .map(|(left, _)| left.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+        assert!((shares.sum::<f64>() - 100.0).abs() < 0.3, "top {top}: {table}");
+    }
+}
+
+#[test]
+fn an_empty_report_says_what_to_do() {
+    let text = render(&report(&Snapshot::default(), &ProxyCounters::default(), 9), "http://x");
+    assert!(text.contains("No statements yet."));
+    assert!(text.contains("Nothing found."));
+    assert!(text.contains("Loss        none"));
+}
