@@ -108,7 +108,7 @@ fn an_unindexed_filter_is_suspected() {
         assert_eq!(findings.len(), 1, "exactly one: {case}");
         assert_eq!(findings[0]["column"], "events.device", "{case}");
         assert_ne!(findings[0]["proof"], "dataflow", "nothing is proved: {case}");
-        let sentence = findings[0]["sentence"].as_str().unwrap_or_default();
+        let sentence = findings[0]["sentence"].as_str().unwrap_or_default().to_lowercase();
         assert!(
             sentence.contains("candidate") || sentence.contains("suspect"),
             "said as a guess: {case}"
