@@ -53,10 +53,7 @@ pub(crate) trait Detector {
 
 /// Every detector; a new one is a file and a line here.
 fn detectors(limits: &Limits) -> Vec<Box<dyn Detector>> {
-    vec![
-        Box::new(n_plus_one::NPlusOne::default()),
-        Box::new(missing_index::MissingIndex::new(limits)),
-    ]
+    vec![Box::new(n_plus_one::NPlusOne), Box::new(missing_index::MissingIndex::new(limits))]
 }
 
 /// All detectors and what they share.
@@ -139,7 +136,7 @@ impl Findings {
         }
         for occurrence in std::mem::take(&mut self.flow.occurrences) {
             self.each(labels, digests, |detector, context| {
-                detector.occurrence(&occurrence, context)
+                detector.occurrence(&occurrence, context);
             });
         }
     }

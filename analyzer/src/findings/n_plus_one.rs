@@ -12,7 +12,7 @@ use crate::names::Name;
 use std::sync::Arc;
 
 /// Turns proved data flow into claims.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct NPlusOne;
 
 impl Detector for NPlusOne {

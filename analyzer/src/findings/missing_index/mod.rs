@@ -14,6 +14,7 @@ use super::identity::Identity;
 use super::register::{Claim, Sighting};
 use super::{Context, Detector};
 use crate::Map;
+use crate::digest::Row;
 use crate::facts::PredicateClass;
 use crate::finding::{Child, EvidenceValue, Fix, Kind, Proof, Severity};
 use crate::labels::DatabaseId;
@@ -130,7 +131,7 @@ fn sibling_p50_us(database: DatabaseId, window: &Window, context: &Context<'_>) 
         .filter(|row| row.statement.class == Class::Read)
         .filter(|row| row.statement.tables.contains(&window.target.table))
         .filter(|row| row.statement.facts.as_ref().is_some_and(equality))
-        .map(|row| row.p50_us())
+        .map(Row::p50_us)
         .min()
 }
 
