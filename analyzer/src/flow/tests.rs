@@ -315,6 +315,20 @@ fn limits_hold_exactly() {
 }
 
 #[test]
+fn look_ups_in_a_small_domain_need_more_values() {
+    for (used, expected) in [(7, 0), (8, 1)] {
+        let mut stream = stream();
+        // Fifty executions elsewhere show that only ten values are ever asked for.
+        let auto = Exec { transaction: 0, session: 2, ..Exec::default() };
+        (0..50).for_each(|n| look_ups(&mut stream, auto, &[1_000 + n % 10]));
+        orders(&mut stream, Exec::default(), 10);
+        look_ups(&mut stream, Exec::default(), &values(1_000, used));
+        stream.commit(1, 1);
+        assert_eq!(found(&mut stream).len(), expected, "{used}");
+    }
+}
+
+#[test]
 fn interleaved_children_are_two_findings() {
     let mut stream = stream();
     orders(&mut stream, Exec::default(), 20);
