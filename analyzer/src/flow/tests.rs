@@ -103,6 +103,9 @@ fn literals_are_binds() {
     let found = found(&mut stream);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].1, found[0].2), (0, 20));
+    let finding = &n_plus_ones(&mut stream)[0];
+    assert_eq!(finding.column.as_deref(), Some("o.id"), "named by the text, without a description");
+    assert_eq!(finding.fix.orm, Some("Django"));
 }
 
 #[test]
