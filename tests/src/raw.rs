@@ -7,6 +7,11 @@ use std::time::Duration;
 /// Longest wait for a byte.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
+/// Asks for encryption; the answer is one byte.
+pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+/// Asks for GSS encryption; the answer is one byte.
+pub const GSS_ENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 48];
+
 /// One frame: type byte, length, body.
 pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![tag];

@@ -1,8 +1,9 @@
 //! Real clients through the proxy: every outcome equals that of a direct connection.
 
-use pgsonde_tests::{Options, Output, Postgres, Proxy, eventually, process, python, run, run_ok};
+use pgsonde_tests::{
+    Options, Output, Postgres, Proxy, eventually, process, python, raw, run, run_ok,
+};
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -240,22 +241,15 @@ fn psql_connects_with_every_sslmode_as_directly() {
 
 #[test]
 fn encryption_requests_are_declined_with_one_byte_each() {
-    const GSS_ENC_REQUEST: u32 = 80_877_104;
-    const SSL_REQUEST: u32 = 80_877_103;
     let (_, proxy) = stage();
-    let mut socket = TcpStream::connect(("127.0.0.1", proxy.port())).expect("the proxy listens");
-    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
-    for code in [GSS_ENC_REQUEST, SSL_REQUEST] {
-        let mut request = 8_u32.to_be_bytes().to_vec();
-        request.extend(code.to_be_bytes());
+    let mut socket = raw::connect(proxy.port());
+    for request in [raw::GSS_ENC_REQUEST, raw::SSL_REQUEST] {
         socket.write_all(&request).expect("written");
         let mut answer = [0];
         socket.read_exact(&mut answer).expect("one byte");
-        assert_eq!(&answer, b"N", "request {code}");
+        assert_eq!(&answer, b"N", "{request:?}");
     }
-    let body = b"\0\x03\0\0user\0postgres\0database\0postgres\0\0";
-    let length = u32::try_from(body.len() + 4).expect("short");
-    socket.write_all(&[&length.to_be_bytes()[..], body].concat()).expect("written");
+    socket.write_all(&raw::startup()).expect("written");
     let mut answer = [0];
     socket.read_exact(&mut answer).expect("the server's first byte");
     assert_eq!(&answer, b"R", "authentication begins");
