@@ -131,8 +131,8 @@ impl Counters {
         if !digests.add(session.database, counted.statement, &execution) {
             self.books.other += 1;
         }
-        labels.add_phases(session.database, counted.service, &counted.phases);
-        labels.add_statement(session.database, counted.service, counted.sums());
+        let (database, service) = (session.database, counted.service);
+        labels.add_statement(database, service, &counted.phases, counted.sums());
         let batch_us = self.batch(counted, session, digests);
         follow(counted, session);
         counted.timed_us().or(batch_us)

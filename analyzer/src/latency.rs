@@ -138,11 +138,6 @@ impl Durations {
         self.squares += bounded * bounded;
     }
 
-    /// Samples.
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
     /// Samples under each of [`ROW_BUCKETS_US`], then those above.
     pub(crate) fn buckets(&self) -> [u64; 25] {
         self.buckets

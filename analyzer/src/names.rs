@@ -58,8 +58,8 @@ impl Names {
     /// Forgets a database's names when a statement may have changed them.
     pub(crate) fn after(&mut self, database: DatabaseId, statement: &Statement) {
         // CREATE makes new OIDs, so it can't make a learnt name wrong.
-        let changes = statement.starts_with("ALTER") || statement.starts_with("DROP");
-        if statement.operation == Operation::Ddl && changes {
+        let ddl = statement.operation == Operation::Ddl;
+        if ddl && (statement.starts_with("ALTER") || statement.starts_with("DROP")) {
             self.names.retain(|(other, ..), _| *other != database);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::Map;
 use crate::labels::{DatabaseId, ServiceId};
-use crate::latency::nearest_rank;
+use crate::latency::median;
 use crate::record::{Driver, Micros, SessionId};
 use crate::units::SessionUnit;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ impl Floor {
 pub(crate) struct Baseline {
     samples: Vec<u64>,
     next: usize,
+    median_us: Option<u64>,
 }
 
 impl Baseline {
@@ -60,13 +61,12 @@ impl Baseline {
             self.samples[self.next] = us;
             self.next = (self.next + 1) % BASELINE_SAMPLES_MAX;
         }
+        self.median_us = Some(median(&self.samples));
     }
 
     /// Median, if anything was seen.
     pub(crate) fn median_us(&self) -> Option<u64> {
-        let mut sorted = self.samples.clone();
-        sorted.sort_unstable();
-        (!sorted.is_empty()).then(|| nearest_rank(&sorted, 0.5))
+        self.median_us
     }
 }
 
@@ -179,8 +179,10 @@ impl Sessions {
         match self.known.get_mut(&id) {
             Some(session) => session,
             None => {
+                // It stands for many sessions at once, so nothing in it may go on from record to record.
                 self.rest.unit = None;
                 self.rest.batch = None;
+                self.rest.in_transaction = false;
                 &mut self.rest
             }
         }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod counters;
 pub mod export;
 pub mod hot;
+mod logging;
 mod own_error;
 pub mod problem;
 pub mod server;
@@ -19,7 +20,6 @@ pub mod session;
 pub mod shared;
 pub mod upstream;
 pub mod worker;
-mod logging;
 
 /// Runs the proxy until a signal ends it; tells which one.
 ///

@@ -3,8 +3,8 @@
 use crate::analysis::Analysis;
 use crate::clock;
 use crate::config::{Address, Settings};
-use crate::export::admin::{self, AdminState};
 use crate::export::Lifecycle;
+use crate::export::admin::{self, AdminState};
 use crate::own_error;
 use crate::problem::{CANNOT_LISTEN, LOCAL_RESOURCE, Problem};
 use crate::session::say_goodbye;
@@ -115,9 +115,10 @@ fn cannot_listen(address: &Address, error: &io::Error) -> Problem {
             "the port is in use by another process".to_owned(),
             "choose another with --listen or --admin; port 0 takes any free one",
         ),
-        io::ErrorKind::PermissionDenied => {
-            ("permission denied".to_owned(), "ports below 1024 need privileges: choose a higher one")
-        }
+        io::ErrorKind::PermissionDenied => (
+            "permission denied".to_owned(),
+            "ports below 1024 need privileges: choose a higher one",
+        ),
         _ => (error.to_string(), "check the address; 127.0.0.1 is always there"),
     };
     Problem::new(CANNOT_LISTEN, format!("cannot listen on {address}: {what}")).help(help)

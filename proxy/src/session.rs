@@ -157,12 +157,20 @@ struct Opening {
     began_us: u64,
 }
 
-async fn session(mut client: TcpStream, opening: Opening, around: &Surroundings, switch: &DrainSwitch) {
+async fn session(
+    mut client: TcpStream,
+    opening: Opening,
+    around: &Surroundings,
+    switch: &DrainSwitch,
+) {
     let shared = &around.shared;
     let server = match open_server(&opening.packet, shared).await {
         Ok(server) => server,
         Err(error) => {
-            let words = own_error::server_unreachable(&shared.settings.proxy.upstream.to_string(), &error.to_string());
+            let words = own_error::server_unreachable(
+                &shared.settings.proxy.upstream.to_string(),
+                &error.to_string(),
+            );
             say_goodbye(&mut client, &words).await;
             return;
         }
@@ -171,9 +179,11 @@ async fn session(mut client: TcpStream, opening: Opening, around: &Surroundings,
     let watch = watch(&opening, around);
     let gauges = Arc::clone(&around.gauges);
     let mut relay = Relay::new(client, server, watch, gauges, &opening.early);
-    let left = shared.settings.proxy.startup_timeout.saturating_sub(Duration::from_micros(
-        connected_us.saturating_sub(opening.began_us),
-    ));
+    let left = shared
+        .settings
+        .proxy
+        .startup_timeout
+        .saturating_sub(Duration::from_micros(connected_us.saturating_sub(opening.began_us)));
     match timeout(left, relay.until_open()).await {
         Ok(true) => {
             note_open(shared, connected_us);

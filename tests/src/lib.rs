@@ -18,6 +18,7 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod source;
+pub mod transcript;
 
 pub use postgres::{Options, Postgres};
 pub use process::{Output, run, run_ok};

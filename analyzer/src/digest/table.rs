@@ -77,11 +77,6 @@ impl DigestTable {
         }
     }
 
-    /// The row of a digest, if it is tracked.
-    pub(crate) fn find(&self, key: DigestKey) -> Option<&Row> {
-        self.rows.get(&key)
-    }
-
     /// All rows; the order means nothing.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
         self.rows.values()

@@ -14,6 +14,7 @@ mod rewrite;
 mod samples;
 mod severity;
 
+use crate::Map;
 use crate::digest::{Described, DigestTable};
 use crate::finding::Finding;
 use crate::flow::{Flow, Occurrence};
@@ -53,10 +54,7 @@ pub(crate) trait Detector {
 
 /// Every detector; a new one is a file and a line here.
 fn detectors(limits: &Limits) -> Vec<Box<dyn Detector>> {
-    vec![
-        Box::new(n_plus_one::NPlusOne::default()),
-        Box::new(missing_index::MissingIndex::new(limits)),
-    ]
+    vec![Box::new(n_plus_one::NPlusOne), Box::new(missing_index::MissingIndex::new(limits))]
 }
 
 /// All detectors and what they share.
@@ -139,7 +137,7 @@ impl Findings {
         }
         for occurrence in std::mem::take(&mut self.flow.occurrences) {
             self.each(labels, digests, |detector, context| {
-                detector.occurrence(&occurrence, context)
+                detector.occurrence(&occurrence, context);
             });
         }
     }
@@ -170,13 +168,16 @@ impl Findings {
         snapshot.n_plus_one.clone_from(&self.services);
         snapshot.overflow.push(("findings", self.register.overflowed));
         snapshot.overflow.push(("held_results", self.flow.memory().1));
+        let mut named: Map<u64, Vec<&Finding>> = Map::default();
         for finding in &snapshot.findings {
             for digest in named_digests(finding) {
-                let rows = snapshot.digests.iter_mut();
-                let named =
-                    rows.filter(|row| row.digest == digest && row.database == finding.database);
-                named.for_each(|row| row.findings.push(finding.id));
+                named.entry(digest).or_default().push(finding);
             }
+        }
+        for row in &mut snapshot.digests {
+            let findings = named.get(&row.digest).map_or(&[][..], |findings| findings);
+            let own = findings.iter().filter(|finding| finding.database == row.database);
+            row.findings.extend(own.map(|finding| finding.id));
         }
     }
 }
@@ -187,7 +188,7 @@ fn named_digests(finding: &Finding) -> impl Iterator<Item = u64> {
     parent.into_iter().chain(child)
 }
 
-/// A shared text of a row, found or added by service.
+/// The row of a service, added if it is new.
 fn service_row<'a>(rows: &'a mut Vec<NPlusOneRow>, service: &Arc<str>) -> &'a mut NPlusOneRow {
     let known = rows.iter().position(|row| row.service == *service);
     let index = known.unwrap_or_else(|| {

@@ -5,14 +5,14 @@ use super::fix::{Loop, Shape};
 use super::identity::Identity;
 use super::register::{Claim, Sighting};
 use super::{Context, Detector, orm, rewrite, service_row};
-use crate::facts::StatementFacts;
+use crate::facts::{StatementFacts, TargetColumn};
 use crate::finding::{Child, EvidenceValue, Kind, Parent, Proof, Severity};
 use crate::flow::{Occurrence, Source};
 use crate::names::Name;
 use std::sync::Arc;
 
 /// Turns proved data flow into claims.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct NPlusOne;
 
 impl Detector for NPlusOne {
@@ -89,8 +89,16 @@ fn predicate(facts: &StatementFacts, slot: u16) -> Option<Name> {
     Some((Arc::from(relation.name.as_str()), Arc::from(predicate.column.as_str())))
 }
 
+/// The name of a parent's column: learnt for its OID, else as the parent's own text spells it.
 fn name_of(source: &Source, occurrence: &Occurrence, context: &Context<'_>) -> Option<Name> {
-    context.names.find(occurrence.database, source.table_oid, source.attnum).cloned()
+    let learnt = context.names.find(occurrence.database, source.table_oid, source.attnum).cloned();
+    learnt.or_else(|| {
+        let facts = source.statement.facts.as_ref()?;
+        let plain = |target: &&TargetColumn| target.position == usize::from(source.field);
+        let target = facts.target_columns.iter().find(plain).filter(|_| source.table_oid != 0)?;
+        let relation = facts.relations.get(target.relation)?;
+        Some((Arc::from(relation.name.as_str()), Arc::from(target.column.as_str())))
+    })
 }
 
 fn claim(occurrence: &Occurrence, named: Named, service: Arc<str>, context: &Context<'_>) -> Claim {

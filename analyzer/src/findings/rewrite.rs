@@ -13,9 +13,12 @@ pub(crate) fn batched(statement: &Statement, slot: u16) -> Option<String> {
     let column = key_column(facts, slot).filter(|_| is_simple(statement, facts))?;
     let text = without_limit(&statement.text, facts.limited)?;
     let value = if slot < LITERAL_SLOT_FIRST { format!("${slot}") } else { "?".to_owned() };
-    let (start, end, spelled) = the_comparison(text, column, &value)?;
+    let found = the_comparison(text, column, &value)?;
     let parameter = if slot < LITERAL_SLOT_FIRST { value } else { free_parameter(text)? };
-    let mut sql = format!("{}{spelled} = ANY({parameter}){}", &text[..start], &text[end..]);
+    let cast = found.cast.map(|name| format!("::{name}[]")).unwrap_or_default();
+    let spelled = found.spelled;
+    let (before, after) = (&text[..found.start], &text[found.end..]);
+    let mut sql = format!("{before}{spelled} = ANY({parameter}{cast}){after}");
     if !outputs(facts, column) {
         let select = "select ".len();
         sql.insert_str(select, &format!("{spelled}, "));
@@ -61,25 +64,58 @@ fn without_limit(text: &str, limited: bool) -> Option<&str> {
     ends.then(|| &text[..at])
 }
 
-/// The only place where the column is compared with the value: byte range and the column as spelled.
-fn the_comparison<'a>(text: &'a str, column: &str, value: &str) -> Option<(usize, usize, &'a str)> {
-    let mut found = None;
-    for (at, _) in text.match_indices(" = ") {
-        let name_start = text[..at].rfind([' ', '(']).map_or(0, |space| space + 1);
-        let spelled = &text[name_start..at];
-        let last = spelled.rsplit('.').next().unwrap_or(spelled).trim_matches('"');
-        let rest = text[at + 3..].strip_prefix(value);
-        let complete =
-            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
-        if last.eq_ignore_ascii_case(column) && complete {
-            if found.is_some() {
-                return None;
-            }
-            found = Some((name_start, at + 3 + value.len(), spelled));
-        }
+/// `column = value`, perhaps with a cast of the value.
+#[derive(Clone, Copy, Debug)]
+struct Comparison<'a> {
+    start: usize,
+    end: usize,
+    /// The column as the text spells it.
+    spelled: &'a str,
+    /// The type that the value is cast to.
+    cast: Option<&'a str>,
+}
+
+/// The comparison of the column with the value, if there is exactly one.
+fn the_comparison<'a>(text: &'a str, column: &str, value: &str) -> Option<Comparison<'a>> {
+    let mut found =
+        text.match_indices('=').filter_map(|(at, _)| comparison(text, at, column, value));
+    let only = found.next();
+    // Where the value stands in a second place, a batched form would need to know what for.
+    let single = found.next().is_none() && (value == "?" || occurrences(text, value) == 1);
+    only.filter(|_| single)
+}
+
+fn comparison<'a>(text: &'a str, at: usize, column: &str, value: &str) -> Option<Comparison<'a>> {
+    let left = text[..at].trim_end();
+    let start = left.rfind([' ', '(']).map_or(0, |space| space + 1);
+    let spelled = &left[start..];
+    let last = spelled.rsplit('.').next().unwrap_or(spelled).trim_matches('"');
+    let right = text[at + 1..].trim_start();
+    let rest = right.strip_prefix(value).filter(|rest| !rest.starts_with(in_word))?;
+    if !last.eq_ignore_ascii_case(column) {
+        return None;
     }
-    // A cast of the value would have to become a cast to an array.
-    found.filter(|(_, end, _)| !text[*end..].starts_with("::"))
+    let (cast, rest) = match rest.strip_prefix("::") {
+        Some(cast) => {
+            let end = cast.find(|c: char| !in_word(c)).unwrap_or(cast.len());
+            (Some(&cast[..end]), &cast[end..])
+        }
+        None => (None, rest),
+    };
+    // numeric(10, 2), double precision and arrays have no simple array form.
+    let simple = cast.is_none_or(|name| !name.is_empty())
+        && !rest.starts_with(['(', '[', ':', '.'])
+        && !(cast.is_some() && rest.trim_start().to_ascii_lowercase().starts_with("precision"));
+    simple.then_some(Comparison { start, end: text.len() - rest.len(), spelled, cast })
+}
+
+fn in_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+fn occurrences(text: &str, value: &str) -> usize {
+    let places = text.match_indices(value);
+    places.filter(|(at, _)| !text[at + value.len()..].starts_with(in_word)).count()
 }
 
 /// A literal becomes a parameter: `$1`, if the text has none and no other literal stays without a value.
@@ -158,7 +194,23 @@ mod tests {
             ),
             ("SELECT id FROM c WHERE id = $12", 1, &["id"][..], None),
             ("SELECT id FROM c WHERE id = $1 OR id = $1", 1, &["id"][..], None),
-            ("SELECT id FROM c WHERE id = $1::int", 1, &["id"][..], None),
+            (
+                "SELECT id FROM c WHERE c.id = $1::INTEGER",
+                1,
+                &["id"][..],
+                Some("SELECT id FROM c WHERE c.id = ANY($1::INTEGER[])"),
+            ),
+            (
+                "select id from c c1_0 where c1_0.id=$1",
+                1,
+                &["id"][..],
+                Some("select id from c c1_0 where c1_0.id = ANY($1)"),
+            ),
+            ("SELECT id FROM c WHERE id = $1::numeric(10, 2)", 1, &["id"][..], None),
+            ("SELECT id FROM c WHERE id = $1::double precision", 1, &["id"][..], None),
+            ("SELECT id FROM c WHERE id >= $1", 1, &["id"][..], None),
+            ("SELECT id FROM c WHERE id = $1 AND up = $1", 1, &["id"][..], None),
+            ("SELECT id FROM c WHERE f = $1 AND id = $10", 1, &["id"][..], None),
             ("SELECT id FROM c WHERE id = ? AND t = ?", L, &["id"][..], None),
             ("SELECT id FROM c WHERE id = $1 LIMIT 1 FOR UPDATE", 1, &["id"][..], None),
             ("SELECT DISTINCT id FROM c WHERE id = $1", 1, &["id"][..], None),

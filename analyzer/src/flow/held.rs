@@ -3,7 +3,7 @@
 use super::candidate::{CANDIDATE_BYTES, Candidate};
 use super::slots::Slots;
 use crate::digest::Statement;
-use crate::labels::{DatabaseId, ServiceId};
+use crate::labels::DatabaseId;
 use crate::limits::FlowLimits;
 use crate::record::{Micros, ResultColumn, SessionId, TextKey};
 use crate::seen::Seen;
@@ -100,7 +100,6 @@ impl Column {
 pub(crate) struct Held {
     pub(crate) statement: Arc<Statement>,
     pub(crate) database: DatabaseId,
-    pub(crate) service: ServiceId,
     pub(crate) session: SessionId,
     pub(crate) transaction: u32,
     pub(crate) transaction_open: bool,
@@ -145,7 +144,6 @@ impl Held {
         Self {
             statement,
             database: seen.database,
-            service: seen.service,
             session: record.session,
             transaction: record.transaction,
             transaction_open: record.transaction != 0,

@@ -1,6 +1,7 @@
 //! Judgement: which candidates prove something, and which of several explanations takes the occurrence.
 
 use super::candidate::{Candidate, Sender};
+use super::domain::Domains;
 use super::gate::{Evidence, GATES, common};
 use super::held::Held;
 use crate::digest::Statement;
@@ -50,7 +51,7 @@ struct Proved<'a> {
 }
 
 /// Judges results whose unit is over.
-pub(crate) fn judge(results: &[Held], limits: &FlowLimits) -> Vec<Occurrence> {
+pub(crate) fn judge(results: &[Held], domains: &Domains, limits: &FlowLimits) -> Vec<Occurrence> {
     let mut proved: Vec<Proved<'_>> = results
         .iter()
         .enumerate()
@@ -58,8 +59,11 @@ pub(crate) fn judge(results: &[Held], limits: &FlowLimits) -> Vec<Occurrence> {
         .filter_map(|(age, held, candidate)| {
             let kept = held.columns[candidate.column].len();
             let evidence = candidate.evidence(held.rows, kept);
-            let proves =
-                common(&evidence, limits) && GATES[candidate.gate].proves(&evidence, limits);
+            let digest = candidate.child.digest;
+            let guard = domains.values_min(held.database, digest, candidate.slot, kept);
+            let proves = common(&evidence, limits)
+                && GATES[candidate.gate].proves(&evidence, limits)
+                && guard.is_none_or(|min| evidence.used >= min);
             proves.then_some(Proved { held, age, candidate, evidence })
         })
         .collect();

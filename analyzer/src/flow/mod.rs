@@ -6,6 +6,7 @@
 //! lets through becomes an [`Occurrence`].
 
 mod candidate;
+mod domain;
 mod gate;
 mod held;
 mod judge;
@@ -22,6 +23,7 @@ use crate::limits::Limits;
 use crate::record::{Micros, SessionId, Tag};
 use crate::seen::Seen;
 use crate::text::Class;
+use domain::Domains;
 use gate::GATES;
 use held::{Held, HeldId};
 use slots::Slots;
@@ -58,6 +60,9 @@ pub(crate) struct Flow {
     store: Store,
     traces: Map<u64, Trace>,
     slots: Slots,
+    /// Scratch space.
+    visible: Vec<HeldId>,
+    domains: Domains,
     /// Occurrences since they were last taken.
     pub(crate) occurrences: Vec<Occurrence>,
     /// Parents that ended since they were last taken.
@@ -71,6 +76,8 @@ impl Flow {
             store: Store::default(),
             traces: Map::default(),
             slots: Slots::default(),
+            visible: Vec::new(),
+            domains: Domains::new(limits.digests_max),
             occurrences: Vec::new(),
             ended: Vec::new(),
         }
@@ -100,11 +107,12 @@ impl Flow {
             return false;
         }
         let traced = seen.trace().and_then(|trace| self.traces.get(&trace));
-        let visible =
-            self.store.visible(seen.record.session, traced.map_or(&[], |trace| &trace.results));
+        let traced = traced.map_or(&[][..], |trace| &trace.results);
+        let mut visible = std::mem::take(&mut self.visible);
+        self.store.visible(seen.record.session, traced, &mut visible);
         let mut fed = false;
         self.slots.explained.clear();
-        for id in visible {
+        for id in visible.iter().copied() {
             let (slots, limits) = (&mut self.slots, &self.limits.flow);
             fed |= self.store.with(id, |held| {
                 let gate = GATES.iter().position(|gate| gate.applies(held, seen));
@@ -113,6 +121,10 @@ impl Flow {
                     None => false,
                 }
             });
+        }
+        self.visible = visible;
+        if !fed && seen.statement.may_be_child() {
+            self.domains.note(seen, &self.slots);
         }
         fed
     }
@@ -219,7 +231,7 @@ impl Flow {
                 });
             }
         }
-        self.occurrences.extend(judge::judge(&results, &self.limits.flow));
+        self.occurrences.extend(judge::judge(&results, &self.domains, &self.limits.flow));
     }
 
     /// Bytes of all held results, and how many results lost their place for memory.

@@ -76,12 +76,12 @@ impl Store {
     }
 
     /// Results of the session and of the trace, newest first.
-    pub(crate) fn visible(&self, session: SessionId, traced: &[HeldId]) -> Vec<HeldId> {
+    pub(crate) fn visible(&self, session: SessionId, traced: &[HeldId], ids: &mut Vec<HeldId>) {
         let own = self.rings.get(&session).map_or(&[][..], |ring| &ring.results);
-        let mut ids: Vec<HeldId> = own.iter().chain(traced).copied().collect();
+        ids.clear();
+        ids.extend(own.iter().chain(traced));
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.dedup();
-        ids
     }
 
     /// Any other statement ends a run of one-row RETURNING results.
@@ -203,7 +203,8 @@ impl Store {
         let mut over = Vec::new();
         for id in &ring.results {
             let Some(held) = self.results.get_mut(id) else { continue };
-            if held.transaction == transaction {
+            // Also earlier ones, should the record of their end have been lost.
+            if held.transaction <= transaction {
                 held.transaction_open = false;
             }
             if !held.transaction_open && !held.trace_open {

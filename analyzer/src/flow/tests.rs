@@ -103,6 +103,9 @@ fn literals_are_binds() {
     let found = found(&mut stream);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].1, found[0].2), (0, 20));
+    let finding = &n_plus_ones(&mut stream)[0];
+    assert_eq!(finding.column.as_deref(), Some("o.id"), "named by the text, without a description");
+    assert_eq!(finding.fix.orm, Some("Django"));
 }
 
 #[test]
@@ -311,6 +314,20 @@ fn limits_hold_exactly() {
         }
         stream.commit(1, 1);
         assert_eq!(!found(&mut stream).is_empty(), expected, "{name}");
+    }
+}
+
+#[test]
+fn look_ups_in_a_small_domain_need_more_values() {
+    for (used, expected) in [(7, 0), (8, 1)] {
+        let mut stream = stream();
+        // Fifty executions elsewhere show that only ten values are ever asked for.
+        let auto = Exec { transaction: 0, session: 2, ..Exec::default() };
+        (0..50).for_each(|n| look_ups(&mut stream, auto, &[1_000 + n % 10]));
+        orders(&mut stream, Exec::default(), 10);
+        look_ups(&mut stream, Exec::default(), &values(1_000, used));
+        stream.commit(1, 1);
+        assert_eq!(found(&mut stream).len(), expected, "{used}");
     }
 }
 

@@ -28,24 +28,26 @@ impl<K: Hash + Eq + Copy, R> Table<K, R> {
 
     /// The row of `key`, or that of `overflow` once the ceiling is reached.
     fn row(&mut self, key: K, overflow: K, make: impl FnOnce(bool) -> R) -> &mut R {
+        let at = self.index_of(key, overflow, make);
+        &mut self.rows[at]
+    }
+
+    fn index_of(&mut self, key: K, overflow: K, make: impl FnOnce(bool) -> R) -> usize {
         if let Some(index) = self.index.get(&key) {
-            return &mut self.rows[*index];
+            return *index;
         }
         let full = self.admitted >= self.max && key != overflow;
         if full {
             self.overflowed += 1;
         }
         let admitted_key = if full { overflow } else { key };
-        let index = match self.index.get(&admitted_key) {
-            Some(index) => *index,
-            None => {
-                self.admitted += usize::from(admitted_key != overflow);
-                self.rows.push(make(full));
-                self.index.insert(admitted_key, self.rows.len() - 1);
-                self.rows.len() - 1
-            }
-        };
-        &mut self.rows[index]
+        if let Some(index) = self.index.get(&admitted_key) {
+            return *index;
+        }
+        self.admitted += usize::from(admitted_key != overflow);
+        self.rows.push(make(full));
+        self.index.insert(admitted_key, self.rows.len() - 1);
+        self.rows.len() - 1
     }
 }
 
@@ -78,7 +80,7 @@ impl Names {
 }
 
 /// A (database, service) pair as it was admitted: both `other` beyond the ceiling.
-pub(crate) type Pair = (DatabaseId, ServiceId);
+type Pair = (DatabaseId, ServiceId);
 
 /// What one statement adds to its (database, service, operation) set.
 #[derive(Clone, Copy, Debug)]
@@ -101,8 +103,8 @@ pub(crate) struct Labels {
     databases: Names,
     services: Names,
     pairs: Table<Pair, PairRow>,
-    sets: Table<(Pair, Operation), SetRow>,
-    errors: Table<(Pair, [u8; 2]), ErrorRow>,
+    sets: Table<(usize, Operation), SetRow>,
+    errors: Table<(usize, [u8; 2]), ErrorRow>,
     routes: Table<(ServiceId, u32), RouteRow>,
     route_names: Map<Arc<str>, u32>,
     traffic: Table<DatabaseId, TrafficRow>,
@@ -145,39 +147,40 @@ impl Labels {
         self.services.names[usize::from(id.0)].clone()
     }
 
-    /// The row of a pair, and the pair under which it was admitted.
-    fn pair(&mut self, database: DatabaseId, service: ServiceId) -> (Pair, &mut PairRow) {
-        let key = (database, service);
+    /// The row of a pair.
+    fn pair(&mut self, database: DatabaseId, service: ServiceId) -> &mut PairRow {
+        let at = self.pair_at(database, service);
+        &mut self.pairs.rows[at]
+    }
+
+    fn pair_at(&mut self, database: DatabaseId, service: ServiceId) -> usize {
         let names = (&self.databases.names, &self.services.names);
-        let mut overflow = Pair::default();
-        if self.pairs.index.contains_key(&key) || self.pairs.admitted < self.pairs.max {
-            overflow = key;
-        }
-        let row = self.pairs.row(key, Pair::default(), |_| PairRow {
-            database: names.0[usize::from(overflow.0.0)].clone(),
-            service: names.1[usize::from(overflow.1.0)].clone(),
-            ..PairRow::default()
-        });
-        (overflow, row)
+        self.pairs.index_of((database, service), Pair::default(), |full| {
+            let (database, service) = if full { Pair::default() } else { (database, service) };
+            PairRow {
+                database: names.0[usize::from(database.0)].clone(),
+                service: names.1[usize::from(service.0)].clone(),
+                ..PairRow::default()
+            }
+        })
     }
 
-    /// Adds phases to a pair.
-    pub(crate) fn add_phases(&mut self, database: DatabaseId, service: ServiceId, phases: &Phases) {
-        self.pair(database, service).1.phases.add(phases);
-    }
-
-    /// Adds one statement to its set, and its error to the error set.
+    /// Adds one statement to its pair and its set, and its error to the error set.
     pub(crate) fn add_statement(
         &mut self,
         database: DatabaseId,
         service: ServiceId,
+        phases: &Phases,
         sums: StatementSums,
     ) {
-        let (pair, row) = self.pair(database, service);
-        let (database, service) = (row.database.clone(), row.service.clone());
-        let set = self.sets.row((pair, sums.operation), (pair, Operation::Other), |full| SetRow {
-            database: database.clone(),
-            service: service.clone(),
+        let at = self.pair_at(database, service);
+        let pair = &mut self.pairs.rows[at];
+        pair.phases.add(phases);
+        // Rows of both tables are known by the place of their pair, so they share its overflow.
+        let (key, overflow) = ((at, sums.operation), (at, Operation::Other));
+        let set = self.sets.row(key, overflow, |full| SetRow {
+            database: pair.database.clone(),
+            service: pair.service.clone(),
             operation: if full { Operation::Other } else { sums.operation },
             ..SetRow::default()
         });
@@ -187,9 +190,9 @@ impl Labels {
             set.duration.observe(&STATEMENT_BUCKETS_US, us);
         }
         if let Some(class) = sums.class {
-            let error = self.errors.row((pair, class), (pair, CLASS_OTHER), |full| ErrorRow {
-                database,
-                service,
+            let error = self.errors.row((at, class), (at, CLASS_OTHER), |full| ErrorRow {
+                database: pair.database.clone(),
+                service: pair.service.clone(),
                 class: class_name(if full { CLASS_OTHER } else { class }),
                 count: 0,
             });
@@ -204,7 +207,7 @@ impl Labels {
         service: ServiceId,
         transaction: &TransactionRecord,
     ) {
-        let row = self.pair(database, service).1;
+        let row = self.pair(database, service);
         let outcome = match transaction.outcome {
             TransactionOutcome::Commit => 0,
             TransactionOutcome::Rollback => 1,
@@ -222,7 +225,7 @@ impl Labels {
         service: ServiceId,
         traffic: &TrafficRecord,
     ) {
-        let row = self.pair(database, service).1;
+        let row = self.pair(database, service);
         let prepares = [traffic.prepares_named, traffic.prepares_unnamed, traffic.prepares_again]
             .map(u64::from);
         for (sum, more) in row.prepares.iter_mut().zip(prepares) {
@@ -343,7 +346,12 @@ mod tests {
             for name in ["a", "b", "c"] {
                 let database = labels.database(&Arc::from(name));
                 let service = labels.service(&Arc::from("web"));
-                labels.add_statement(database, service, sums(Operation::Select, None));
+                labels.add_statement(
+                    database,
+                    service,
+                    &Phases::default(),
+                    sums(Operation::Select, None),
+                );
             }
             let snapshot = filled(&labels);
             assert_eq!(snapshot.pairs.len(), rows, "{pairs}");
@@ -357,14 +365,15 @@ mod tests {
     #[test]
     fn sets_and_errors_keep_their_pair_when_they_overflow() {
         let mut labels = labels(24, 1, 1, 128);
+        let phases = Phases::default();
         let database = labels.database(&Arc::from("shop"));
         let service = labels.service(&Arc::from("web"));
         for operation in
             [Operation::Select, Operation::Insert, Operation::Select, Operation::Update]
         {
-            labels.add_statement(database, service, sums(operation, Some(*b"23")));
+            labels.add_statement(database, service, &phases, sums(operation, Some(*b"23")));
         }
-        labels.add_statement(database, service, sums(Operation::Ddl, Some(*b"40")));
+        labels.add_statement(database, service, &phases, sums(Operation::Ddl, Some(*b"40")));
         let snapshot = filled(&labels);
         let sets: Vec<_> =
             snapshot.sets.iter().map(|set| (set.operation, set.outcomes[1])).collect();

@@ -243,7 +243,8 @@ impl Observer for SessionObserver {
         bind: &Bind<'_>,
     ) -> Result<(), Error> {
         let statement = statement.unwrap_or_default();
-        let types = self.plans.find(statement.plan).map_or([0; BINDS_HASHED_MAX], |plan| plan.types);
+        let types =
+            self.plans.find(statement.plan).map_or([0; BINDS_HASHED_MAX], |plan| plan.types);
         let salt = &self.salt;
         let BoundPortal { binds, .. } = portal;
         binds.clear();

@@ -61,7 +61,7 @@ impl Outbox {
     /// Sends over `full`; takes back empty batches from `spare`.
     pub fn new(
         worker: usize,
-    full: SyncSender<Parcel>,
+        full: SyncSender<Parcel>,
         spare: Receiver<RecordBatch>,
         counters: Arc<OutboxCounters>,
     ) -> Self {

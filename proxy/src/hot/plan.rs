@@ -61,7 +61,12 @@ impl Formats {
 
     /// From one flag per column.
     pub fn from_columns(columns: impl Iterator<Item = bool>) -> Self {
-        Self(columns.take(64).enumerate().fold(0, |bits, (at, binary)| bits | u64::from(binary) << at))
+        Self(
+            columns
+                .take(64)
+                .enumerate()
+                .fold(0, |bits, (at, binary)| bits | u64::from(binary) << at),
+        )
     }
 
     /// Whether this column is binary.

@@ -189,14 +189,24 @@ where
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, way: Way, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        way: Way,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match way {
             Way::ToServer => Pin::new(&mut self.client).poll_read(cx, buf),
             Way::ToClient => Pin::new(&mut self.server).poll_read(cx, buf),
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, way: Way, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        way: Way,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match way {
             Way::ToServer => Pin::new(&mut self.server).poll_write(cx, bytes),
             Way::ToClient => Pin::new(&mut self.client).poll_write(cx, bytes),

@@ -108,9 +108,13 @@ impl Watch {
         tracing::info!(target: "pgsonde::opaque", reason = error.reason(), %error, "session is forwarded unseen");
     }
 
-    /// The session ended.
+    /// The session ended just now.
     pub fn close(&mut self) {
-        let now = clock::now_us();
+        self.close_at(clock::now_us());
+    }
+
+    /// The session ended at `now`.
+    pub fn close_at(&mut self, now: Micros) {
         if self.opaque.is_none() {
             self.tracker.close(&mut self.observer, now);
             self.observer.closed(self.tracker.take_tally(), now, false);

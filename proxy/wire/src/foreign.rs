@@ -35,7 +35,8 @@ pub fn startup_parameters(packet: &[u8]) -> StartupParameters {
     let decoded = startup.parameters;
     let text = |key: &str| decoded.get(key).cloned().unwrap_or_default();
     let user = text("user");
-    let database = Some(text("database")).filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
+    let database =
+        Some(text("database")).filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
     StartupParameters {
         user,
         database,
@@ -47,16 +48,28 @@ pub fn startup_parameters(packet: &[u8]) -> StartupParameters {
 /// `database`, or a boolean as the server reads one: any case, any unique prefix.
 fn asks_for_replication(value: &str) -> bool {
     let value = value.to_ascii_lowercase();
-    let is_prefix = |word: &str, shortest: usize| value.len() >= shortest && word.starts_with(&value);
-    value == "database" || value == "1" || is_prefix("true", 1) || is_prefix("yes", 1) || value == "on"
+    let is_prefix =
+        |word: &str, shortest: usize| value.len() >= shortest && word.starts_with(&value);
+    value == "database"
+        || value == "1"
+        || is_prefix("true", 1)
+        || is_prefix("yes", 1)
+        || value == "on"
 }
 
 /// An ErrorResponse of our own: always FATAL, with the code in DETAIL and the help in HINT.
 pub fn fatal_error(sqlstate: &str, message: &str, code: &str, help: &str) -> Vec<u8> {
-    let fields = [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', sqlstate), (b'M', message), (b'D', code), (b'H', help)]
-        .into_iter()
-        .map(|(kind, text)| (kind, text.replace('\0', " ")))
-        .collect();
+    let fields = [
+        (b'S', "FATAL"),
+        (b'V', "FATAL"),
+        (b'C', sqlstate),
+        (b'M', message),
+        (b'D', code),
+        (b'H', help),
+    ]
+    .into_iter()
+    .map(|(kind, text)| (kind, text.replace('\0', " ")))
+    .collect();
     let mut bytes = BytesMut::new();
     match ErrorResponse::new(fields).encode(&mut bytes) {
         Ok(()) => bytes.to_vec(),
@@ -110,7 +123,9 @@ mod tests {
         assert_eq!(bytes[0], b'E');
         assert_eq!(u32::from_be_bytes(bytes[1..5].try_into().unwrap()) as usize, bytes.len() - 1);
         let text = String::from_utf8_lossy(&bytes[5..]);
-        for part in ["SFATAL\0", "VFATAL\0", "C08001\0", "Mno server\0", "DPGS0301\0", "Hstart it\0"] {
+        for part in
+            ["SFATAL\0", "VFATAL\0", "C08001\0", "Mno server\0", "DPGS0301\0", "Hstart it\0"]
+        {
             assert!(text.contains(part), "{part} in {text:?}");
         }
     }

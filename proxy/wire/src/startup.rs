@@ -120,10 +120,18 @@ mod tests {
             ("ssl too long", packet(9, CODE_SSL, b"x"), Step::Close(Refusal::Length)),
             ("gssenc", packet(8, CODE_GSSENC, b""), Step::Decline),
             ("cancel 3.0", packet(16, CODE_CANCEL, &[0; 8]), Step::Cancel { len: 16 }),
-            ("cancel with a byte behind", packet(16, CODE_CANCEL, &[0; 9]), Step::Cancel { len: 16 }),
+            (
+                "cancel with a byte behind",
+                packet(16, CODE_CANCEL, &[0; 9]),
+                Step::Cancel { len: 16 },
+            ),
             ("cancel without key", packet(12, CODE_CANCEL, &[0; 4]), Step::Close(Refusal::Length)),
             ("cancel, largest", packet(268, CODE_CANCEL, &[0; 260]), Step::Cancel { len: 268 }),
-            ("cancel, too large", packet(269, CODE_CANCEL, &[0; 261]), Step::Close(Refusal::Length)),
+            (
+                "cancel, too large",
+                packet(269, CODE_CANCEL, &[0; 261]),
+                Step::Close(Refusal::Length),
+            ),
             ("direct tls", vec![0x16, 3, 1], Step::Close(Refusal::DirectTls)),
         ];
         for (name, bytes, expected) in table {

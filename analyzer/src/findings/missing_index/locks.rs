@@ -66,6 +66,9 @@ impl Locks {
 
     /// Whether another transaction that wrote to the table is open.
     pub(crate) fn contended(&self, seen: &Seen<'_>, table: &Arc<str>) -> bool {
+        if self.writers.is_empty() {
+            return false;
+        }
         let key = (seen.database, table.clone());
         let all = self.writers.get(&key).copied().unwrap_or(0);
         let own = self.written.get(&seen.record.session).is_some_and(|own| own.contains(&key));

@@ -14,6 +14,7 @@ use super::identity::Identity;
 use super::register::{Claim, Sighting};
 use super::{Context, Detector};
 use crate::Map;
+use crate::digest::Row;
 use crate::facts::PredicateClass;
 use crate::finding::{Child, EvidenceValue, Fix, Kind, Proof, Severity};
 use crate::labels::DatabaseId;
@@ -38,7 +39,7 @@ const SIBLING_CALLS_MIN: u64 = 5;
 pub(crate) struct MissingIndex {
     limits: MissingIndexLimits,
     windows_max: usize,
-    windows: Map<(DatabaseId, u64), Window>,
+    windows: Map<(DatabaseId, u64), Option<Box<Window>>>,
     locks: Locks,
     server: Hour<1>,
 }
@@ -67,14 +68,12 @@ impl MissingIndex {
         if full && !self.windows.contains_key(&key) {
             return;
         }
-        let window = match self.windows.get_mut(&key) {
-            Some(window) => window,
-            None => {
-                let Some(target) = Target::of(seen.statement) else { return };
-                let window = Window::new(seen.statement.clone(), target);
-                self.windows.entry(key).or_insert(window)
-            }
-        };
+        // Digests that no index could serve keep an empty place, so that they are told at a glance.
+        let place = self.windows.entry(key).or_insert_with(|| {
+            let target = Target::of(seen.statement);
+            target.map(|target| Box::new(Window::new(seen.statement.clone(), target)))
+        });
+        let Some(window) = place else { return };
         let contended = self.locks.contended(seen, &window.target.table);
         let sample =
             Sample { server_us, rows: seen.record.rows, bytes: seen.record.sent_bytes, contended };
@@ -84,7 +83,10 @@ impl MissingIndex {
     fn suspects(&mut self, now: Micros, context: &Context<'_>) -> Vec<Suspect> {
         let total_us = self.server.sums(now)[0];
         let mut suspects = Vec::new();
-        for ((database, _), window) in &mut self.windows {
+        let windows = self.windows.iter_mut();
+        for ((database, _), window) in
+            windows.filter_map(|(key, place)| Some((key, place.as_mut()?)))
+        {
             if !std::mem::take(&mut window.changed) {
                 continue;
             }
@@ -130,7 +132,7 @@ fn sibling_p50_us(database: DatabaseId, window: &Window, context: &Context<'_>) 
         .filter(|row| row.statement.class == Class::Read)
         .filter(|row| row.statement.tables.contains(&window.target.table))
         .filter(|row| row.statement.facts.as_ref().is_some_and(equality))
-        .map(|row| row.p50_us())
+        .map(Row::p50_us)
         .min()
 }
 
@@ -170,8 +172,9 @@ impl Detector for MissingIndex {
             earlier = Some(key);
         }
         if self.windows.len() >= self.windows_max {
-            self.windows
-                .retain(|_, window| now.saturating_sub(window.last_us) < IDLE_BEFORE_EVICTION_US);
+            let idle =
+                |window: &Window| now.saturating_sub(window.last_us) >= IDLE_BEFORE_EVICTION_US;
+            self.windows.retain(|_, place| place.as_ref().is_some_and(|window| !idle(window)));
         }
     }
 }

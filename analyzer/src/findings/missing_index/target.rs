@@ -76,7 +76,10 @@ fn role_order(facts: &StatementFacts, relation: usize) -> Vec<String> {
             columns.push((role, column.to_owned()));
         }
     };
-    let own = || facts.predicates.iter().filter(|predicate| predicate.relation == relation);
+    let of_it = || facts.predicates.iter().filter(|predicate| predicate.relation == relation);
+    // The join's column finds a row by another table's; where values are asked for, they find it.
+    let asked = of_it().any(|predicate| predicate.class != PredicateClass::Join);
+    let own = || of_it().filter(|predicate| !asked || predicate.class != PredicateClass::Join);
     for role in 0..=4 {
         if role == 2 && facts.limited {
             facts

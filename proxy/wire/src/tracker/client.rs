@@ -65,7 +65,12 @@ impl<O: Observer> ExchangeTracker<O> {
         }
     }
 
-    fn new_run(&mut self, request: O::Request, protocol: Protocol, frame: &Frame<'_>) -> Run<O::Request> {
+    fn new_run(
+        &mut self,
+        request: O::Request,
+        protocol: Protocol,
+        frame: &Frame<'_>,
+    ) -> Run<O::Request> {
         let mut run = Run {
             request,
             protocol,

@@ -147,7 +147,13 @@ impl Clock {
     }
 
     /// Notes the end of a statement at `now`. Settle what was held before ([`Self::settle_as_member`]) first.
-    pub(super) fn hold<R>(&mut self, run: &Run<R>, open: &Open, now: Micros, empty: bool) -> Micros {
+    pub(super) fn hold<R>(
+        &mut self,
+        run: &Run<R>,
+        open: &Open,
+        now: Micros,
+        empty: bool,
+    ) -> Micros {
         let stall = self.stall_us(now);
         let waited = self.previous_end_us > run.received_us;
         let (begin_us, begin_stall_us) = if waited {

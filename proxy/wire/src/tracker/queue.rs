@@ -137,6 +137,16 @@ impl<O: Observer> Queue<O> {
         self.entries.iter_mut().rev().filter_map(Entry::run_mut)
     }
 
+    /// Takes back the think time from Executes up to the first Sync: they will be skipped.
+    pub(super) fn take_think_before_sync(&mut self) -> u64 {
+        self.entries
+            .iter_mut()
+            .take_while(|entry| !matches!(entry.kind, Kind::Sync))
+            .filter_map(Entry::run_mut)
+            .map(|run| std::mem::take(&mut run.think_us))
+            .sum()
+    }
+
     /// Drops markers that have reached the head.
     pub(super) fn drop_markers(&mut self) {
         while matches!(self.head().map(|entry| &entry.kind), Some(Kind::Flush | Kind::CopyEnd)) {

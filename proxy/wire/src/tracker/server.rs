@@ -98,7 +98,9 @@ impl<O: Observer> ExchangeTracker<O> {
                 self.on_closed(observer);
                 Ok(())
             }
-            (tag::ROW_DESCRIPTION, Head::Query | Head::Describe) => self.on_columns(observer, frame),
+            (tag::ROW_DESCRIPTION, Head::Query | Head::Describe) => {
+                self.on_columns(observer, frame)
+            }
             (tag::PARAMETER_DESCRIPTION, Head::Describe) => self.on_parameters(observer, frame),
             (tag::PORTAL_SUSPENDED, Head::Execute) => {
                 self.on_suspended(observer, frame.last_us);
@@ -212,7 +214,12 @@ impl<O: Observer> ExchangeTracker<O> {
         self.open.next_result();
     }
 
-    fn ended<'a>(&self, run: &Run<O::Request>, outcome: Outcome, completion: &'a [u8]) -> Ended<'a> {
+    fn ended<'a>(
+        &self,
+        run: &Run<O::Request>,
+        outcome: Outcome,
+        completion: &'a [u8],
+    ) -> Ended<'a> {
         let first = self.open.members == 0;
         Ended {
             tag: completion,
@@ -232,7 +239,9 @@ impl<O: Observer> ExchangeTracker<O> {
 
     /// The end of a suspended portal's statement counts all its parts.
     fn add_earlier_parts(&mut self, portal: u64, ended: &mut Ended<'_>) {
-        let Some(parts) = self.suspended.iter().find(|parts| parts.portal == portal) else { return };
+        let Some(parts) = self.suspended.iter().find(|parts| parts.portal == portal) else {
+            return;
+        };
         ended.rows += parts.rows;
         ended.sent_bytes += parts.sent_bytes;
         ended.received_bytes += parts.received_bytes;
@@ -274,7 +283,9 @@ impl<O: Observer> ExchangeTracker<O> {
 
     /// A portal was read to its row limit: the same statement goes on with the next Execute.
     fn on_suspended(&mut self, observer: &mut O, now: Micros) {
-        let Some(Entry { kind: Kind::Execute(run, statement), .. }) = self.queue.pop() else { return };
+        let Some(Entry { kind: Kind::Execute(run, statement), .. }) = self.queue.pop() else {
+            return;
+        };
         self.settle_member(observer);
         let rows = self.open.rows;
         self.clock.hold(&run, &self.open, now, false);
@@ -338,7 +349,9 @@ impl<O: Observer> ExchangeTracker<O> {
     }
 
     fn on_closed(&mut self, observer: &mut O) {
-        let Some(Entry { kind: Kind::Close(_, Some(portal)), .. }) = self.queue.pop() else { return };
+        let Some(Entry { kind: Kind::Close(_, Some(portal)), .. }) = self.queue.pop() else {
+            return;
+        };
         if let Some(at) = self.suspended.iter().position(|parts| parts.portal == portal) {
             let parts = self.suspended.swap_remove(at);
             self.end_undrained(observer, &parts);
@@ -396,7 +409,9 @@ impl<O: Observer> ExchangeTracker<O> {
         match head {
             Head::Nothing if fatal => return Ok(()),
             Head::Nothing => return Err(Self::desync(frame.tag)),
-            Head::Query | Head::FunctionCall => self.end_member(observer, outcome, b"", frame.last_us),
+            Head::Query | Head::FunctionCall => {
+                self.end_member(observer, outcome, b"", frame.last_us)
+            }
             Head::Sync => {}
             _ => {
                 self.fail_head(observer, outcome, frame.last_us);
@@ -443,6 +458,7 @@ impl<O: Observer> ExchangeTracker<O> {
         now: Micros,
     ) {
         self.settle_now(observer);
+        self.open_think_us += self.queue.take_think_before_sync();
         let request = observer.unbound(early.statement);
         let mut run = self.unqueued_run(request, Protocol::Extended);
         run.received_us = early.received_us;

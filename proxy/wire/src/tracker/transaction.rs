@@ -32,7 +32,12 @@ impl Transactions {
     }
 
     /// A statement ended. A COMMIT in the middle of a pipeline ends the block before the next statement.
-    pub(super) fn statement(&mut self, tag: &[u8], begin: Micros, end: Micros) -> Option<Transaction> {
+    pub(super) fn statement(
+        &mut self,
+        tag: &[u8],
+        begin: Micros,
+        end: Micros,
+    ) -> Option<Transaction> {
         let ended = if self.closing == Some(true) && self.current != 0 {
             Some(self.end(self.last_end_us))
         } else {
@@ -61,7 +66,8 @@ impl Transactions {
     /// ReadyForQuery.
     pub(super) fn ready(&mut self, status: Status, now: Micros) -> Option<Transaction> {
         let chained = self.closing == Some(true) && status != Status::Idle;
-        let ended = ((status == Status::Idle || chained) && self.current != 0).then(|| self.end(now));
+        let ended =
+            ((status == Status::Idle || chained) && self.current != 0).then(|| self.end(now));
         if status != Status::Idle && self.current == 0 {
             let begin = if self.round_trip_begin_us == 0 { now } else { self.round_trip_begin_us };
             self.begin(begin);
@@ -99,6 +105,12 @@ impl Transactions {
         let ordinal = std::mem::take(&mut self.current);
         self.failed = false;
         self.closing = None;
-        Transaction { ordinal, begin_us: self.begin_us, end_us: now, think_us: self.think_us, outcome }
+        Transaction {
+            ordinal,
+            begin_us: self.begin_us,
+            end_us: now,
+            think_us: self.think_us,
+            outcome,
+        }
     }
 }
