@@ -30,7 +30,8 @@ SETTLE_LIMIT_S = 15
 
 def main():
     options = arguments()
-    # A plain SIGTERM would skip the clean-up.
+    # A plain SIGTERM would skip the clean-up, and a background job starts with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsonde-demo-"))
