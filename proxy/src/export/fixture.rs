@@ -380,12 +380,12 @@ impl Fixed {
 
 impl SnapshotSource for Fixed {
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.lock().unwrap().clone()
+        self.snapshot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 
 impl ProxyStatus for Fixed {
     fn proxy(&self) -> ProxyCounters {
-        self.proxy.lock().unwrap().clone()
+        self.proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
