@@ -113,7 +113,7 @@ impl Analysis {
 }
 
 /// Empties a batch but keeps its capacity.
-fn clear(batch: &mut RecordBatch) {
+pub fn clear(batch: &mut RecordBatch) {
     let RecordBatch { epoch, events, texts, bytes, binds, columns, fields, cells } = batch;
     *epoch = 0;
     events.clear();
