@@ -167,7 +167,7 @@ struct StatementPage<'a> {
     bars: Vec<Bar>,
     sources: Vec<(String, String, String, String, String)>,
     sqlstates: Vec<(String, String)>,
-    findings: &'a [String],
+    findings: Vec<(String, String)>,
 }
 
 impl Pages {
@@ -208,7 +208,7 @@ impl Pages {
 
     pub(crate) fn statement(
         &self,
-        _: &View<'_>,
+        view: &View<'_>,
         detail: &StatementDetail,
     ) -> Result<String, askama::Error> {
         let item = &detail.item;
@@ -228,7 +228,7 @@ impl Pages {
                 .iter()
                 .map(|s| (s.sqlstate.clone(), count(s.count)))
                 .collect(),
-            findings: &item.findings,
+            findings: item.findings.iter().map(|id| (id.clone(), told(view, id))).collect(),
         };
         page.render()
     }
@@ -237,6 +237,18 @@ impl Pages {
 /// What a person sees who asked for a page that isn't there, or in a wrong way.
 pub(crate) fn refusal(title: &str, problem: &Problem) -> Result<String, askama::Error> {
     Refusal { style: STYLE, title, what: problem.what(), help: problem.help_text() }.render()
+}
+
+/// A finding in a line; its id where it is gone meanwhile.
+fn told(view: &View<'_>, id: &str) -> String {
+    let finding = u64::from_str_radix(id, 16).ok().and_then(|id| view.finding_by_id(id));
+    finding.map_or_else(
+        || id.to_owned(),
+        |finding| {
+            let sentence = finding.sentence.replace('`', "");
+            format!("{}: {}", clean(kind_words(&finding.kind)), clean(&sentence))
+        },
+    )
 }
 
 fn found(findings: &[Finding]) -> String {
@@ -268,9 +280,9 @@ fn tiles(summary: &Summary) -> Vec<Tile> {
             three_digits(summary.statements_per_s),
             &format!("statements per second, {all} in all"),
         ),
-        tile(duration_or_dash(summary.p95_ms), "within which 95 % of statements end"),
-        tile(failed, "of all statements failed"),
-        tile(three_digits(summary.active_statements), "statements at work at a time, on average"),
+        tile(duration_or_dash(summary.p95_ms), "or less for 95 % of statements"),
+        tile(failed, "of the statements failed"),
+        tile(three_digits(summary.active_statements), "statements running at once, on average"),
         tile(avoidable, avoidable_label),
     ]
 }

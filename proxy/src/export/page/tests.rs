@@ -108,7 +108,7 @@ fn a_statement_page_has_its_histogram() {
         "value=\"1.0000\"",
         "value=\"0.6667\"",
         "40001",
-        "/#finding-3f2a00000001",
+        "<a href=\"/#finding-3f2a00000001\">N+1: For every row of orders",
     ] {
         assert!(page.contains(part), "{part}");
     }
