@@ -62,7 +62,7 @@ impl Loop<'_> {
         };
         let text = match orm {
             Some(orm) => {
-                format!("{aim}: looks like {}, there it is {}.", orm.name(), call(orm, self.shape))
+                format!("{aim}. This looks like {}: use {}.", orm.name(), call(orm, self.shape))
             }
             None => format!("{aim}: {}.", self.plain(child)),
         };

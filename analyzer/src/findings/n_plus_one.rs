@@ -191,19 +191,35 @@ fn sentence(occurrence: &Occurrence, named: &Named) -> String {
         }
     };
     let every_row = n == evidence.rows && evidence.used as u64 == evidence.rows;
-    let occasion = if every_row {
-        format!("For each of {n} rows of {rows_of}")
+    let verb = verb(named.variant);
+    if every_row {
+        let rows = counted(n, "row");
+        let statements = counted(n, "statement");
+        return format!(
+            "For each of {rows} of {rows_of}, `{child}` is {verb} once more{by}: values of {values} \
+             were the parameters of {statements}."
+        );
+    }
+    let rows = counted(evidence.rows, "row");
+    let times = counted(n, "more time");
+    let used = evidence.used as u64;
+    let why = if used == n {
+        format!("once for each distinct value of {values}")
     } else {
-        format!("For {} values in {} rows of {rows_of}", evidence.used, evidence.rows)
+        format!("for {} of {values}", counted(used, "distinct value"))
     };
-    let read = match named.variant {
-        "aggregate" => "is counted up or summarised once more",
-        "refresh" => "is read again",
-        _ => "is read once more",
-    };
-    format!(
-        "{occasion}, `{child}` {read}{by}: values of {values} were the parameters of {n} statements."
-    )
+    format!("After a read of {rows} of {rows_of}, `{child}` is {verb} {times}{by}: {why}.")
+}
+
+fn verb(variant: &str) -> &'static str {
+    match variant {
+        "aggregate" => "summarised",
+        _ => "read",
+    }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn evidence(occurrence: &Occurrence) -> Vec<(&'static str, EvidenceValue)> {

@@ -4,6 +4,7 @@
 //! the analyzer. Requests whose `Host` is a foreign name are refused, which stops DNS rebinding.
 
 use super::api::{FindingQuery, Sort, StatementQuery, View, health};
+use super::bounded::Bounded;
 use super::clock::Clock;
 use super::metrics::{self, Exporter};
 use super::page::{self, Pages};
@@ -13,7 +14,7 @@ use crate::config::MetricSettings;
 use crate::problem::Problem;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -77,7 +78,7 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
         policy,
         requests: Semaphore::new(REQUESTS_MAX),
     });
-    axum::serve(listener, router(app)).await
+    axum::serve(Bounded::new(listener), router(app)).await
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -186,10 +187,18 @@ fn refuse(status: StatusCode, problem: &Problem) -> Response {
     (status, [(header::CONTENT_TYPE, content_type)], Json(body)).into_response()
 }
 
-async fn not_found() -> Response {
+/// The same for people: a page.
+fn refuse_page(status: StatusCode, problem: &Problem) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    (status, html(page::refusal(title, problem))).into_response()
+}
+
+/// Programs ask below `/api`; whatever else is asked for, somebody typed.
+async fn not_found(uri: Uri) -> Response {
     let problem = Problem::new(704, "there is nothing at this address")
         .help("the page is at /, the API below /api/v1, metrics at /metrics");
-    refuse(StatusCode::NOT_FOUND, &problem)
+    let answer = if uri.path().starts_with("/api") { refuse } else { refuse_page };
+    answer(StatusCode::NOT_FOUND, &problem)
 }
 
 async fn wrong_method() -> Response {
@@ -227,9 +236,10 @@ async fn statement_page(
     Path(digest): Path<String>,
     parameters: Parameters,
 ) -> Response {
-    found(detail_of(&app, &digest, parameters, |view, detail| {
+    let page = detail_of(&app, &digest, parameters, |view, detail| {
         html(app.pages.statement(view, detail))
-    }))
+    });
+    page.unwrap_or_else(|(status, problem)| refuse_page(status, &problem))
 }
 
 fn html(page: Result<String, askama::Error>) -> Response {

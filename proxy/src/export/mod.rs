@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod api;
+mod bounded;
 mod catalogue;
 mod clock;
 mod metrics;

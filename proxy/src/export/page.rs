@@ -3,10 +3,11 @@
 use super::api::{FindingQuery, Sort, StatementQuery, View};
 use super::shapes::{Bucket, Finding, Rest, Statement, StatementDetail, Summary, kind_words};
 use super::text::{
-    bytes, clean, clean_lines, count, counted, duration, duration_or_dash, percent, span,
-    three_digits,
+    amount, bytes, clean, clean_lines, count, counted, duration, duration_or_dash, moments,
+    percent, span, three_digits,
 };
 use super::words;
+use crate::problem::Problem;
 use askama::Template;
 use sha2::{Digest, Sha256};
 
@@ -53,7 +54,26 @@ pub(crate) struct Pages {
 /// A number that people look at first.
 struct Tile {
     value: String,
-    label: &'static str,
+    label: String,
+}
+
+/// A stretch of a sentence; names stand in backticks there.
+#[derive(Debug, PartialEq, Eq)]
+struct Stretch {
+    code: bool,
+    text: String,
+}
+
+/// Splits a sentence at its backticks; where they don't pair up it is plain text.
+fn stretches(text: &str) -> Vec<Stretch> {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return vec![Stretch { code: false, text: text.to_owned() }];
+    }
+    let parts = parts.into_iter().enumerate();
+    let stretch =
+        |(index, part): (usize, &str)| Stretch { code: index % 2 == 1, text: part.to_owned() };
+    parts.map(stretch).filter(|stretch| !stretch.text.is_empty()).collect()
 }
 
 struct Card {
@@ -62,11 +82,13 @@ struct Card {
     grade: &'static str,
     severity: String,
     state: String,
-    sentence: String,
+    sentence: Vec<Stretch>,
+    place: String,
+    seen: String,
     cost: String,
-    evidence: Vec<(String, String)>,
+    evidence: Vec<String>,
     statements: Vec<Sql>,
-    fix: String,
+    fix: Vec<Stretch>,
     fix_sql: Option<String>,
 }
 
@@ -109,10 +131,20 @@ struct Index<'a> {
     tiles: Vec<Tile>,
     warnings: Vec<String>,
     findings: Vec<Card>,
+    found: String,
     nothing_found: String,
     statements: Vec<Row>,
     routes: Vec<RouteLine>,
     about: Vec<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct Refusal<'a> {
+    style: &'a str,
+    title: &'a str,
+    what: &'a str,
+    help: Option<&'a str>,
 }
 
 struct Bar {
@@ -135,7 +167,7 @@ struct StatementPage<'a> {
     bars: Vec<Bar>,
     sources: Vec<(String, String, String, String, String)>,
     sqlstates: Vec<(String, String)>,
-    findings: &'a [String],
+    findings: Vec<(String, String)>,
 }
 
 impl Pages {
@@ -153,10 +185,15 @@ impl Pages {
         let page = Index {
             style: STYLE,
             listen: &self.listen,
-            range: format!("{} to {}", summary.from, summary.to),
+            range: format!(
+                "{} ({})",
+                moments(&summary.from, &summary.to),
+                span(view.proxy.uptime_s)
+            ),
             tiles: tiles(&summary),
             warnings: warnings(view),
             findings: findings.items.iter().map(card).collect(),
+            found: found(&findings.items),
             nothing_found: format!(
                 "Nothing found in {} statements since {}. Looked for: N+1, missing indexes.",
                 count(summary.books.statements),
@@ -171,7 +208,7 @@ impl Pages {
 
     pub(crate) fn statement(
         &self,
-        _: &View<'_>,
+        view: &View<'_>,
         detail: &StatementDetail,
     ) -> Result<String, askama::Error> {
         let item = &detail.item;
@@ -191,23 +228,62 @@ impl Pages {
                 .iter()
                 .map(|s| (s.sqlstate.clone(), count(s.count)))
                 .collect(),
-            findings: &item.findings,
+            findings: item.findings.iter().map(|id| (id.clone(), told(view, id))).collect(),
         };
         page.render()
     }
 }
 
+/// What a person sees who asked for a page that isn't there, or in a wrong way.
+pub(crate) fn refusal(title: &str, problem: &Problem) -> Result<String, askama::Error> {
+    Refusal { style: STYLE, title, what: problem.what(), help: problem.help_text() }.render()
+}
+
+/// A finding in a line; its id where it is gone meanwhile.
+fn told(view: &View<'_>, id: &str) -> String {
+    let finding = u64::from_str_radix(id, 16).ok().and_then(|id| view.finding_by_id(id));
+    finding.map_or_else(
+        || id.to_owned(),
+        |finding| {
+            let sentence = finding.sentence.replace('`', "");
+            format!("{}: {}", clean(kind_words(&finding.kind)), clean(&sentence))
+        },
+    )
+}
+
+fn found(findings: &[Finding]) -> String {
+    let open = findings.iter().filter(|finding| finding.state == "open").count();
+    match findings.len() - open {
+        0 => format!("{open} open"),
+        resolved => format!("{open} open, {resolved} resolved"),
+    }
+}
+
 fn tiles(summary: &Summary) -> Vec<Tile> {
     let avoidable = summary.avoidable_ms_per_day.map_or("–".to_owned(), duration);
+    let known = summary.avoidable_ms_per_day.is_some();
+    let open = summary.findings.error + summary.findings.warning + summary.findings.info;
+    let avoidable_label = match (known, open) {
+        (true, _) => "avoidable per day, at least",
+        (false, 0) => "avoidable per day: nothing found",
+        (false, _) => "avoidable per day: too early to tell",
+    };
+    let failed = match summary.error_share {
+        Some(share) if share > 0.0 => percent(share),
+        Some(_) => "none".to_owned(),
+        None => "–".to_owned(),
+    };
+    let tile = |value: String, label: &str| Tile { value, label: label.to_owned() };
+    let all = count(summary.books.statements);
     vec![
-        Tile { value: three_digits(summary.statements_per_s), label: "statements per second" },
-        Tile { value: duration_or_dash(summary.p95_ms), label: "95 % of statements within" },
-        Tile {
-            value: summary.error_share.map_or("–".to_owned(), percent),
-            label: "statements failed",
-        },
-        Tile { value: three_digits(summary.active_statements), label: "active statements" },
-        Tile { value: avoidable, label: "avoidable per day, at least" },
+        tile(
+            three_digits(summary.statements_per_s),
+            &format!("statements per second, {all} in all"),
+        ),
+        tile(duration_or_dash(summary.p95_ms), "or less for 95 % of statements"),
+        tile(failed, "of the statements failed"),
+        tile(three_digits(summary.active_statements), "statements running at once, on average"),
+        tile(avoidable, avoidable_label),
     ]
 }
 
@@ -248,19 +324,19 @@ fn card(finding: &Finding) -> Card {
         digest: child.digest.clone(),
         text: clean_lines(&child.query_text),
     });
-    let evidence =
-        words::evidence(finding).into_iter().map(|(name, text)| (clean(&name), clean(&text)));
     Card {
         id: finding.id.clone(),
         words: clean(kind_words(&finding.kind)),
         grade: words::grade(finding),
         severity: finding.severity.clone(),
         state: finding.state.clone(),
-        sentence: clean(&finding.sentence),
+        sentence: stretches(&clean(&finding.sentence)),
+        place: clean(&words::place(finding)),
+        seen: words::seen(finding),
         cost: words::cost(finding),
-        evidence: evidence.collect(),
+        evidence: words::evidence(finding).iter().map(|phrase| clean(phrase)).collect(),
         statements: parent.into_iter().chain(child).collect(),
-        fix: clean_lines(&words::fix(finding)),
+        fix: stretches(&clean(&finding.fix.text)),
         fix_sql: finding.fix.sql.as_deref().map(clean_lines),
     }
 }
@@ -277,7 +353,7 @@ fn row(item: &Statement) -> Row {
         mean: duration_or_dash(item.mean_ms),
         p95: duration_or_dash(item.p95_ms),
         p99: duration_or_dash(item.p99_ms),
-        rows_per_call: item.rows_per_call.map_or("–".to_owned(), three_digits),
+        rows_per_call: item.rows_per_call.map_or("–".to_owned(), amount),
         transfer: item.transfer_share.map_or("–".to_owned(), percent),
         errors: count(item.errors),
     }
@@ -365,9 +441,9 @@ fn about(view: &View<'_>, summary: &Summary) -> Vec<(String, String)> {
         (
             "Lost".to_owned(),
             format!(
-                "{} events dropped, {} sessions forwarded unread",
-                count(info.loss.dropped),
-                count(info.loss.opaque_sessions)
+                "{} dropped, {} forwarded unread",
+                counted(info.loss.dropped, "event"),
+                counted(info.loss.opaque_sessions, "session")
             ),
         ),
     ];
@@ -389,22 +465,21 @@ fn numbers(item: &Statement) -> Vec<(&'static str, String)> {
         ("95 %", duration_or_dash(item.p95_ms)),
         ("99 %", duration_or_dash(item.p99_ms)),
         ("Longest", duration_or_dash(item.max_ms)),
-        ("Rows per call", item.rows_per_call.map_or("–".to_owned(), three_digits)),
+        ("Rows per call", item.rows_per_call.map_or("–".to_owned(), amount)),
         ("Bytes sent", bytes(item.sent_bytes)),
         ("Errors", count(item.errors)),
         ("Tables", clean(&item.tables.join(", "))),
-        ("First seen", item.first_seen.clone()),
-        ("Last seen", item.last_seen.clone()),
+        ("Seen", moments(&item.first_seen, &item.last_seen)),
     ]
 }
 
 fn phases(detail: &StatementDetail) -> Vec<(&'static str, String)> {
     let phases = &detail.phases_ms;
     vec![
-        ("Queue (before the server had it)", duration(phases.queue)),
-        ("To the first row", duration(phases.first_row)),
-        ("Transfer", duration(phases.transfer)),
-        ("Client took nothing", duration(phases.client_stall)),
+        ("In the proxy, before the server had it", duration(phases.queue)),
+        ("At the server, to the first row", duration(phases.first_row)),
+        ("Transfer of the rest", duration(phases.transfer)),
+        ("Waiting for the client to read", duration(phases.client_stall)),
     ]
 }
 

@@ -143,9 +143,16 @@ impl Client {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Problem {
-        Problem::new(501, format!("cannot read a report from {}", self.base))
-            .note(error.to_string())
-            .help("give the admin URL that `pgsonde proxy` printed, usually http://127.0.0.1:9635")
+        use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
+        match error {
+            ureq::Error::Io(io) if matches!(io.kind(), ConnectionReset | UnexpectedEof) => {
+                self.foreign("it ended the connection without an answer")
+            }
+            ureq::Error::Protocol(_) => self.foreign("its answer is not HTTP"),
+            _ => Problem::new(501, format!("cannot read a report from {}", self.base))
+                .note(reason(error))
+                .help("is the proxy running? Its admin URL is what `pgsonde proxy` printed, usually http://127.0.0.1:9635"),
+        }
     }
 
     fn foreign(&self, why: &str) -> Problem {
@@ -153,6 +160,13 @@ impl Client {
             .note(why)
             .help("the application's port speaks PostgreSQL; the admin port (usually 9635) speaks HTTP")
     }
+}
+
+/// The cause in words, without the operating system's number for it.
+fn reason(error: &ureq::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("io: ").unwrap_or(&text);
+    text.split(" (os error").next().unwrap_or(text).to_owned()
 }
 
 fn base(source: &str) -> Result<Url, Problem> {

@@ -4,8 +4,8 @@
 
 use super::shapes::{Bucket, Finding, Report, Rest, StatementDetail, kind_words};
 use super::text::{
-    bytes, clean, clean_lines, count, counted, cut, duration, duration_or_dash, percent,
-    short_count, span, three_digits, wrap,
+    amount, bytes, clean, clean_lines, count, counted, cut, duration, duration_or_dash, moments,
+    percent, short_count, span, three_digits, wrap,
 };
 use super::words;
 use std::fmt::Write as _;
@@ -14,6 +14,8 @@ use std::fmt::Write as _;
 const WIDTH: usize = 80;
 /// Lines of a statement's text that are shown.
 const TEXT_LINES_MAX: usize = 12;
+/// Statements that are shown one by one, below the table that has them all.
+const STATEMENTS_SHOWN_MAX: usize = 10;
 /// Longest bar of a histogram, in characters.
 const BAR_MAX: u64 = 60;
 
@@ -23,9 +25,10 @@ pub(crate) fn render(report: &Report, source: &str) -> String {
     header(&mut out, report, source);
     findings(&mut out, &report.findings.items);
     profile(&mut out, report);
-    for (index, detail) in report.statements.items.iter().enumerate() {
+    for (index, detail) in report.statements.items.iter().take(STATEMENTS_SHOWN_MAX).enumerate() {
         statement(&mut out, index + 1, detail);
     }
+    more_statements(&mut out, report.statements.items.len());
     out
 }
 
@@ -46,7 +49,8 @@ fn header(out: &mut String, report: &Report, source: &str) {
     let servers: Vec<String> =
         info.upstreams.iter().map(|server| format!("{}:{}", server.host, server.port)).collect();
     line(out, "Server", &servers.join(", "));
-    line(out, "Range", &format!("{} to {} ({})", summary.from, summary.to, span(info.uptime_s)));
+    let range = moments(&summary.from, &summary.to);
+    line(out, "Range", &format!("{range} ({})", span(info.uptime_s)));
     let errors = summary.error_share.map_or("–".to_owned(), percent);
     let rate = three_digits(summary.statements_per_s);
     let statements = count(summary.books.statements);
@@ -54,7 +58,7 @@ fn header(out: &mut String, report: &Report, source: &str) {
         out,
         "Statements",
         &format!(
-            "{statements} ({rate}/s), errors {errors}, {} active on average",
+            "{statements} ({rate}/s), errors {errors}, {} running at once on average",
             three_digits(summary.active_statements)
         ),
     );
@@ -68,13 +72,13 @@ fn header(out: &mut String, report: &Report, source: &str) {
             duration_or_dash(summary.p99_ms),
         ),
     );
-    line(out, "Books", &books(report));
+    line(out, "Timed", &books(report));
     line(out, "Loss", &loss(report));
 }
 
 fn books(report: &Report) -> String {
     let books = &report.summary.books;
-    let mut text = format!("{} timed exactly", count(books.exact));
+    let mut text = format!("{} exactly", count(books.exact));
     let rest = [
         (books.bound, "by an upper bound"),
         (books.batch_members, "in batches"),
@@ -109,7 +113,11 @@ fn loss(report: &Report) -> String {
 
 fn findings(out: &mut String, all: &[Finding]) {
     let open: Vec<&Finding> = all.iter().filter(|finding| finding.state == "open").collect();
-    title(out, &format!("Findings: {} open, {} resolved", open.len(), all.len() - open.len()));
+    let resolved = match all.len() - open.len() {
+        0 => String::new(),
+        resolved => format!(", {resolved} resolved"),
+    };
+    title(out, &format!("Findings: {} open{resolved}", open.len()));
     if open.is_empty() {
         out.push_str("Nothing found. Looked for: N+1, missing indexes.\n");
     }
@@ -122,49 +130,39 @@ fn findings(out: &mut String, all: &[Finding]) {
 }
 
 fn one_finding(out: &mut String, number: usize, finding: &Finding) {
-    let words = kind_words(&finding.kind);
+    let kind = clean(kind_words(&finding.kind));
     let grade = words::grade(finding);
-    let _ = writeln!(
-        out,
-        "{number}. {} · {grade} · {} · {}",
-        clean(words),
-        finding.severity,
-        finding.id
-    );
+    let (severity, id) = (&finding.severity, &finding.id);
+    let _ = writeln!(out, "{number}. {kind} · {grade} · {severity} · {id}");
     out.push_str(&wrap(&clean(&finding.sentence), WIDTH - 1, "   "));
     out.push('\n');
-    for (name, text) in words::evidence(finding) {
-        indented(out, &name, &text);
-    }
-    indented(out, "Cost", &words::cost(finding));
-    indented(out, "Fix", &words::fix(finding));
+    field(out, "Where", &words::place(finding));
+    field(out, "Seen", &words::seen(finding));
+    field(out, "Evidence", &words::evidence(finding).join("; "));
+    field(out, "Cost", &words::cost(finding));
+    field(out, "Fix", &finding.fix.text);
     if let Some(sql) = &finding.fix.sql {
-        indented(out, "SQL", sql);
+        field(out, "Fix SQL", sql);
     }
     if let Some(parent) = &finding.parent {
-        indented(
-            out,
-            "Parent SQL",
-            &format!("{} [{}]", shortened(&parent.query_text), parent.digest),
-        );
+        field(out, "Parent SQL", &named_sql(&parent.query_text, &parent.digest));
     }
     if let Some(child) = &finding.child {
-        indented(out, "Child SQL", &format!("{} [{}]", shortened(&child.query_text), child.digest));
+        let name = if finding.parent.is_some() { "Child SQL" } else { "Statement" };
+        field(out, name, &named_sql(&child.query_text, &child.digest));
     }
 }
 
-/// A name in its column where it fits, else on the line before its text.
-fn indented(out: &mut String, name: &str, text: &str) {
-    if text.is_empty() {
-        return;
+/// A name in its column, and its text wrapped beside it.
+fn field(out: &mut String, name: &str, text: &str) {
+    let wrapped = wrap(&clean(text), WIDTH - 1, "              ");
+    if !wrapped.is_empty() {
+        let _ = writeln!(out, "   {name:<10} {}", wrapped.trim());
     }
-    let name = clean(name);
-    let wrapped = wrap(&clean(text), WIDTH - 1, "               ");
-    if name.chars().count() > 11 {
-        let _ = write!(out, "   {}\n{wrapped}", cut(&name, WIDTH - 4));
-    } else {
-        let _ = writeln!(out, "   {name:<11} {}", wrapped.trim());
-    }
+}
+
+fn named_sql(text: &str, digest: &str) -> String {
+    format!("{} [{digest}]", shortened(text))
 }
 
 fn shortened(text: &str) -> String {
@@ -252,7 +250,7 @@ fn statement(out: &mut String, rank: usize, detail: &StatementDetail) {
     out.push('\n');
     attributes(out, detail);
     out.push('\n');
-    line(out, "Seen", &format!("{} to {}", item.first_seen, item.last_seen));
+    line(out, "Seen", &moments(&item.first_seen, &item.last_seen));
     if !item.tables.is_empty() {
         line(out, "Tables", &item.tables.join(", "));
     }
@@ -280,6 +278,15 @@ fn statement(out: &mut String, rank: usize, detail: &StatementDetail) {
     histogram(out, &detail.histogram);
 }
 
+fn more_statements(out: &mut String, listed: usize) {
+    let more = listed.saturating_sub(STATEMENTS_SHOWN_MAX);
+    if more > 0 {
+        let statements = counted(u64::try_from(more).unwrap_or(u64::MAX), "more statement");
+        title(out, &statements);
+        out.push_str("In the profile above; the page and --format json have their details.\n");
+    }
+}
+
 fn attributes(out: &mut String, detail: &StatementDetail) {
     let item = &detail.item;
     out.push_str(
@@ -303,7 +310,7 @@ fn attributes(out: &mut String, detail: &StatementDetail) {
     let share = item.transfer_share.map_or_else(String::new, percent);
     attribute(out, "Transfer", &share, &duration(phases.transfer), &transfer);
     let mut rows = unknown();
-    rows[2] = item.rows_per_call.map_or_else(dash, three_digits);
+    rows[2] = item.rows_per_call.map_or_else(dash, amount);
     attribute(out, "Rows", "", &short_count(item.rows), &rows);
     attribute(out, "Sent", "", &bytes(item.sent_bytes), &unknown());
     attribute(out, "Errors", "", &short_count(item.errors), &unknown());
@@ -318,7 +325,8 @@ fn attribute(out: &mut String, name: &str, share: &str, total: &str, values: &[S
     let _ = writeln!(out, "{}", row.trim_end());
 }
 
-/// Decades as pt-query-digest prints them: a row holds what took more than its name and at most ten times that.
+/// Decades as pt-query-digest prints them, from the first filled one to the last: a row holds what took more
+/// than its name and at most ten times that.
 fn histogram(out: &mut String, buckets: &[Bucket]) {
     const NAMES: [&str; 8] = ["1us", "10us", "100us", "1ms", "10ms", "100ms", "1s", "10s+"];
     const TOPS_MS: [f64; 7] = [0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0];
@@ -328,11 +336,13 @@ fn histogram(out: &mut String, buckets: &[Bucket]) {
         rows[decade.unwrap_or(7)] += bucket.count;
     }
     let most = rows.iter().copied().max().unwrap_or(0);
-    if most == 0 {
+    let filled = |count: &u64| *count > 0;
+    let (Some(first), Some(last)) = (rows.iter().position(filled), rows.iter().rposition(filled))
+    else {
         return;
-    }
+    };
     out.push_str("\nTime distribution\n");
-    for (name, count) in NAMES.iter().zip(rows) {
+    for (name, count) in NAMES[first..=last].iter().zip(&rows[first..=last]) {
         let length = (count * BAR_MAX).div_ceil(most);
         let bar = "#".repeat(usize::try_from(length).unwrap_or(0));
         let _ = writeln!(out, "{}", format!("{name:>6}  {bar}").trim_end());

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 /// Version of these shapes.
 pub(crate) const SCHEMA: u32 = 1;
-/// Version of the rule by which digests are hashed.
-pub(crate) const HASH_VERSION: u32 = 1;
+/// Version of the rule by which digests are hashed: the analyzer's.
+pub(crate) const HASH_VERSION: u64 = pgsonde_analyzer::text::SHAPE_VERSION;
 
 /// `/live` and `/ready`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub(crate) struct Info {
     pub(crate) mode: String,
     pub(crate) redact: String,
     pub(crate) schema: u32,
-    pub(crate) hash_version: u32,
+    pub(crate) hash_version: u64,
     pub(crate) upstreams: Vec<UpstreamInfo>,
     pub(crate) limits: BTreeMap<String, u64>,
     pub(crate) overhead: OverheadInfo,

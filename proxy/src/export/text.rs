@@ -87,6 +87,32 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
+/// Two RFC 3339 times as `2026-11-22 20:04:07 to 20:04:12 UTC`; the day stands once where it is one.
+pub(crate) fn moments(from: &str, to: &str) -> String {
+    let parts = |time: &str| {
+        let (day, clock) = time.split_once('T')?;
+        Some((day.to_owned(), clock.get(..8)?.to_owned()))
+    };
+    match (parts(from), parts(to)) {
+        (Some(from), Some(to)) if from == to => format!("{} {} UTC", from.0, from.1),
+        (Some(from), Some(to)) if from.0 == to.0 => {
+            format!("{} {} to {} UTC", from.0, from.1, to.1)
+        }
+        (Some(from), Some(to)) => format!("{} {} to {} {} UTC", from.0, from.1, to.0, to.1),
+        _ => clean(&format!("{from} to {to}")),
+    }
+}
+
+/// A mean of whole things: `4`, `0.25`, `1,234`.
+pub(crate) fn amount(value: f64) -> String {
+    let whole = value.round();
+    if (value - whole).abs() > 1e-9 || !(0.0..1e15).contains(&whole) {
+        return three_digits(value);
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    count(whole as u64)
+}
+
 /// Names come from clients: control and direction characters must not steer a terminal.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).map(visible).collect()
@@ -191,6 +217,29 @@ mod tests {
             (span(59), span(61), span(7_500)),
             ("59 s".into(), "1 min 1 s".into(), "2 h 5 min".into())
         );
+    }
+
+    #[test]
+    fn two_moments_say_the_day_once() {
+        let (a, b, c) =
+            ("2026-11-22T20:04:07.995Z", "2026-11-22T20:04:12.982Z", "2026-11-23T00:00:00.000Z");
+        for (from, to, expected) in [
+            (a, b, "2026-11-22 20:04:07 to 20:04:12 UTC"),
+            (a, c, "2026-11-22 20:04:07 to 2026-11-23 00:00:00 UTC"),
+            (a, a, "2026-11-22 20:04:07 UTC"),
+            ("?", a, "? to 2026-11-22T20:04:07.995Z"),
+        ] {
+            assert_eq!(moments(from, to), expected);
+        }
+    }
+
+    #[test]
+    fn whole_means_have_no_digits_after_the_point() {
+        for (value, expected) in
+            [(0.0, "0"), (4.0, "4"), (1_234.0, "1,234"), (0.25, "0.25"), (12.34, "12.3")]
+        {
+            assert_eq!(amount(value), expected);
+        }
     }
 
     #[test]

@@ -1,63 +1,40 @@
-//! A finding in words: evidence and cost as lines that page and terminal both print.
+//! A finding in words: evidence and cost as phrases that page and terminal both print.
 
 use super::shapes::{Finding, is_proved};
-use super::text::{count, duration, percent, three_digits};
+use super::text::{bytes, count, counted, duration, moments, percent, three_digits};
+use serde_json::Value;
 
 /// `proved` or `candidate`.
 pub(crate) fn grade(finding: &Finding) -> &'static str {
     if is_proved(&finding.proof) { "proved" } else { "candidate" }
 }
 
-/// What speaks for it, as (name, sentence).
-pub(crate) fn evidence(finding: &Finding) -> Vec<(String, String)> {
-    let mut lines = Vec::new();
-    let mut say = |name: &str, text: Option<String>| {
-        lines.extend(text.map(|text| (name.to_owned(), text)));
-    };
-    say("Where", Some(place(finding)));
-    say(
-        "Parent",
-        finding.parent.as_ref().map(|parent| {
-            let mut text = named(parent.table.as_deref(), parent.column.as_deref(), || {
-                format!("table OID {}, column {}", parent.table_oid, parent.attnum)
-            });
-            text.push_str(&format!(" (field {} of its result)", parent.field));
-            if !parent.alternatives.is_empty() {
-                text.push_str(&format!(
-                    "; equally explained by {}",
-                    parent.alternatives.join(", ")
-                ));
-            }
-            text
-        }),
-    );
-    say(
-        "Child",
-        finding.child.as_ref().map(|child| {
-            let column = || format!("parameter {}", child.slot);
-            named(child.table.as_deref(), child.column.as_deref(), column)
-        }),
-    );
-    say("Column", finding.column.clone());
-    say("Executions", executions(finding));
-    say("Seen", Some(sightings(finding)));
-    say("Values", values(finding));
-    say("Proof", Some(proof(finding)));
-    for (name, value) in &finding.evidence {
-        lines.push((name.replace('_', " "), plain(value)));
+/// Where it is: the columns that belong together, then route, service and database.
+pub(crate) fn place(finding: &Finding) -> String {
+    let mut parts = Vec::new();
+    parts.extend(columns(finding));
+    if let Some(route) = &finding.route {
+        let more = finding.routes.len().saturating_sub(1);
+        let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+        parts.push(format!("route {route}{others}"));
     }
-    lines
+    parts.push(format!("service {}", finding.service));
+    parts.push(format!("database {}", finding.db_name));
+    parts.join(", ")
 }
 
-fn place(finding: &Finding) -> String {
-    let mut text = format!("database {}, service {}", finding.db_name, finding.service);
-    if let Some(route) = &finding.route {
-        text.push_str(&format!(", route {route}"));
-    }
-    if finding.routes.len() > 1 {
-        text.push_str(&format!(" and {} more", finding.routes.len() - 1));
-    }
-    text
+/// `orders.customer_id → customers.id`, or the column that a predicate asks for.
+fn columns(finding: &Finding) -> Option<String> {
+    let (Some(parent), Some(child)) = (&finding.parent, &finding.child) else {
+        return finding.column.clone();
+    };
+    let from = named(parent.table.as_deref(), parent.column.as_deref(), || {
+        format!("column {} of the result", parent.field + 1)
+    });
+    let to = named(child.table.as_deref(), child.column.as_deref(), || {
+        format!("parameter {}", child.slot)
+    });
+    Some(format!("{from} → {to}"))
 }
 
 fn named(table: Option<&str>, column: Option<&str>, unknown: impl Fn() -> String) -> String {
@@ -69,103 +46,221 @@ fn named(table: Option<&str>, column: Option<&str>, unknown: impl Fn() -> String
     }
 }
 
-fn executions(finding: &Finding) -> Option<String> {
-    let mut text = format!("{} in the latest occurrence", count(finding.n?));
-    if let (Some(median), Some(most)) = (finding.n_median, finding.n_max) {
-        text.push_str(&format!(", median {}, most {}", count(median), count(most)));
+/// How often and when.
+pub(crate) fn seen(finding: &Finding) -> String {
+    let times = match finding.sightings {
+        1 => "once".to_owned(),
+        n => counted(n, "time"),
+    };
+    format!("{times}, {}", moments(&finding.first_seen, &finding.last_seen))
+}
+
+/// What speaks for it, one phrase each.
+pub(crate) fn evidence(finding: &Finding) -> Vec<String> {
+    let numbers = Numbers(finding);
+    let mut phrases = match finding.kind.as_str() {
+        "n_plus_one" => look_ups(finding, &numbers),
+        "missing_index" => slow_search(&numbers),
+        _ => Vec::new(),
+    };
+    if phrases.is_empty() {
+        phrases.push(proof(finding).to_owned());
     }
+    phrases.extend(finding.evidence.iter().filter_map(|(name, value)| {
+        let told = TOLD
+            .iter()
+            .any(|(kind, names)| *kind == finding.kind && names.contains(&name.as_str()));
+        (!told).then(|| format!("{} {}", spaced(name), plain(name, value)))
+    }));
+    phrases
+}
+
+/// Numbers that the sentence or the phrases of a kind already say, or that say nothing to a person.
+const TOLD: [(&str, &[&str]); 2] = [
+    ("n_plus_one", &["distinct_values_used", "distinct_values_kept", "order", "wall_ms"]),
+    (
+        "missing_index",
+        &[
+            "calls",
+            "server_p50_ms",
+            "server_total_ms",
+            "server_share",
+            "baseline_ms",
+            "rows_p50",
+            "rows_p95",
+            "bytes_p50",
+            "support",
+        ],
+    ),
+];
+
+/// Evidence by name.
+struct Numbers<'a>(&'a Finding);
+
+impl Numbers<'_> {
+    fn float(&self, name: &str) -> Option<f64> {
+        self.0.evidence.get(name).and_then(Value::as_f64)
+    }
+
+    fn whole(&self, name: &str) -> Option<u64> {
+        self.0.evidence.get(name).and_then(Value::as_u64)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.evidence.get(name).and_then(Value::as_str)
+    }
+}
+
+fn look_ups(finding: &Finding, numbers: &Numbers<'_>) -> Vec<String> {
+    let mut phrases = vec![proof(finding).to_owned()];
+    phrases.extend(executions(finding));
+    phrases.extend(finding.coverage.map(|share| match share {
+        share if share >= 0.9995 => "every value looked up".to_owned(),
+        share => format!("{} of the values looked up", percent(share)),
+    }));
+    let explained = finding.explained.filter(|share| *share < 0.9995);
+    phrases.extend(explained.map(|share| format!("explains {} of such look-ups", percent(share))));
+    phrases.extend(finding.ratio.map(|ratio| match ratio {
+        ratio if ratio >= 0.9995 => "after every run of the parent".to_owned(),
+        ratio => format!("after {} of the parent's runs", percent(ratio)),
+    }));
+    let wall = numbers.float("wall_ms").filter(|ms| *ms > 0.0);
+    phrases.extend(wall.map(|ms| format!("{} from first to last", duration(ms))));
+    let alternatives = finding.parent.iter().flat_map(|parent| &parent.alternatives);
+    let alternatives: Vec<&str> = alternatives.map(String::as_str).collect();
+    if !alternatives.is_empty() {
+        phrases.push(format!("equally explained by {}", alternatives.join(", ")));
+    }
+    phrases
+}
+
+fn executions(finding: &Finding) -> Option<String> {
+    let latest = finding.n?;
+    let mut text = counted(latest, "look-up");
     if let Some(rows) = finding.rows_median {
-        text.push_str(&format!("; the parent returned {} rows (median)", count(rows)));
+        text.push_str(&format!(" after {}", counted(rows, "row")));
+    }
+    let usual = finding.n_median.unwrap_or(latest);
+    let most = finding.n_max.unwrap_or(latest);
+    if (usual, most) != (latest, latest) {
+        text.push_str(&format!(" (usually {}, at most {})", count(usual), count(most)));
     }
     Some(text)
 }
 
-fn sightings(finding: &Finding) -> String {
-    let times = if finding.sightings == 1 {
-        "once".to_owned()
-    } else {
-        format!("{} times", count(finding.sightings))
-    };
-    let mut text = format!("{times}, from {} to {}", finding.first_seen, finding.last_seen);
-    if let Some(ratio) = finding.ratio {
-        text.push_str(&format!(
-            "; in {} of the parent's executions that could show it",
-            percent(ratio)
-        ));
-    }
-    text
+fn slow_search(numbers: &Numbers<'_>) -> Vec<String> {
+    let mut phrases = Vec::new();
+    let share = numbers.float("server_share");
+    phrases.extend(share.map(|share| format!("{} of all server time", percent(share))));
+    let baseline = numbers.float("baseline_ms").filter(|ms| *ms > 0.0);
+    let trip = baseline.map(|ms| format!(" (the quickest answer took {})", duration(ms)));
+    let why = numbers.text("support");
+    phrases.extend(why.map(|why| format!("{why}{}", trip.unwrap_or_default())));
+    let size = numbers.whole("bytes_p50");
+    phrases.extend(size.map(|size| format!("results of {} (median)", bytes(size))));
+    phrases
 }
 
-fn values(finding: &Finding) -> Option<String> {
-    let coverage = finding
-        .coverage
-        .map(|share| format!("{} of the parent's values were looked up", percent(share)));
-    let explained = finding
-        .explained
-        .map(|share| format!("{} of the look-ups are explained by them", percent(share)));
-    let parts: Vec<String> = coverage.into_iter().chain(explained).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-fn proof(finding: &Finding) -> String {
-    let why = match finding.proof.as_str() {
-        "dataflow" => {
-            "the look-ups' values were shown to be values of one column of one earlier result"
-        }
+fn proof(finding: &Finding) -> &'static str {
+    match finding.proof.as_str() {
+        "dataflow" => "the parameters were values of an earlier result",
         "observed" => "the wire shows it directly",
         "sequence" => "order, timing and repetition speak for it",
-        _ => "only the statement text and its times speak for it",
-    };
-    match &finding.gate {
-        Some(gate) => format!("{} ({gate}): {why}", finding.proof),
-        None => format!("{}: {why}", finding.proof),
+        _ => "only the statement's text and its times speak for it",
     }
 }
 
-fn plain(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Number(number) => match (number.as_u64(), number.as_f64()) {
-            (Some(whole), _) => count(whole),
-            (None, Some(float)) => three_digits(float),
-            (None, None) => number.to_string(),
-        },
-        serde_json::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
+/// A name without the unit that [`plain`] prints beside the value.
+fn spaced(name: &str) -> String {
+    let stem =
+        ["_ms", "_bytes", "_share", "_ratio"].iter().find_map(|unit| name.strip_suffix(unit));
+    stem.unwrap_or(name).replace('_', " ").replace("p50", "median").replace("p95", "95 %")
+}
+
+fn plain(name: &str, value: &Value) -> String {
+    match (value, value.as_u64(), value.as_f64()) {
+        (_, _, Some(ms)) if name.ends_with("_ms") => duration(ms),
+        (_, _, Some(share)) if name.ends_with("_share") || name.ends_with("_ratio") => {
+            percent(share)
+        }
+        (_, Some(size), _) if name.ends_with("_bytes") => bytes(size),
+        (_, Some(whole), _) => count(whole),
+        (_, None, Some(float)) => three_digits(float),
+        (Value::String(text), ..) => text.clone(),
+        (Value::Array(items), ..) => {
+            items.iter().map(|item| plain("", item)).collect::<Vec<_>>().join(", ")
+        }
+        (other, ..) => other.to_string(),
     }
 }
 
-/// What it costs and what the fix saves, one sentence.
+/// What it costs and, where that was measured, what the fix saves.
 pub(crate) fn cost(finding: &Finding) -> String {
     let cost = &finding.cost;
     let mut parts = Vec::new();
-    if cost.busy_ms > 0.0 {
-        parts.push(format!("{} in the latest occurrence", duration(cost.busy_ms)));
+    let total = cost.busy_total_ms;
+    if total > 0.0 {
+        #[allow(clippy::cast_precision_loss)]
+        let each = total / finding.sightings.max(1) as f64;
+        let each = match finding.sightings {
+            0 | 1 => String::new(),
+            _ => format!(", {} each time on average", duration(each)),
+        };
+        parts.push(format!("{} since start{each}", duration(total)));
     }
-    if cost.busy_total_ms > 0.0 {
-        parts.push(format!("{} since start", duration(cost.busy_total_ms)));
-    }
-    if cost.saved_high_ms > 0.0 {
-        parts.push(format!(
-            "the fix saves {} each time",
-            range(cost.saved_low_ms, cost.saved_high_ms)
-        ));
-    }
-    if let (Some(low), Some(high)) = (cost.saved_low_ms_per_hour, cost.saved_high_ms_per_hour) {
-        parts.push(format!("{} an hour", range(low, high)));
+    // Without a proof the bounds are none to zero and all of it: no information.
+    if is_proved(&finding.proof) && cost.saved_high_ms > 0.0 {
+        let mut saved =
+            format!("the fix saves {} each time", range(cost.saved_low_ms, cost.saved_high_ms));
+        if let (Some(low), Some(high)) = (cost.saved_low_ms_per_hour, cost.saved_high_ms_per_hour) {
+            saved.push_str(&format!(", {} an hour", range(low, high)));
+        }
+        parts.push(saved);
     }
     if parts.is_empty() { "not known yet".to_owned() } else { parts.join("; ") }
 }
 
+/// `2.00 to 8.59 ms`, `800 µs to 1.20 ms`, `at most 8.59 ms`.
 fn range(low: f64, high: f64) -> String {
+    if low <= 0.0 {
+        return format!("at most {}", duration(high));
+    }
     let (low, high) = (duration(low), duration(high));
-    if low == high { low } else { format!("{low} to {high}") }
+    if low == high {
+        return low;
+    }
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} to {high}"),
+        _ => format!("{low} to {high}"),
+    }
 }
 
-/// The advice, with the guess about the program worded as one.
-pub(crate) fn fix(finding: &Finding) -> String {
-    match &finding.fix.orm {
-        Some(orm) => format!("Looks like {orm}. {}", finding.fix.text),
-        None => finding.fix.text.clone(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_say_a_unit_once() {
+        for (low, high, expected) in [
+            (2.0, 8.59, "2.00 to 8.59 ms"),
+            (0.8, 1.2, "800 µs to 1.20 ms"),
+            (0.0, 8.59, "at most 8.59 ms"),
+            (3.0, 3.0, "3.00 ms"),
+        ] {
+            assert_eq!(range(low, high), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_of_unknown_kinds_have_a_unit() {
+        for (name, value, expected) in [
+            ("wait_p50_ms", Value::from(12.5), "wait median 12.5 ms"),
+            ("row_bytes", Value::from(2_048), "row 2.00 KiB"),
+            ("hit_share", Value::from(0.25), "hit 25.0 %"),
+            ("calls", Value::from(1_200), "calls 1,200"),
+            ("operators", Value::from(vec!["=", "~~"]), "operators =, ~~"),
+        ] {
+            assert_eq!(format!("{} {}", spaced(name), plain(name, &value)), expected);
+        }
     }
 }

@@ -267,16 +267,18 @@ impl Suspect {
             column: Some(Arc::from(qualified.join(", "))),
             sentence: format!(
                 "Candidate: `{table}` may lack an index on ({columns}): {} executions took {:.1} ms of \
-                 server time each (median) to return {} rows.",
+                 server time each (median) to return {} row{}.",
                 self.figures.calls,
                 self.figures.p50_us as f64 / 1_000.0,
                 self.figures.rows_p50,
+                if self.figures.rows_p50 == 1 { "" } else { "s" },
             ),
             fix: Fix {
                 orm: None,
                 text: format!(
-                    "Connect a read-only role to verify: only the planner can tell whether an index on \
-                     ({columns}) of `{table}` would help."
+                    "Ask the planner: run EXPLAIN (ANALYZE, BUFFERS) on the statement with real values, as \
+                     a read-only role. If it scans most of `{table}` to find these rows, an index on \
+                     ({columns}) is likely to help."
                 ),
                 sql: None,
             },

@@ -43,10 +43,10 @@ pub(crate) enum Support {
 impl Support {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Growth => "its time grows from day to day while its rows don't",
+            Self::Growth => "slower from day to day, with no more rows",
             Self::ValuesDiffer => "some values take five times as long as others",
-            Self::FastSibling => "another look-up on the table is five times as fast",
-            Self::SlowForItsPath => "far slower than the way to the server",
+            Self::FastSibling => "another look-up on the same table is five times as fast",
+            Self::SlowForItsPath => "far slower than a round trip to the server",
         }
     }
 }

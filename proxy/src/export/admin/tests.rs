@@ -114,11 +114,9 @@ fn every_route_answers() {
 fn refusals_are_problem_documents() {
     let running = start();
     let rows = [
-        ("/nowhere", 404, "PGS0704"),
         ("/api/v1/statements/00000000000000ff", 404, "PGS0704"),
         ("/api/v1/statements/9f2c000000000001?database=none", 404, "PGS0704"),
         ("/api/v1/findings/0000000000ff", 404, "PGS0704"),
-        ("/statements/00000000000000ff", 404, "PGS0704"),
         ("/api/v1/statements/xyz", 400, "PGS0701"),
         ("/api/v1/statements/+f2c000000000001", 400, "PGS0701"),
         ("/api/v1/statements?limit=0", 400, "PGS0701"),
@@ -146,6 +144,24 @@ fn refusals_are_problem_documents() {
         running.address
     );
     assert_eq!(running.send(&post).status, 405);
+}
+
+#[test]
+fn refusals_of_pages_are_pages() {
+    let running = start();
+    let rows = [
+        ("/nowhere", 404, "nothing at this address"),
+        ("/statements/00000000000000ff", 404, "no statement 00000000000000ff is known"),
+        ("/statements/%3Cimg%3E", 400, "an id has 16 hexadecimal digits"),
+        ("/statements/9f2c000000000001?page=2", 400, "unknown parameter `page`"),
+    ];
+    for (path, status, words) in rows {
+        let answer = running.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(answer.head.contains("content-type: text/html; charset=utf-8"), "{path}");
+        assert!(answer.body.contains(words), "{path}: {}", answer.body);
+        assert!(answer.body.contains("<a href=\"/\">"), "{path}: a way back");
+    }
 }
 
 #[test]

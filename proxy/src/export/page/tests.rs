@@ -23,13 +23,12 @@ fn statement(digest: u64) -> String {
 fn shows_numbers_findings_and_statements() {
     let page = index(&fixture::snapshot(), &fixture::counters());
     for part in [
-        "<strong>15.2</strong> statements per second",
+        "<strong>15.2</strong> statements per second, 152 in all",
         "<strong>24.0 s</strong> avoidable per day",
         "N+1 · proved",
         "Index missing · candidate",
         "For every row of orders, items is read once more",
-        "orders.id (field 0 of its result)",
-        "items.order_id",
+        "orders.id → items.order_id, route /orders, service web, database shop",
         "SELECT order_id, id, name FROM items WHERE order_id = ANY($1)",
         "selectinload(Order.items)",
         "href=\"/statements/9f2c000000000001?database=shop\">SELECT items</a>",
@@ -44,6 +43,27 @@ fn shows_numbers_findings_and_statements() {
     }
     let headers = page.matches("<th ").count();
     assert_eq!(headers, page.matches("<th scope=").count(), "every header cell has a scope");
+}
+
+#[test]
+fn names_in_backticks_are_code() {
+    let stretch = |code, text: &str| Stretch { code, text: text.to_owned() };
+    let rows = [
+        (
+            "`a` reads `b`.",
+            vec![
+                stretch(true, "a"),
+                stretch(false, " reads "),
+                stretch(true, "b"),
+                stretch(false, "."),
+            ],
+        ),
+        ("one ` alone", vec![stretch(false, "one ` alone")]),
+        ("", vec![]),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(stretches(text), expected);
+    }
 }
 
 #[test]
@@ -88,7 +108,7 @@ fn a_statement_page_has_its_histogram() {
         "value=\"1.0000\"",
         "value=\"0.6667\"",
         "40001",
-        "/#finding-3f2a00000001",
+        "<a href=\"/#finding-3f2a00000001\">N+1: For every row of orders",
     ] {
         assert!(page.contains(part), "{part}");
     }

@@ -64,6 +64,28 @@ fn the_profile_adds_up_to_100_percent() {
 }
 
 #[test]
+fn ten_statements_are_shown_one_by_one() {
+    let (snapshot, proxy) = (fixture::snapshot(), fixture::counters());
+    for (listed, shown, more) in [
+        (3, 3, None),
+        (10, 10, None),
+        (11, 10, Some("# 1 more statement\n")),
+        (14, 10, Some("# 4 more statements\n")),
+    ] {
+        let mut report = report(&snapshot, &proxy, 9);
+        let first = report.statements.items[0].clone();
+        report.statements.items = vec![first; listed];
+        let text = render(&report, "http://x");
+        assert_eq!(text.matches("\n# Statement ").count(), shown, "{listed}");
+        assert_eq!(text.matches("9f2c000000000001   600 ms").count(), listed, "all in the table");
+        match more {
+            Some(words) => assert!(text.contains(words), "{text}"),
+            None => assert!(!text.contains(" more statement")),
+        }
+    }
+}
+
+#[test]
 fn an_empty_report_says_what_to_do() {
     let text = render(&report(&Snapshot::default(), &ProxyCounters::default(), 9), "http://x");
     assert!(text.contains("No statements yet."));
