@@ -25,6 +25,14 @@ def target():
     return ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 
 
+def binary(path):
+    """An argument that names a program: absolute, because guarded programs run in the root folder."""
+    found = Path(path).resolve()
+    if not os.access(found, os.X_OK):
+        raise ValueError(path)
+    return found
+
+
 def wait_for(what, probe, limit_s=START_LIMIT_S):
     """Asks every 50 ms until probe() gives something true, and returns that."""
     end = time.monotonic() + limit_s

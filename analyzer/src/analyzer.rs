@@ -133,7 +133,6 @@ impl Analyzer {
 
     fn transaction(&mut self, record: &TransactionRecord) {
         let session = self.sessions.of(record.session);
-        session.in_transaction = false;
         session.last_us = session.last_us.max(record.end_us);
         self.labels.add_transaction(session.database, session.service, record);
         self.units.end(&mut session.unit, &mut self.labels);
@@ -158,7 +157,7 @@ impl Analyzer {
         let service = service.unwrap_or(session.service);
         let mut service_us = None;
         if record.timing != Timing::Part {
-            let counted = Counted::new(record, &meaning.statement, session, service, route);
+            let counted = Counted::new(record, &meaning.statement, service, route);
             let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
             let (digests, labels) = (&mut self.digests, &mut self.labels);
             service_us = self.counters.add(&counted, session, digests, labels, untracked);

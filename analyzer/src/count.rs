@@ -3,7 +3,7 @@
 use crate::digest::{DigestTable, Execution, Source, Statement};
 use crate::labels::{Labels, ServiceId, StatementSums};
 use crate::latency::Durations;
-use crate::record::{Outcome, StatementRecord, Tag, Timing};
+use crate::record::{Outcome, StatementRecord, Timing};
 use crate::sessions::{OpenBatch, Session};
 use crate::snapshot::{Books, DigestTotals, Phases};
 use crate::text::Class;
@@ -33,12 +33,11 @@ impl<'a> Counted<'a> {
     pub(crate) fn new(
         record: &'a StatementRecord,
         statement: &'a Arc<Statement>,
-        session: &Session,
         service: ServiceId,
         route: Option<&'a Arc<str>>,
     ) -> Self {
         let (inside, outside) =
-            if session.in_transaction { (record.think_us, 0) } else { (0, record.think_us) };
+            if record.in_transaction { (record.think_us, 0) } else { (0, record.think_us) };
         let phases = Phases {
             queue_us: record.queue_us,
             first_row_us: record.first_row_us,
@@ -189,8 +188,6 @@ impl Counters {
 fn follow(counted: &Counted<'_>, session: &mut Session) {
     let record = counted.record;
     session.last_us = session.last_us.max(record.end_us());
-    session.in_transaction |=
-        record.transaction != 0 || (record.tag == Tag::Begin && record.outcome == Outcome::Ok);
     let trivial = counted.statement.class == Class::Control
         && record.timing == Timing::Exact
         && record.outcome == Outcome::Ok;

@@ -383,3 +383,14 @@ pub struct TrafficRecord {
     /// Frames skipped by the server after an error (not executed, no record).
     pub skipped: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_stays_small() {
+        assert!(size_of::<StatementRecord>() <= 152, "{} bytes", size_of::<StatementRecord>());
+        assert!(size_of::<Event>() <= 160, "{} bytes", size_of::<Event>());
+    }
+}

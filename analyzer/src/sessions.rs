@@ -96,8 +96,6 @@ pub(crate) struct Session {
     pub(crate) driver: Driver,
     /// Time of the latest event.
     pub(crate) last_us: Micros,
-    /// Inside a transaction block, as far as the records say.
-    pub(crate) in_transaction: bool,
     /// Flush group in progress.
     pub(crate) batch: Option<OpenBatch>,
     /// Unit of work in progress.
@@ -117,7 +115,6 @@ impl Session {
             application_name: Arc::from(""),
             driver: Driver::Unknown,
             last_us: 0,
-            in_transaction: false,
             batch: None,
             unit: None,
             baseline: Baseline::default(),
@@ -182,7 +179,6 @@ impl Sessions {
                 // It stands for many sessions at once, so nothing in it may go on from record to record.
                 self.rest.unit = None;
                 self.rest.batch = None;
-                self.rest.in_transaction = false;
                 &mut self.rest
             }
         }

@@ -194,6 +194,7 @@ impl Stream {
             timing: exec.timing,
             tag: exec.tag,
             truncated: exec.truncated,
+            in_transaction: exec.transaction != 0 && exec.tag != Tag::Begin,
             ..StatementRecord::default()
         };
         self.now = record.end_us();

@@ -22,7 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "scripts"))
-from throwaway import Guarded, Postgres, Proxy, target, wait_for  # noqa: E402
+from throwaway import Guarded, Postgres, Proxy, binary, target, wait_for  # noqa: E402
 
 VISITORS = 2
 SETTLE_LIMIT_S = 15
@@ -57,7 +57,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--exit", action="store_true", help="end by itself; exit code 1 if a problem was not found")
     parser.add_argument("--seconds", type=float, default=20, help="how long visitors come (default 20)")
-    parser.add_argument("--bin", type=Path, default=target() / "release/pgsonde", help="the pgsonde binary")
+    parser.add_argument("--bin", type=binary, default=target() / "release/pgsonde", help="the pgsonde binary")
     return parser.parse_args()
 
 

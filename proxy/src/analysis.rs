@@ -1,7 +1,7 @@
 //! The analyzer's thread: batches in, an immutable snapshot out on each tick.
 
 use crate::clock;
-use crate::hot::outbox::Parcel;
+use crate::hot::outbox::{Parcel, counted_statements};
 use crate::shared::Shared;
 use pgsonde_analyzer::Analyzer;
 use pgsonde_analyzer::limits::Limits;
@@ -77,7 +77,7 @@ impl Analysis {
         self.shared.outbox.queued_batches.fetch_sub(1, Relaxed);
         let ingested = catch_unwind(AssertUnwindSafe(|| analyzer.ingest(&batch)));
         if ingested.is_err() {
-            self.restart(analyzer, batch.events.len() as u64);
+            self.restart(analyzer, counted_statements(&batch));
         }
         self.announce_epoch(analyzer);
         clear(&mut batch);
@@ -97,11 +97,11 @@ impl Analysis {
     }
 
     /// A panic in the analyzer costs its statistics, not the process.
-    fn restart(&self, analyzer: &mut Analyzer, lost_events: u64) {
+    fn restart(&self, analyzer: &mut Analyzer, lost_statements: u64) {
         tracing::error!("the analyzer failed and starts anew; its statistics begin at zero");
         *analyzer = self.fresh();
         self.shared.analyzer_restarts.fetch_add(1, Relaxed);
-        self.shared.restart_dropped_events.fetch_add(lost_events, Relaxed);
+        self.shared.restart_dropped_statements.fetch_add(lost_statements, Relaxed);
     }
 
     /// Epochs count on over restarts: the workers must notice that the new analyzer knows no texts.
@@ -113,7 +113,7 @@ impl Analysis {
 }
 
 /// Empties a batch but keeps its capacity.
-fn clear(batch: &mut RecordBatch) {
+pub fn clear(batch: &mut RecordBatch) {
     let RecordBatch { epoch, events, texts, bytes, binds, columns, fields, cells } = batch;
     *epoch = 0;
     events.clear();

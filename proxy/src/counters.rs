@@ -17,6 +17,42 @@ pub enum SessionState {
     IdleInTransaction,
 }
 
+/// Why a session is forwarded unseen; the label `reason` of `opaque_sessions_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opaque {
+    /// A frame that makes no sense, or an answer to nothing.
+    Framing,
+    /// A replication connection.
+    Replication,
+    /// Another protocol version.
+    Unknown,
+    /// A limit was reached.
+    Memory,
+}
+
+impl Opaque {
+    /// The label value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Framing => "framing",
+            Self::Replication => "replication",
+            Self::Unknown => "unknown",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+impl From<pgsonde_wire::Error> for Opaque {
+    fn from(error: pgsonde_wire::Error) -> Self {
+        use pgsonde_wire::Error;
+        match error {
+            Error::Length { .. } | Error::Malformed { .. } | Error::Desync { .. } => Self::Framing,
+            Error::Replication => Self::Replication,
+            Error::QueueFull => Self::Memory,
+        }
+    }
+}
+
 /// A histogram with one writer or many, over ten bounds and one bucket above.
 #[derive(Debug, Default)]
 pub struct AtomicBuckets {
@@ -60,9 +96,20 @@ pub struct Gauges {
     states: [AtomicU64; 3],
     to_server_ns: AtomicBuckets,
     to_client_ns: AtomicBuckets,
+    opaque: [AtomicU64; 4],
 }
 
 impl Gauges {
+    /// A session is not followed any more.
+    pub fn lost_sight(&self, reason: Opaque) {
+        add_alone(&self.opaque[reason as usize], 1);
+    }
+
+    /// Sessions that are or were not followed.
+    pub fn opaque_sessions(&self, reason: Opaque) -> u64 {
+        self.opaque[reason as usize].load(Relaxed)
+    }
+
     /// A session entered this state.
     pub fn enter(&self, state: SessionState) {
         add_alone(&self.states[state as usize], 1);
@@ -117,26 +164,5 @@ counters!(
         cancel_requests,
         /// Clients that left after TLS was declined.
         tls_declined,
-        /// Opaque sessions: framing.
-        opaque_framing,
-        /// Opaque sessions: replication.
-        opaque_replication,
-        /// Opaque sessions: another protocol version.
-        opaque_unknown,
-        /// Opaque sessions: a limit.
-        opaque_memory,
     }
 );
-
-impl Connections {
-    /// Counts an opaque session.
-    pub fn opaque(&self, reason: &str) {
-        let counter = match reason {
-            "framing" => &self.opaque_framing,
-            "replication" => &self.opaque_replication,
-            "memory" => &self.opaque_memory,
-            _ => &self.opaque_unknown,
-        };
-        counter.fetch_add(1, Relaxed);
-    }
-}

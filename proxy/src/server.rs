@@ -219,7 +219,7 @@ async fn serve(
             snapshots: Arc::new(machinery.snapshots.clone()),
             status: shared.clone(),
             started: clock::started_at(),
-            metrics: shared.settings.metrics.clone(),
+            metrics: shared.settings.metrics,
             listen: app.first().map(ToString::to_string).unwrap_or_default(),
         };
         let listener = TcpListener::from_std(listener).map_err(|error| no_thread(&error))?;

@@ -1,7 +1,7 @@
 //! One client session: negotiate -> relay -> close.
 
 use crate::clock;
-use crate::counters::{Gauges, SETUP_BUCKETS_US};
+use crate::counters::{Gauges, Opaque, SETUP_BUCKETS_US};
 use crate::hot::observe::SessionObserver;
 use crate::hot::outbox::Outbox;
 use crate::hot::relay::{Cause, Relay};
@@ -197,7 +197,7 @@ async fn session(
         Err(_) => tracing::info!("closed a session that did not finish its start-up in time"),
     }
     if let Some(reason) = relay.watch.opaque() {
-        shared.connections.opaque(reason);
+        tracing::info!(reason = reason.name(), "the session was forwarded without being looked at");
     }
 }
 
@@ -220,13 +220,13 @@ fn watch(opening: &Opening, around: &Surroundings) -> Watch {
     };
     let opaque = match (opening.major, parameters.replication) {
         (3, false) => None,
-        (3, true) => Some("replication"),
-        _ => Some("unknown"),
+        (3, true) => Some(Opaque::Replication),
+        _ => Some(Opaque::Unknown),
     };
     let session = SessionId(around.shared.next_session.fetch_add(1, Relaxed));
     let salt = Rc::clone(&around.salt);
     let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox));
-    Watch::new(observer, opaque)
+    Watch::new(observer, Arc::clone(&around.gauges), opaque)
 }
 
 async fn close(relay: &mut Relay<TcpStream, TcpStream>, cause: Cause) {

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::config::Settings;
-use crate::counters::{AtomicBuckets, Connections, Gauges, SessionState};
+use crate::counters::{AtomicBuckets, Connections, Gauges, Opaque, SessionState};
 use crate::export::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState,
@@ -30,8 +30,8 @@ pub struct Shared {
     pub next_session: AtomicU64,
     /// Restarts of the analyzer after a panic.
     pub analyzer_restarts: AtomicU64,
-    /// Events lost by these restarts.
-    pub restart_dropped_events: AtomicU64,
+    /// Statements lost by these restarts.
+    pub restart_dropped_statements: AtomicU64,
     lifecycle: AtomicU8,
     upstream: Mutex<Reach>,
 }
@@ -56,7 +56,7 @@ impl Shared {
             setup_auth_us: AtomicBuckets::default(),
             next_session: AtomicU64::new(1),
             analyzer_restarts: AtomicU64::new(0),
-            restart_dropped_events: AtomicU64::new(0),
+            restart_dropped_statements: AtomicU64::new(0),
             lifecycle: AtomicU8::new(Lifecycle::Starting as u8),
             upstream: Mutex::default(),
         }
@@ -91,6 +91,10 @@ impl Shared {
 
     fn sessions(&self, state: SessionState) -> u64 {
         self.gauges.iter().map(|gauges| gauges.sessions(state)).fold(0, u64::wrapping_add)
+    }
+
+    fn opaque(&self, reason: Opaque) -> u64 {
+        self.gauges.iter().map(|gauges| gauges.opaque_sessions(reason)).sum()
     }
 
     fn upstream_state(&self) -> UpstreamState {
@@ -158,16 +162,16 @@ impl ProxyStatus for Shared {
             },
             cancel_requests: of(&connections.cancel_requests),
             opaque: OpaqueReasons {
-                framing: of(&connections.opaque_framing),
+                framing: self.opaque(Opaque::Framing),
                 gss: 0,
-                replication: of(&connections.opaque_replication),
-                unknown: of(&connections.opaque_unknown),
-                memory: of(&connections.opaque_memory),
+                replication: self.opaque(Opaque::Replication),
+                unknown: self.opaque(Opaque::Unknown),
+                memory: self.opaque(Opaque::Memory),
             },
-            events: of(&self.outbox.events),
+            events: of(&self.outbox.statements),
             dropped: EventDrops {
-                queue_full: of(&self.outbox.dropped_events),
-                analyzer_restart: of(&self.restart_dropped_events),
+                queue_full: of(&self.outbox.dropped_statements),
+                analyzer_restart: of(&self.restart_dropped_statements),
                 ..EventDrops::default()
             },
             queue_batches: of(&self.outbox.queued_batches),

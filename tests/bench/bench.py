@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
-from throwaway import Guarded, Postgres, Proxy, free_port, target, wait_for  # noqa: E402
+from throwaway import Guarded, Postgres, Proxy, binary, free_port, target, wait_for  # noqa: E402
 
 MODES = [("simple", 1), ("simple", 8), ("prepared", 8)]
 SCALE = 10
@@ -59,7 +59,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="two rounds of two seconds")
     parser.add_argument("--rounds", type=int, help="default 5")
     parser.add_argument("--seconds", type=int, help="per path and round, default 5")
-    parser.add_argument("--bin", type=Path, default=target() / "release/pgsonde", help="the pgsonde binary")
+    parser.add_argument("--bin", type=binary, default=target() / "release/pgsonde", help="the pgsonde binary")
     parser.add_argument("--out", type=Path, default=target() / "bench.json")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)

@@ -1,9 +1,10 @@
 """Sends a known number of statements of every sort; prints {table: {"calls": n, "errors": n}}.
 
-python load_mix.py postgresql://… WORKERS ROUNDS
+python load_mix.py URL DIRECT_URL WORKERS ROUNDS
 
-Each sort of statement names a table of its own (load_…), by which it is found again. The key "empty" counts empty
-queries and "skipped" requests that the server skipped after an error in a pipeline; neither is a statement.
+The tables are made over DIRECT_URL, so that only the load is counted. Each sort of statement names a table of its
+own (load_…), by which it is found again. The key "empty" counts empty queries, and "skipped" requests that the
+server skipped after an error in a pipeline; the latter are no statements.
 """
 
 import asyncio
@@ -152,8 +153,8 @@ def worker(job):
     return with_psycopg(url, rounds) if number % 2 else asyncio.run(with_asyncpg(url, rounds))
 
 
-def main(url, workers, rounds):
-    with psycopg.connect(url, autocommit=True, application_name="mix-setup") as conn:
+def main(url, direct, workers, rounds):
+    with psycopg.connect(direct, autocommit=True, application_name="mix-setup") as conn:
         for table in TABLES:
             conn.execute(f"create table if not exists {table} (id int, note text)")
             conn.execute(f"insert into {table} select g, 'note' from generate_series(1, 9) g")
@@ -166,4 +167,4 @@ def main(url, workers, rounds):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,6 +1,6 @@
 """Real SQLAlchemy on a real driver, one scenario per call; prints what a finding must say.
 
-python orm.py postgresql://…  psycopg|psycopg2|asyncpg  SCENARIO  [REPEATS]
+python orm.py prepare|run  postgresql://…  psycopg|psycopg2|asyncpg  SCENARIO  [REPEATS]
 
 lazy, joined, selectin   the page of orders with their customers, in one transaction
 traced                   the lazy page in autocommit, its statements tagged with one trace id per request
@@ -107,52 +107,55 @@ def tag_requests(engine, tags, percent):
     def add_comment(_connection, _cursor, statement, parameters, _context, _many):
         if "trace" not in tags:
             return statement, parameters
-        return f"{statement} /*route='{percent}2Forders',traceparent='00-{tags['trace']}-00f067aa0ba902b7-01'*/", parameters
+        return f"{statement} /*framework='sqlalchemy',route='{percent}2Forders',traceparent='00-{tags['trace']}-00f067aa0ba902b7-01'*/", parameters
 
 
-def run(scenario, repeats, tags):
-    """Yields the work, one session after the other, for the caller to run in its own way."""
-    yield (prepare_events if "indexed" in scenario else prepare), True
+def works(task, scenario, repeats, tags):
+    """What to do, one session after the other; whoever runs it brings the session."""
+    if task == "prepare":
+        yield prepare_events if "indexed" in scenario else prepare
+        return
     for number in range(repeats):
         if scenario == "traced":
             tags["trace"] = secrets.token_hex(16)
-        yield (lambda session, number=number: SCENARIOS[scenario](session, number)), False
+        yield lambda session, number=number: SCENARIOS[scenario](session, number)
 
 
-def settings(scenario):
-    return {"execution_options": {"isolation_level": "AUTOCOMMIT"}} if scenario == "traced" else {}
+def settings(task, scenario):
+    autocommit = task == "run" and scenario == "traced"
+    return {"execution_options": {"isolation_level": "AUTOCOMMIT"}} if autocommit else {}
 
 
-def main_sync(url, driver, scenario, repeats):
-    engine = create_engine(url.replace("postgresql://", f"postgresql+{driver}://"), **settings(scenario))
+def main_sync(task, url, driver, scenario, repeats):
+    engine = create_engine(url.replace("postgresql://", f"postgresql+{driver}://"), **settings(task, scenario))
     tags = {}
     tag_requests(engine, tags, "%%")
-    for work, commit in run(scenario, repeats, tags):
+    for work in works(task, scenario, repeats, tags):
         with Session(engine) as session:
             work(session)
-            if commit:
+            if task == "prepare":
                 session.commit()
     engine.dispose()
 
 
-async def main_async(url, scenario, repeats):
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), **settings(scenario))
+async def main_async(task, url, scenario, repeats):
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), **settings(task, scenario))
     tags = {}
     tag_requests(engine.sync_engine, tags, "%")
-    for work, commit in run(scenario, repeats, tags):
+    for work in works(task, scenario, repeats, tags):
         async with AsyncSession(engine) as session:
             await session.run_sync(work)
-            if commit:
+            if task == "prepare":
                 await session.commit()
     await engine.dispose()
 
 
-def main(url, driver, scenario, repeats="5"):
+def main(task, url, driver, scenario, repeats="5"):
     repeats = int(repeats)
     if driver == "asyncpg":
-        asyncio.run(main_async(url, scenario, repeats))
+        asyncio.run(main_async(task, url, scenario, repeats))
     else:
-        main_sync(url, driver, scenario, repeats)
+        main_sync(task, url, driver, scenario, repeats)
     print(json.dumps({"n": CUSTOMERS, "rows": ORDERS, "sightings": repeats}))
 
 

@@ -32,7 +32,7 @@ pub fn python() -> PathBuf {
 /// If it isn't there.
 pub fn pgsonde() -> PathBuf {
     let binary = match std::env::var_os("PGSONDE_BIN") {
-        Some(path) => PathBuf::from(path),
+        Some(path) => workspace().join(path),
         None => {
             let test = std::env::current_exe().expect("a running program has a path");
             let profile = test.parent().and_then(Path::parent).expect("target/debug/deps/test");

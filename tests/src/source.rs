@@ -23,7 +23,33 @@ pub fn sources(root: &Path, folders: &[&str]) -> Vec<Source> {
     paths.sort();
     let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
     let read = |path: &PathBuf| std::fs::read_to_string(path).expect("sources are readable");
-    paths.iter().map(|path| Source::new(&relative(path), &read(path))).collect()
+    let texts: Vec<(String, String)> =
+        paths.iter().map(|path| (relative(path), read(path))).collect();
+    let tests: Vec<String> =
+        texts.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let files = texts.iter().map(|(path, text)| {
+        let is_test = tests.iter().any(|module| {
+            path.strip_prefix(module).is_some_and(|rest| rest.starts_with(['.', '/']))
+        });
+        if is_test { Source::test(path, text) } else { Source::new(path, text) }
+    });
+    files.collect()
+}
+
+/// The modules in other files that `text` declares for tests only, as paths without ending.
+fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let home = match file {
+        "lib.rs" | "main.rs" | "mod.rs" => folder.to_owned(),
+        other => format!("{folder}/{}", other.trim_end_matches(".rs")),
+    };
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]").filter_map(|pair| {
+        let name =
+            pair[1].trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';')?;
+        Some(format!("{home}/{name}"))
+    });
+    declared.collect()
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
@@ -47,6 +73,12 @@ impl Source {
             if all_tests { vec![String::new(); lines.len()] } else { without_comments(&lines) };
         blank_test_items(&mut code);
         Self { path: path.to_owned(), lines, code }
+    }
+
+    /// A file that is a test as a whole.
+    fn test(path: &str, text: &str) -> Self {
+        let source = Self::new(path, text);
+        Self { code: vec![String::new(); source.lines.len()], ..source }
     }
 
     /// Lines of shipped code that contain `token` with no identifier character before it, as "path:line: text".
@@ -172,6 +204,12 @@ trait T {
         assert_eq!(source.uses("std::thread"), [""; 0]);
         assert_eq!(source.uses(".unwrap()"), ["a/src/b.rs:16: fn five() { y.unwrap(); }"]);
         assert_eq!(Source::new("a/src/tests.rs", TEXT).uses("tokio"), [""; 0]);
+    }
+
+    #[test]
+    fn modules_for_tests_are_found() {
+        assert_eq!(test_modules("a/src/mod.rs", TEXT), ["a/src/helper"]);
+        assert_eq!(test_modules("a/src/b.rs", TEXT), ["a/src/b/helper"]);
     }
 
     #[test]

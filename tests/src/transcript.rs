@@ -107,7 +107,7 @@ pub fn observe(chunks: &[Chunk], detail: Detail) -> Vec<String> {
     let salt = Rc::new(Salt::new(1, 2));
     let labels = StartupParameters { user: "ann".into(), ..StartupParameters::default() };
     let observer = SessionObserver::new(SessionId(1), labels, salt, Rc::clone(&outbox));
-    let mut watch = Watch::new(observer, None);
+    let mut watch = Watch::new(observer, Arc::default(), None);
     let startup = [
         spell::frame(Side::Server, "AuthenticationOk"),
         spell::frame(Side::Server, "ReadyForQuery I"),
@@ -120,7 +120,7 @@ pub fn observe(chunks: &[Chunk], detail: Detail) -> Vec<String> {
     outbox.borrow_mut().send();
     drop((watch, outbox));
     let mut lines = print(&batches, detail);
-    lines.extend(opaque.map(|reason| format!("opaque {reason}")));
+    lines.extend(opaque.map(|reason| format!("opaque {}", reason.name())));
     lines
 }
 

@@ -267,6 +267,16 @@ fn sql_that_does_not_parse_is_counted_under_its_shape() {
     assert!(!statements.to_string().contains("x = 3"), "literals are out: {statements}");
 }
 
+/// A number without digits: names that differ in digits only may mean the parts of one table.
+fn letters(mut n: usize) -> String {
+    let mut name = String::new();
+    for _ in 0..5 {
+        name.push(char::from(b'a' + u8::try_from(n % 26).expect("below 26")));
+        n /= 26;
+    }
+    name
+}
+
 #[test]
 fn a_million_texts_stay_within_the_memory_bound() {
     const TEXTS: usize = 1_000_000;
@@ -284,8 +294,9 @@ fn a_million_texts_stay_within_the_memory_bound() {
                 let mine: Vec<usize> = (number..TEXTS).step_by(SESSIONS).collect();
                 for flight in mine.chunks(FLIGHT) {
                     // The tables don't exist: the cheapest way to a million statements that differ in meaning.
-                    let texts =
-                        flight.iter().map(|n| raw::query(&format!("select 1 from absent_{n}")));
+                    let texts = flight
+                        .iter()
+                        .map(|n| raw::query(&format!("select 1 from absent_{}", letters(*n))));
                     socket.write_all(&texts.collect::<Vec<_>>().concat()).expect("written");
                     raw::read_until_ready(&mut socket, flight.len());
                 }
@@ -298,7 +309,13 @@ fn a_million_texts_stay_within_the_memory_bound() {
     assert!(resident < RESIDENT_MAX_BYTES, "{resident} bytes resident; {books}");
     let counted = books["statements"].as_u64().expect("a number");
     let dropped = metrics.sum("pgsonde_events_dropped_total");
-    assert_eq!(counted as f64 + dropped, TEXTS as f64, "each counted, or counted as lost: {books}");
+    // What is lost is counted in events, of which a session has a few that are no statements.
+    let (missing, events) = ((TEXTS as u64 - counted) as f64, metrics.sum("pgsonde_events_total"));
+    assert!(missing <= dropped, "each counted, or counted as lost: {dropped} dropped, {books}");
+    assert!(
+        dropped <= missing + events - TEXTS as f64,
+        "no more lost than missing: {dropped} dropped, {books}"
+    );
     let tracked = metrics.sum("pgsonde_digests");
     assert!(tracked <= metrics.sum("pgsonde_digests_max"), "{tracked} digests");
     let other = books["other"].as_u64().expect("a number");

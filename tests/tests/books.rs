@@ -116,7 +116,10 @@ fn send_everything(postgres: &Postgres, proxy: &Proxy) -> Value {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (port, folder) = (proxy.port(), folder.path());
     std::thread::scope(|scope| {
-        let mix = scope.spawn(|| python("load_mix.py", &[&proxy.url(), "4", "300"], LIMIT));
+        let mix = scope.spawn(|| {
+            let direct = format!("postgresql://postgres@127.0.0.1:{}/postgres", postgres.port());
+            python("load_mix.py", &[&proxy.url(), &direct, "4", "300"], LIMIT)
+        });
         let benches: Vec<_> = LOADS
             .iter()
             .map(|load| scope.spawn(move || load.run(postgres, port, folder)))

@@ -20,9 +20,15 @@ fn played(driver: &str, scenario: &str, repeats: u32) -> (Proxy, Value) {
     let postgres = server();
     let database = format!("{driver}_{scenario}");
     postgres.psql_ok(postgres.port(), &format!("create database {database}"));
+    let url = |port: u16| format!("postgresql://postgres@127.0.0.1:{port}/{database}");
+    // The tables are made behind the proxy's back: a table that was just created is no suspect.
+    python("orm.py", &["prepare", &url(postgres.port()), driver, scenario], LIMIT);
     let proxy = Proxy::start(postgres, &[]);
-    let url = format!("postgresql://postgres@127.0.0.1:{}/{database}", proxy.port());
-    let expected = python("orm.py", &[&url, driver, scenario, &repeats.to_string()], LIMIT);
+    let expected = python(
+        "orm.py",
+        &["run", &url(proxy.port()), driver, scenario, &repeats.to_string()],
+        LIMIT,
+    );
     proxy.settle();
     (proxy, expected)
 }
@@ -62,7 +68,9 @@ fn assert_lazy_load_is_proved(driver: &str, scenario: &str) {
     assert_eq!(finding["n_max"], expected["n"], "{case}");
     assert_eq!(finding["rows_median"], expected["rows"], "{case}");
     let fix = finding["fix"]["text"].as_str().unwrap_or_default();
-    assert!(fix.contains("joinedload"), "the fix speaks SQLAlchemy: {case}");
+    // Only a tag says for certain which ORM it is.
+    let advice = if scenario == "traced" { "joinedload" } else { "`customers`" };
+    assert!(fix.contains(advice), "{case}");
     assert!(proxy.findings("missing_index").is_empty(), "{case}");
 }
 
@@ -100,7 +108,7 @@ fn an_unindexed_filter_is_suspected() {
         assert_eq!(findings.len(), 1, "exactly one: {case}");
         assert_eq!(findings[0]["column"], "events.device", "{case}");
         assert_ne!(findings[0]["proof"], "dataflow", "nothing is proved: {case}");
-        let sentence = findings[0]["sentence"].as_str().unwrap_or_default();
+        let sentence = findings[0]["sentence"].as_str().unwrap_or_default().to_lowercase();
         assert!(
             sentence.contains("candidate") || sentence.contains("suspect"),
             "said as a guess: {case}"

@@ -173,11 +173,11 @@ proptest! {
             (TransactionStatus::Error, backend::Status::Failed),
         ] {
             let bytes = encoded(&ReadyForQuery::new(theirs));
-            prop_assert_eq!(read(&bytes, cut, |f| backend::ready_status(f)), Ok(ours));
+            prop_assert_eq!(read(&bytes, cut, backend::ready_status), Ok(ours));
         }
 
         let fields = vec![(b'S', "FEHLER".into()), (b'V', "ERROR".into()), (b'C', state.clone()), (b'M', tag.clone())];
-        let seen = read(&encoded(&ErrorResponse::new(fields)), cut, |f| backend::error_fields(f));
+        let seen = read(&encoded(&ErrorResponse::new(fields)), cut, backend::error_fields);
         prop_assert_eq!((&seen.sqlstate[..], seen.fatal), (state.as_bytes(), false));
 
         let mut status = BytesMut::new();

@@ -75,7 +75,7 @@ fn by_style(text: &str) -> Option<Orm> {
     if targets.contains("1_0.") || targets.contains("0_.") {
         return Some(Orm::Hibernate);
     }
-    if aliases_repeat_the_table(targets) {
+    if aliases_repeat_the_table(targets) || qualifies_by_the_table(targets, rest) {
         return Some(Orm::SqlAlchemy);
     }
     if targets.contains("\"public\".\"") {
@@ -108,6 +108,22 @@ fn aliases_repeat_the_table(targets: &str) -> bool {
     })
 }
 
+/// `SELECT orders.id, orders.total FROM orders …`: every column is qualified by the full name of the only
+/// table, which people hardly write by hand.
+fn qualifies_by_the_table(targets: &str, rest: &str) -> bool {
+    let mut words = rest.split_whitespace().skip(1);
+    let (Some(table), next) = (words.next(), words.next().unwrap_or("WHERE")) else { return false };
+    let alone = matches!(next, "WHERE" | "ORDER" | "LIMIT");
+    let of_table = |target: &str| {
+        let column = target.trim().strip_prefix(table).and_then(|rest| rest.strip_prefix('.'));
+        column.is_some_and(|column| {
+            !column.is_empty() && column.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+        })
+    };
+    let columns = targets.strip_prefix("SELECT ").unwrap_or_default();
+    alone && !columns.is_empty() && columns.split(',').all(of_table)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +133,14 @@ mod tests {
     fn styles() {
         for (text, orm) in [
             ("SELECT orders.id AS orders_id FROM orders", Some(Orm::SqlAlchemy)),
+            (
+                "SELECT orders.id, orders.total FROM orders WHERE orders.id = $1",
+                Some(Orm::SqlAlchemy),
+            ),
+            ("SELECT orders.id, orders.* FROM orders WHERE orders.id = $1", None),
+            ("SELECT orders.id, total FROM orders WHERE orders.id = $1", None),
+            ("SELECT o.id FROM orders o WHERE o.id = $1", None),
+            ("SELECT orders.id FROM orders JOIN items ON true", None),
             ("SELECT \"orders\".\"id\" FROM \"orders\" LIMIT ?", Some(Orm::Django)),
             ("SELECT \"orders\".* FROM \"orders\" WHERE \"orders\".\"id\" = $1", Some(Orm::Rails)),
             (

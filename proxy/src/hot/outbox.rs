@@ -4,7 +4,7 @@
 //! session would, an idle session owns none, and one clock per worker sends off what has become old.
 
 use pgsonde_analyzer::record::{
-    BindCell, Event, Field, NewText, RecordBatch, ResultColumn, Span, TextKey,
+    BindCell, Event, Field, NewText, RecordBatch, ResultColumn, Span, TextKey, Timing,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -27,10 +27,10 @@ const KNOWN_TEXTS: usize = 4_096;
 pub struct OutboxCounters {
     /// Generation of texts that the analyzer remembers.
     pub epoch: AtomicU32,
-    /// Events handed over.
-    pub events: AtomicU64,
-    /// Events lost because the queue was full.
-    pub dropped_events: AtomicU64,
+    /// Statements seen, those that were lost included.
+    pub statements: AtomicU64,
+    /// Statements lost because the queue was full: a term of the books.
+    pub dropped_statements: AtomicU64,
     /// Batches waiting.
     pub queued_batches: AtomicU64,
 }
@@ -141,12 +141,12 @@ impl Outbox {
         let empty = self.spare.try_recv().unwrap_or_default();
         let mut batch = std::mem::replace(&mut self.batch, empty);
         batch.epoch = self.epoch;
-        let events = batch.events.len() as u64;
-        self.counters.events.fetch_add(events, Relaxed);
+        let statements = counted_statements(&batch);
+        self.counters.statements.fetch_add(statements, Relaxed);
         self.counters.queued_batches.fetch_add(1, Relaxed);
         if self.full.try_send(Parcel { worker: self.worker, batch }).is_err() {
             self.counters.queued_batches.fetch_sub(1, Relaxed);
-            self.counters.dropped_events.fetch_add(events, Relaxed);
+            self.counters.dropped_statements.fetch_add(statements, Relaxed);
             self.forget_texts();
         }
     }
@@ -166,6 +166,13 @@ impl Outbox {
         self.known_texts.fill(0);
         self.known_descriptions.fill(0);
     }
+}
+
+/// What the books count: one per statement, none for a part of a portal.
+pub fn counted_statements(batch: &RecordBatch) -> u64 {
+    let is_counted =
+        |event: &&Event| matches!(event, Event::Statement(of) if of.timing != Timing::Part);
+    batch.events.iter().filter(is_counted).count() as u64
 }
 
 /// Puts the key in its place; true where it wasn't there.

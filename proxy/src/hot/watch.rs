@@ -2,18 +2,21 @@
 
 use super::observe::SessionObserver;
 use crate::clock;
+use crate::counters::{Gauges, Opaque};
 use pgsonde_wire::backend::{self, Status};
 use pgsonde_wire::frame::{Frame, FrameScanner, FrameSink};
 use pgsonde_wire::tracker::ExchangeTracker;
 use pgsonde_wire::{Error, Micros, frontend};
+use std::sync::Arc;
 
 /// The observing side of a session. It learns; it never decides what is forwarded.
 pub struct Watch {
     tracker: ExchangeTracker<SessionObserver>,
     observer: SessionObserver,
+    gauges: Arc<Gauges>,
     client: FrameScanner,
     server: FrameScanner,
-    opaque: Option<&'static str>,
+    opaque: Option<Opaque>,
 }
 
 struct ClientSide<'a> {
@@ -49,10 +52,14 @@ impl FrameSink for ServerSide<'_> {
 
 impl Watch {
     /// Watches through `observer`. `opaque` gives the reason where the session can't be followed at all.
-    pub fn new(observer: SessionObserver, opaque: Option<&'static str>) -> Self {
+    pub fn new(observer: SessionObserver, gauges: Arc<Gauges>, opaque: Option<Opaque>) -> Self {
+        if let Some(reason) = opaque {
+            gauges.lost_sight(reason);
+        }
         Self {
             tracker: ExchangeTracker::default(),
             observer,
+            gauges,
             client: FrameScanner::default(),
             server: FrameScanner::default(),
             opaque,
@@ -103,9 +110,9 @@ impl Watch {
     /// A session that can't be followed is forwarded unseen from here on.
     fn note(&mut self, seen: Result<(), Error>, now: Micros) {
         let Err(error) = seen else { return };
-        self.opaque = Some(error.reason());
+        self.opaque = Some(error.into());
         self.observer.closed(self.tracker.take_tally(), now, true);
-        tracing::info!(target: "pgsonde::opaque", reason = error.reason(), %error, "session is forwarded unseen");
+        self.gauges.lost_sight(error.into());
     }
 
     /// The session ended just now.
@@ -122,7 +129,7 @@ impl Watch {
     }
 
     /// Why the session isn't followed, if it isn't.
-    pub fn opaque(&self) -> Option<&'static str> {
+    pub fn opaque(&self) -> Option<Opaque> {
         self.opaque
     }
 

@@ -54,14 +54,3 @@ pub enum Error {
     #[error("too many requests are outstanding")]
     QueueFull,
 }
-
-impl Error {
-    /// The label `reason` of `opaque_sessions_total`.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Length { .. } | Self::Malformed { .. } | Self::Desync { .. } => "framing",
-            Self::Replication => "replication",
-            Self::QueueFull => "memory",
-        }
-    }
-}

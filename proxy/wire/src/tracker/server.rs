@@ -410,7 +410,7 @@ impl<O: Observer> ExchangeTracker<O> {
             Head::Nothing if fatal => return Ok(()),
             Head::Nothing => return Err(Self::desync(frame.tag)),
             Head::Query | Head::FunctionCall => {
-                self.end_member(observer, outcome, b"", frame.last_us)
+                self.end_member(observer, outcome, b"", frame.last_us);
             }
             Head::Sync => {}
             _ => {
