@@ -89,6 +89,23 @@ fn a_loop_in_a_transaction_is_proved_and_named() {
 }
 
 #[test]
+fn the_sentence_says_how_many_more_where_values_repeat() {
+    let mut stream = stream();
+    stream.describe(ORDERS, &[(10, 1, "id"), (10, 2, "customer_id")]);
+    let (ids, customers) = (values(1, 40), [values(1_000, 20), values(1_000, 20)].concat());
+    let columns = [(10, 1, &ids[..]), (10, 2, &customers[..])];
+    stream.begin(1, 1);
+    stream.exec(Exec { sql: ORDERS, binds: &[77], columns: &columns, ..Exec::default() });
+    look_ups(&mut stream, Exec::default(), &values(1_000, 20));
+    stream.commit(1, 1);
+    assert_eq!(
+        n_plus_ones(&mut stream)[0].sentence,
+        "After a read of 40 rows of `orders`, `customers` is read 20 more times by `id`: once for \
+         each distinct value of `orders.customer_id`."
+    );
+}
+
+#[test]
 fn literals_are_binds() {
     let mut stream = stream();
     let ids = values(500, 20);

@@ -13,7 +13,7 @@ use pgsonde_analyzer::snapshot::{
     Phases, RouteRow, STATEMENT_BUCKETS_US, SetRow, Snapshot, SourceRow, TRANSACTION_BUCKETS_US,
     TrafficRow, UNIT_BUCKETS,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A name as an attacker would choose it.
@@ -380,12 +380,12 @@ impl Fixed {
 
 impl SnapshotSource for Fixed {
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 
 impl ProxyStatus for Fixed {
     fn proxy(&self) -> ProxyCounters {
-        self.proxy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
