@@ -187,7 +187,7 @@ impl Analyzer {
         self.findings.statement(&seen, described.as_ref(), &self.labels, &self.digests);
     }
 
-    fn meaning(&self, record: &StatementRecord) -> Meaning {
+    fn meaning(&mut self, record: &StatementRecord) -> Meaning {
         if record.protocol == Protocol::FunctionCall {
             return Meaning { statement: self.function_call.clone(), entry: None };
         }

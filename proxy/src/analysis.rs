@@ -96,7 +96,8 @@ impl Analysis {
         }
     }
 
-    /// A panic in the analyzer costs its statistics, not the process.
+    /// A panic in the analyzer costs its statistics, not the process. Statements that were prepared before are
+    /// counted without their text until they are prepared again.
     fn restart(&self, analyzer: &mut Analyzer, lost_statements: u64) {
         tracing::error!("the analyzer failed and starts anew; its statistics begin at zero");
         *analyzer = self.fresh();

@@ -148,8 +148,6 @@ macro_rules! counters {
 counters!(
     /// Events of the whole process that are too rare to be counted per worker.
     Connections {
-        /// Sessions open now.
-        open,
         /// Sessions that reached their first ReadyForQuery.
         ok,
         /// Sessions whose authentication failed.
@@ -162,7 +160,5 @@ counters!(
         limit,
         /// CancelRequests relayed.
         cancel_requests,
-        /// Clients that left after TLS was declined.
-        tls_declined,
     }
 );

@@ -7,7 +7,7 @@ use crate::export::Lifecycle;
 use crate::export::admin::{self, AdminState};
 use crate::own_error;
 use crate::problem::{CANNOT_LISTEN, LOCAL_RESOURCE, Problem};
-use crate::session::say_goodbye;
+use crate::session::{Asked, negotiate, say_goodbye};
 use crate::shared::Shared;
 use crate::upstream;
 use crate::worker::{Parts, Worker};
@@ -42,6 +42,12 @@ const PROBE_PERIOD: Duration = Duration::from_secs(2);
 /// How often a draining process looks whether its workers are done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
+/// Clients that are told at one time that there is no room.
+const TURNED_AWAY_MAX: usize = 64;
+
+/// Time for a client that is turned away to say who it is.
+const TURN_AWAY_LIMIT: Duration = Duration::from_secs(2);
+
 /// Which signal ended the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -67,6 +73,8 @@ struct Machinery {
     workers: Vec<Worker>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     analyzer: JoinHandle<()>,
+    /// Its count, less one, is the number of clients being turned away.
+    turning_away: Rc<()>,
 }
 
 /// Listens, serves and observes until a signal ends it.
@@ -148,11 +156,24 @@ impl Machinery {
             snapshots: publisher,
             shared: Arc::clone(&shared),
         };
-        Ok(Self { shared, workers, snapshots, analyzer: analysis.spawn()? })
+        let analyzer = analysis.spawn()?;
+        Ok(Self { shared, workers, snapshots, analyzer, turning_away: Rc::new(()) })
     }
 
     fn least_loaded(&self) -> Option<&Worker> {
         self.workers.iter().min_by_key(|worker| worker.sessions())
+    }
+
+    /// Says why, to as many clients at a time as [`TURNED_AWAY_MAX`]; the others are closed without a word, or
+    /// they would take the file descriptors of everybody.
+    fn turn_away(&self, client: TcpStream, limit: usize) {
+        if Rc::strong_count(&self.turning_away) <= TURNED_AWAY_MAX {
+            let place = Rc::clone(&self.turning_away);
+            tokio::task::spawn_local(async move {
+                turn_away(client, limit).await;
+                drop(place);
+            });
+        }
     }
 
     /// Takes in a client, or turns it away at the limit.
@@ -161,7 +182,7 @@ impl Machinery {
         let open: usize = self.workers.iter().map(Worker::sessions).sum();
         if open >= limit {
             self.shared.connections.limit.fetch_add(1, Relaxed);
-            tokio::task::spawn_local(turn_away(client, limit));
+            self.turn_away(client, limit);
             return;
         }
         match (client.into_std(), self.least_loaded()) {
@@ -172,27 +193,10 @@ impl Machinery {
     }
 }
 
-/// Words to a client that may not have spoken yet: wait for its first packet, so that it reads them as an
-/// answer to a StartupMessage and not to an encryption request.
+/// Words to a client, as the answer to its StartupMessage.
 async fn turn_away(mut client: TcpStream, limit: usize) {
-    let first = async {
-        let mut startup = pgsonde_wire::startup::Startup::default();
-        let mut buffer = Vec::new();
-        loop {
-            use pgsonde_wire::startup::Step;
-            use tokio::io::{AsyncReadExt, AsyncWriteExt};
-            match startup.step(&buffer) {
-                Step::More if client.read_buf(&mut buffer).await? > 0 => {}
-                Step::Decline => {
-                    buffer.clear();
-                    client.write_all(b"N").await?;
-                }
-                Step::Forward { .. } => return io::Result::Ok(true),
-                _ => return Ok(false),
-            }
-        }
-    };
-    if matches!(tokio::time::timeout(Duration::from_secs(2), first).await, Ok(Ok(true))) {
+    let asked = tokio::time::timeout(TURN_AWAY_LIMIT, negotiate(&mut client)).await;
+    if matches!(asked, Ok(Ok(Asked::Session { .. }))) {
         say_goodbye(&mut client, &own_error::too_many_connections(limit)).await;
     }
 }

@@ -69,9 +69,22 @@ impl DrainSwitch {
 }
 
 /// What the client asked for.
-enum Asked {
-    Session { packet: Vec<u8>, early: Vec<u8>, major: u16 },
-    Cancel { packet: Vec<u8> },
+pub enum Asked {
+    /// A session.
+    Session {
+        /// The StartupMessage.
+        packet: Vec<u8>,
+        /// What was read behind it.
+        early: Vec<u8>,
+        /// Protocol major version.
+        major: u16,
+    },
+    /// To cancel another session's statement.
+    Cancel {
+        /// The CancelRequest.
+        packet: Vec<u8>,
+    },
+    /// Nothing that could be served; the connection is to be closed.
     Nothing,
 }
 
@@ -80,7 +93,7 @@ pub async fn serve(mut client: TcpStream, around: &Surroundings, switch: &DrainS
     let shared = &around.shared;
     let began_us = clock::now_us();
     let limit = shared.settings.proxy.startup_timeout;
-    match timeout(limit, negotiate(&mut client, shared)).await {
+    match timeout(limit, negotiate(&mut client)).await {
         Ok(Ok(Asked::Session { packet, early, major })) => {
             let opening = Opening { packet, early, major, began_us };
             session(client, opening, around, switch).await;
@@ -93,14 +106,17 @@ pub async fn serve(mut client: TcpStream, around: &Surroundings, switch: &DrainS
 }
 
 /// Answers encryption requests and waits for a whole start-up packet.
-async fn negotiate(client: &mut TcpStream, shared: &Shared) -> io::Result<Asked> {
+///
+/// # Errors
+/// The client's socket failed.
+pub async fn negotiate(client: &mut TcpStream) -> io::Result<Asked> {
     let mut startup = Startup::default();
     let mut buffer = Vec::new();
     loop {
         match startup.step(&buffer) {
             Step::More => {
                 if client.read_buf(&mut buffer).await? == 0 {
-                    note_early_end(&startup, shared);
+                    note_early_end(&startup);
                     return Ok(Asked::Nothing);
                 }
             }
@@ -124,9 +140,8 @@ async fn negotiate(client: &mut TcpStream, shared: &Shared) -> io::Result<Asked>
     }
 }
 
-fn note_early_end(startup: &Startup, shared: &Shared) {
+fn note_early_end(startup: &Startup) {
     if startup.declined_tls() {
-        shared.connections.tls_declined.fetch_add(1, Relaxed);
         tracing::warn!(
             code = "PGS0405",
             "the client left after TLS was declined; it probably uses sslmode=require: use prefer or disable"
@@ -186,12 +201,14 @@ async fn session(
         .saturating_sub(Duration::from_micros(connected_us.saturating_sub(opening.began_us)));
     match timeout(left, relay.until_open()).await {
         Ok(true) => {
-            note_open(shared, connected_us);
+            note_open(shared, connected_us, relay.watch.opaque().is_some());
             let cause = relay.until_end(|cx| switch.is_draining(cx)).await;
             close(&mut relay, cause).await;
         }
         Ok(false) => {
-            shared.connections.auth_failed.fetch_add(1, Relaxed);
+            if relay.watch.authentication_failed() {
+                shared.connections.auth_failed.fetch_add(1, Relaxed);
+            }
             close(&mut relay, Cause::ServerClosed).await;
         }
         Err(_) => tracing::info!("closed a session that did not finish its start-up in time"),
@@ -207,8 +224,11 @@ async fn open_server(packet: &[u8], shared: &Shared) -> io::Result<TcpStream> {
     Ok(server)
 }
 
-fn note_open(shared: &Shared, connected_us: u64) {
+fn note_open(shared: &Shared, connected_us: u64, is_opaque: bool) {
     shared.connections.ok.fetch_add(1, Relaxed);
+    if is_opaque {
+        return;
+    }
     let auth_us = clock::now_us().saturating_sub(connected_us);
     shared.setup_auth_us.observe(&SETUP_BUCKETS_US, auth_us);
 }

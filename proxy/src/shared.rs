@@ -157,7 +157,7 @@ impl ProxyStatus for Shared {
                 auth_failed: of(&connections.auth_failed),
                 upstream_refused: of(&connections.upstream_refused),
                 upstream_timeout: of(&connections.upstream_timeout),
-                tls_error: of(&connections.tls_declined),
+                tls_error: 0,
                 limit: of(&connections.limit),
             },
             cancel_requests: of(&connections.cancel_requests),

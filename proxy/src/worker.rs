@@ -76,7 +76,9 @@ impl Worker {
     pub fn serve(&self, client: TcpStream) {
         self.sessions.fetch_add(1, Relaxed);
         // A worker that is gone means that the process is ending; the client sees the close.
-        let _ = self.orders.send(Order::Serve(client));
+        if self.orders.send(Order::Serve(client)).is_err() {
+            self.sessions.fetch_sub(1, Relaxed);
+        }
     }
 
     /// Asks all sessions to end at their next idle moment, and the worker when they did.
@@ -135,16 +137,30 @@ impl Local {
         self.next += 1;
         let switch = Rc::new(DrainSwitch::default());
         self.switches.borrow_mut().insert(id, Rc::clone(&switch));
-        let (around, switches) = (Rc::clone(&self.around), Rc::clone(&self.switches));
-        let sessions = Arc::clone(&self.sessions);
+        let around = Rc::clone(&self.around);
+        let (switches, sessions) = (Rc::clone(&self.switches), Arc::clone(&self.sessions));
+        let place = Place { id, switches, sessions };
         tokio::task::spawn_local(async move {
             match adopt(client, &around.shared) {
                 Ok(client) => serve(client, &around, &switch).await,
                 Err(error) => tracing::warn!(%error, "cannot take over a client socket"),
             }
-            switches.borrow_mut().remove(&id);
-            sessions.fetch_sub(1, Relaxed);
+            drop(place);
         });
+    }
+}
+
+/// A session's place; given back however the session ends, a panic included.
+struct Place {
+    id: u64,
+    switches: Rc<RefCell<BTreeMap<u64, Rc<DrainSwitch>>>>,
+    sessions: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.switches.borrow_mut().remove(&self.id);
+        self.sessions.fetch_sub(1, Relaxed);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Statement texts by key, in two generations.
 //!
 //! When the current generation is full it becomes the previous one and the epoch rises; senders that see a
-//! new epoch send their texts again. So memory is bounded by two generations, and a text in use is never
-//! unknown for longer than one batch.
+//! new epoch send their texts again. A text that is found in the previous generation moves on to the current one,
+//! because a prepared statement sends its text only once: what is in use is not forgotten.
 
 use super::grammar::Grammar;
 use super::statement::Statement;
@@ -184,9 +184,15 @@ impl Texts {
         }
     }
 
-    /// The text, if it is remembered.
-    pub(crate) fn find(&self, key: TextKey) -> Option<&Arc<TextEntry>> {
-        self.current.texts.get(&key).or_else(|| self.previous.texts.get(&key))
+    /// The text, if it is remembered; it stays so for another generation.
+    pub(crate) fn find(&mut self, key: TextKey) -> Option<&Arc<TextEntry>> {
+        if !self.current.texts.contains_key(&key)
+            && let Some(entry) = self.previous.texts.remove(&key)
+        {
+            self.current.bytes += entry.bytes();
+            self.current.texts.insert(key, entry);
+        }
+        self.current.texts.get(&key)
     }
 
     /// Keeps the columns of a text's result until [`Self::take_described`].

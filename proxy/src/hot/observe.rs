@@ -143,6 +143,12 @@ impl SessionObserver {
         }
     }
 
+    /// Frees what is only needed while the session is followed.
+    pub fn forget(&mut self) {
+        (self.plans, self.binds) = (Plans::default(), VecDeque::new());
+        (self.current, self.held) = (Scratch::default(), Scratch::default());
+    }
+
     fn add_tally(&mut self, tally: Tally) {
         self.traffic.prepares_named += tally.prepares_named;
         self.traffic.prepares_unnamed += tally.prepares_unnamed;
@@ -229,7 +235,9 @@ impl Observer for SessionObserver {
         let plan = parse.types().fold(text.0, |key, oid| {
             (key ^ u64::from(oid)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
         });
-        if self.plans.find(plan).is_none() {
+        if self.plans.find(plan).is_some() {
+            self.traffic.prepares_again += 1;
+        } else {
             let types = &mut self.plans.entry(plan).types;
             types.iter_mut().zip(parse.types()).for_each(|(place, oid)| *place = oid);
         }
@@ -294,7 +302,13 @@ impl Observer for SessionObserver {
         self.unbound(None)
     }
 
-    fn skipped(&mut self, _request: Request) {}
+    fn skipped(&mut self, request: Request) {
+        // Everything older has ended or is skipped as well.
+        let end = request.binds_start + u64::from(request.binds_len);
+        while self.binds_begin < end && self.binds.pop_front().is_some() {
+            self.binds_begin += 1;
+        }
+    }
 
     fn parameters(&mut self, statement: Prepared, types: &mut dyn Iterator<Item = u32>) {
         let plan = self.plans.entry(statement.plan);

@@ -8,7 +8,7 @@ use pgsonde_analyzer::record::{
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 /// Events that fill a batch.
 pub const BATCH_EVENTS_MAX: usize = 64;
@@ -18,6 +18,9 @@ pub const BATCH_TEXT_BYTES_MAX: usize = 32 * 1024;
 
 /// Result cells that fill a batch.
 pub const BATCH_CELLS_MAX: usize = 16 * 1024;
+
+/// Bytes of texts that are carried over from batches that found no room.
+const KEPT_TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// Places of the cache of texts known to the analyzer; 8 bytes each. A text that lost its place is sent again.
 const KNOWN_TEXTS: usize = 4_096;
@@ -144,10 +147,25 @@ impl Outbox {
         let statements = counted_statements(&batch);
         self.counters.statements.fetch_add(statements, Relaxed);
         self.counters.queued_batches.fetch_add(1, Relaxed);
-        if self.full.try_send(Parcel { worker: self.worker, batch }).is_err() {
+        let parcel = Parcel { worker: self.worker, batch };
+        if let Err(TrySendError::Full(parcel) | TrySendError::Disconnected(parcel)) =
+            self.full.try_send(parcel)
+        {
             self.counters.queued_batches.fetch_sub(1, Relaxed);
             self.counters.dropped_statements.fetch_add(statements, Relaxed);
-            self.forget_texts();
+            self.keep_texts(&parcel.batch);
+        }
+    }
+
+    /// The records of a batch are lost, but its texts go into the next one: prepared statements refer to texts
+    /// that their sessions send only once.
+    fn keep_texts(&mut self, lost: &RecordBatch) {
+        for text in &lost.texts {
+            if self.batch.bytes.len() >= KEPT_TEXT_BYTES_MAX {
+                return self.forget_texts();
+            }
+            let bytes = append(&mut self.batch.bytes, text.bytes.of(&lost.bytes));
+            self.batch.texts.push(NewText { bytes, ..*text });
         }
     }
 

@@ -51,6 +51,8 @@ struct Flow {
     sent: usize,
     /// The source ended; the end still has to be passed on.
     source_ended: bool,
+    /// The sink takes nothing any more: what comes is read and dropped, so that the source isn't blocked.
+    discarding: bool,
     /// Nothing more will be moved.
     done: bool,
 }
@@ -102,7 +104,7 @@ where
     /// Runs until start-up is over or the session ended; tells which.
     pub async fn until_open(&mut self) -> bool {
         poll_fn(|cx| match self.turn(cx) {
-            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Ready(()) => Poll::Ready(self.watch.is_open()),
             Poll::Pending if self.watch.is_open() => Poll::Ready(true),
             Poll::Pending => Poll::Pending,
         })
@@ -113,7 +115,7 @@ where
     pub async fn until_end(&mut self, draining: impl Fn(&Context<'_>) -> bool) -> Cause {
         poll_fn(|cx| {
             if self.turn(cx).is_pending() {
-                if draining(cx) && self.watch.is_idle() {
+                if draining(cx) && self.holds_nothing() && self.watch.is_idle() {
                     return Poll::Ready(Cause::Drained);
                 }
                 self.enter(self.present_state());
@@ -127,6 +129,10 @@ where
     /// Gives the sockets back for the last words.
     pub fn sockets(&mut self) -> (&mut C, &mut S) {
         (&mut self.client, &mut self.server)
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.to_server.kept.is_empty() && self.to_client.kept.is_empty()
     }
 
     fn present_state(&self) -> SessionState {
@@ -150,7 +156,8 @@ where
         for _ in 0..CHUNKS_PER_TURN {
             let up = self.step(cx, Way::ToServer);
             let down = self.step(cx, Way::ToClient);
-            if self.is_over() {
+            // The server's stream ended, and its end was passed on.
+            if self.to_client.done {
                 return Poll::Ready(());
             }
             if up.is_pending() && down.is_pending() {
@@ -159,12 +166,6 @@ where
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// The server's stream ended and was passed on, or nothing can reach the client any more, or both
-    /// streams ended.
-    fn is_over(&self) -> bool {
-        self.to_client.done && (self.to_server.done || self.cause != Some(Cause::ClientClosed))
     }
 
     /// One read and the write of it, or the rest of an earlier write, in one direction.
@@ -213,6 +214,13 @@ where
         }
     }
 
+    fn write(&mut self, cx: &mut Context<'_>, way: Way, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.flow(way).discarding {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        self.poll_write(cx, way, bytes)
+    }
+
     fn move_chunk(&mut self, cx: &mut Context<'_>, way: Way, lent: &mut [u8]) -> Poll<()> {
         let mut buf = ReadBuf::new(lent);
         match ready!(self.poll_read(cx, way, &mut buf)) {
@@ -226,7 +234,7 @@ where
     /// Forward first, then look.
     fn forward(&mut self, cx: &mut Context<'_>, way: Way, bytes: &[u8]) {
         let read_ns = clock::now_ns();
-        let taken = match self.poll_write(cx, way, bytes) {
+        let taken = match self.write(cx, way, bytes) {
             Poll::Ready(Ok(taken)) => taken,
             Poll::Ready(Err(error)) => return self.sink_failed(way, error.kind()),
             Poll::Pending => 0,
@@ -284,8 +292,8 @@ where
         self.flow(way).source_ended = true;
         self.cause.get_or_insert(cause);
         if error.is_some() && way == Way::ToServer {
-            // A reset client takes nothing any more: let go of the server at once, as it would directly.
-            self.to_client.done = true;
+            // A reset client takes nothing any more, but what it said before still reaches the server.
+            self.discard_answers();
         }
         if way == Way::ToClient && self.watch.is_waiting() && self.watch.may_speak() {
             let words = crate::own_error::server_connection_lost();
@@ -307,19 +315,32 @@ where
 
     /// A side takes nothing any more: what is on its way to it is lost, but what it said before still flows.
     fn sink_failed(&mut self, way: Way, kind: io::ErrorKind) {
-        let cause = match way {
-            Way::ToServer => Cause::ServerWrite(kind),
-            Way::ToClient => Cause::ClientWrite(kind),
-        };
-        self.cause.get_or_insert(cause);
-        let flow = self.flow(way);
-        (flow.kept, flow.sent, flow.done) = (Vec::new(), 0, true);
+        match way {
+            Way::ToServer => {
+                self.cause.get_or_insert(Cause::ServerWrite(kind));
+                (self.to_server.kept, self.to_server.sent) = (Vec::new(), 0);
+                self.to_server.done = true;
+            }
+            Way::ToClient => {
+                self.cause.get_or_insert(Cause::ClientWrite(kind));
+                self.discard_answers();
+            }
+        }
+    }
+
+    /// The client is gone: the server's bytes are still read, or it would never get to read its end.
+    fn discard_answers(&mut self) {
+        (self.to_client.kept, self.to_client.sent) = (Vec::new(), 0);
+        self.to_client.discarding = true;
     }
 }
 
 impl<C, S> Drop for Relay<C, S> {
     fn drop(&mut self) {
-        self.watch.close();
+        // Whatever made the thread panic may have been the tracker.
+        if !std::thread::panicking() {
+            self.watch.close();
+        }
         self.gauges.leave(self.state);
     }
 }

@@ -111,8 +111,11 @@ impl Watch {
     fn note(&mut self, seen: Result<(), Error>, now: Micros) {
         let Err(error) = seen else { return };
         self.opaque = Some(error.into());
-        self.observer.closed(self.tracker.take_tally(), now, true);
         self.gauges.lost_sight(error.into());
+        self.tracker.lose_sight(&mut self.observer);
+        self.observer.closed(self.tracker.take_tally(), now, true);
+        self.observer.forget();
+        (self.client, self.server) = (FrameScanner::default(), FrameScanner::default());
     }
 
     /// The session ended just now.
@@ -149,9 +152,17 @@ impl Watch {
         self.opaque.is_none() && self.server.at_boundary() && !self.tracker.died()
     }
 
-    /// Whether the session stands at ReadyForQuery outside a transaction.
+    /// Whether the session stands at ReadyForQuery outside a transaction, between two frames on both sides.
     pub fn is_idle(&self) -> bool {
-        self.may_speak() && !self.tracker.is_waiting() && self.tracker.status() == Status::Idle
+        self.may_speak()
+            && self.client.at_boundary()
+            && !self.tracker.is_waiting()
+            && self.tracker.status() == Status::Idle
+    }
+
+    /// Whether start-up was ended by an authentication error (SQLSTATE class 28).
+    pub fn authentication_failed(&self) -> bool {
+        self.tracker.startup_error().is_some_and(|sqlstate| sqlstate.starts_with(b"28"))
     }
 
     /// Whether the session is inside a transaction block.

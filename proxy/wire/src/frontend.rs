@@ -168,8 +168,12 @@ impl<'a> Bind<'a> {
         let portal = name(reader.cstr()?);
         let statement = name(reader.cstr()?);
         let count = reader.u16()?;
-        let formats = Formats::new(reader.bytes(2 * usize::from(count))?);
-        let values_count = reader.u16()?;
+        let (formats, values_count) = match reader.bytes(2 * usize::from(count)) {
+            Ok(codes) => (Formats::new(codes), reader.u16()?),
+            // Tens of thousands of format codes: the frame was cut inside them, no value was kept.
+            Err(_) if !frame.whole => (Formats::default(), 0),
+            Err(error) => return Err(error),
+        };
         Ok(Self { portal, statement, formats, values_count, values: reader, whole: frame.whole })
     }
 

@@ -8,22 +8,35 @@ use crate::backend::Status;
 use crate::frame::Frame;
 use crate::frontend::{Bind, Execute, Parse, Target, query, tag};
 
+/// Whether the frame belongs to a request (COPY data, Flush and Terminate begin none).
+fn begins_a_request(tag: u8) -> bool {
+    !matches!(
+        tag,
+        tag::COPY_DATA
+            | tag::COPY_DONE
+            | tag::COPY_FAIL
+            | tag::FLUSH
+            | tag::TERMINATE
+            | tag::PASSWORD
+    )
+}
+
 impl<O: Observer> ExchangeTracker<O> {
     /// A complete frame from the client.
     ///
     /// # Errors
     /// The session can't be followed any more.
     pub fn client_frame(&mut self, observer: &mut O, frame: &Frame<'_>) -> Result<(), Error> {
-        self.request_bytes += frame.size;
         if self.skipping && frame.tag != tag::SYNC {
             self.skip_client_frame(frame.tag);
             return Ok(());
         }
         if self.is_copy_in() {
-            self.client_frame_in_copy(frame.tag);
+            self.client_frame_in_copy(frame);
             return Ok(());
         }
-        if frame.tag != tag::TERMINATE {
+        if begins_a_request(frame.tag) {
+            self.request_bytes += frame.size;
             self.note_think(frame);
         }
         match frame.tag {
@@ -36,7 +49,7 @@ impl<O: Observer> ExchangeTracker<O> {
             tag::FUNCTION_CALL => self.on_function_call(observer, frame),
             tag::SYNC => self.on_sync(observer, frame),
             tag::FLUSH => self.on_flush(observer, frame),
-            tag::COPY_DONE | tag::COPY_FAIL => self.queue.push(Kind::CopyEnd),
+            tag::COPY_DONE | tag::COPY_FAIL => self.push_marker(Kind::CopyEnd),
             _ => Ok(()),
         }
     }
@@ -49,11 +62,22 @@ impl<O: Observer> ExchangeTracker<O> {
     }
 
     /// While it copies in, the server swallows Sync and Flush; anything else but copy frames breaks the copy.
-    fn client_frame_in_copy(&mut self, tag: u8) {
-        match tag {
-            tag::COPY_DATA | tag::SYNC | tag::FLUSH => {}
-            _ => self.open.copying = Copying::InEnded,
+    fn client_frame_in_copy(&mut self, frame: &Frame<'_>) {
+        if let Some(run) = self.queue.head_run_mut() {
+            run.received_bytes += frame.size;
         }
+        match frame.tag {
+            tag::COPY_DATA | tag::SYNC | tag::FLUSH => {}
+            tag => {
+                self.skip_client_frame(tag);
+                self.open.copying = Copying::InEnded;
+            }
+        }
+    }
+
+    /// Where nothing is owed, a marker marks nothing.
+    fn push_marker(&mut self, marker: Kind<O>) -> Result<(), Error> {
+        if self.queue.is_empty() { Ok(()) } else { self.queue.push(marker) }
     }
 
     /// Think time: from the delivery of ReadyForQuery to the first byte of the next request.
@@ -93,6 +117,7 @@ impl<O: Observer> ExchangeTracker<O> {
         let request = observer.queried(query(frame)?);
         let run = self.new_run(request, Protocol::Simple, frame);
         let undo = self.names.set_statement(b"", None).unwrap_or_default();
+        self.names.close_portal(b"");
         self.queue.push(Kind::Query(run, undo))?;
         self.settle_group_end(observer);
         Ok(())
@@ -118,14 +143,16 @@ impl<O: Observer> ExchangeTracker<O> {
         let bind = Bind::read(frame)?;
         let statement = self.names.statement(bind.statement);
         let ordinal = self.queue.next_ordinal();
+        let mut replaced = 0;
         match self.names.portal_to_bind(bind.portal) {
             Some(Portal { ordinal: at, statement: of, data }) => {
-                (*at, *of) = (ordinal, statement);
+                replaced = std::mem::replace(at, ordinal);
+                *of = statement;
                 observer.bound(data, statement, &bind)?;
             }
             None => self.tally.untracked_names += 1,
         }
-        self.queue.push(Kind::Bind(Early { statement, received_us: frame.last_us }))
+        self.queue.push(Kind::Bind(Early { statement, received_us: frame.last_us }, replaced))
     }
 
     fn on_describe(&mut self, frame: &Frame<'_>) -> Result<(), Error> {
@@ -174,6 +201,7 @@ impl<O: Observer> ExchangeTracker<O> {
 
     fn on_sync(&mut self, observer: &mut O, frame: &Frame<'_>) -> Result<(), Error> {
         self.skipping = false;
+        self.request_bytes = 0;
         self.clock.release(frame.last_us);
         self.queue.push(Kind::Sync)?;
         self.settle_group_end(observer);
@@ -182,7 +210,7 @@ impl<O: Observer> ExchangeTracker<O> {
 
     fn on_flush(&mut self, observer: &mut O, frame: &Frame<'_>) -> Result<(), Error> {
         self.clock.release(frame.last_us);
-        self.queue.push(Kind::Flush)?;
+        self.push_marker(Kind::Flush)?;
         self.settle_group_end(observer);
         Ok(())
     }

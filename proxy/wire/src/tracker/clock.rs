@@ -87,8 +87,9 @@ impl Clock {
 
     pub(super) fn forwarded(&mut self, now: Micros) {
         let stall = self.stall_us(now);
-        let pending = |group: &&mut Group| group.forwarded_us == 0 && group.released_us > 0;
-        for group in self.groups.iter_mut().rev().take_while(pending) {
+        let is_open = |group: &&mut Group| group.released_us == 0;
+        let pending = |group: &&mut Group| group.forwarded_us == 0;
+        for group in self.groups.iter_mut().rev().skip_while(is_open).take_while(pending) {
             group.forwarded_us = now;
             group.forwarded_stall_us = stall;
         }

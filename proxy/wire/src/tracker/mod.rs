@@ -55,7 +55,8 @@ pub trait Observer {
     /// A function is to be called by the function-call sub-protocol.
     fn called(&mut self) -> Self::Request;
 
-    /// The oldest request will not be executed: the server skips it after an error.
+    /// A request will not be executed: the server skips it after an error. Those of one error are told newest
+    /// first.
     fn skipped(&mut self, request: Self::Request);
 
     /// The parameter types of a statement.
@@ -235,6 +236,10 @@ pub struct ExchangeTracker<O: Observer> {
     open_think_us: u64,
     /// Portal of the suspended statement whose last part is about to be settled.
     draining: Option<u64>,
+    /// Ordinal of the first entry of the latest client chunk.
+    chunk_ordinal: u64,
+    /// SQLSTATE of the error that ended start-up.
+    startup_error: Option<[u8; 5]>,
     /// Bytes of client frames that belong to no request yet.
     request_bytes: u64,
     status: Status,
@@ -248,6 +253,8 @@ struct Suspended<S> {
     rows: u64,
     sent_bytes: u64,
     received_bytes: u64,
+    think_us: u64,
+    in_transaction: bool,
     times: Settled,
 }
 
@@ -266,6 +273,8 @@ impl<O: Observer> Default for ExchangeTracker<O> {
             round_trip: 0,
             open_think_us: 0,
             draining: None,
+            chunk_ordinal: 0,
+            startup_error: None,
             request_bytes: 0,
             status: Status::Idle,
             last_error_fatal: false,
@@ -278,12 +287,13 @@ impl<O: Observer> ExchangeTracker<O> {
     /// (`None`: not yet, [`Self::forwarded`] follows).
     pub fn client_chunk(&mut self, written: Option<Micros>) {
         self.clock.client_written(written);
+        self.chunk_ordinal = self.queue.next_ordinal();
     }
 
     /// The server's socket took the rest of the latest client chunk.
     pub fn forwarded(&mut self, now: Micros) {
         self.clock.forwarded(now);
-        for run in self.queue.runs_mut().take_while(|run| run.forwarded_us == 0) {
+        for run in self.queue.runs_since(self.chunk_ordinal) {
             run.forwarded_us = now;
             run.forwarded_stall_us = self.clock.stall_us(now);
         }
@@ -325,6 +335,17 @@ impl<O: Observer> ExchangeTracker<O> {
         self.last_error_fatal
     }
 
+    /// SQLSTATE of the error that ended start-up, if one did.
+    pub fn startup_error(&self) -> Option<[u8; 5]> {
+        self.startup_error
+    }
+
+    /// The session can't be followed any more: what is known of it is told, the rest forgotten.
+    pub fn lose_sight(&mut self, observer: &mut O) {
+        self.settle_now(observer);
+        *self = Self { tally: self.tally, ..Self::default() };
+    }
+
     /// Takes the counters since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
@@ -338,13 +359,13 @@ impl<O: Observer> ExchangeTracker<O> {
     /// The session ended: what is open ends as aborted.
     pub fn close(&mut self, observer: &mut O, now: Micros) {
         self.settle_now(observer);
-        self.end_suspended(observer, u64::MAX);
         while let Some(entry) = self.queue.pop() {
             let was_answered = std::mem::take(&mut self.open.members) > 0;
             if let Some(run) = entry.into_run().filter(|_| !was_answered) {
                 self.end_alone(observer, run, Outcome::Aborted, now);
             }
         }
+        self.end_suspended(observer, u64::MAX);
         if let Some(transaction) = self.transactions.abandon(now) {
             observer.transaction(&transaction);
         }

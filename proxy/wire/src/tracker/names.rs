@@ -23,11 +23,12 @@ pub(super) enum Undo<S> {
 }
 
 impl<S: Copy> Undo<S> {
-    fn same_name(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Unnamed(_), Self::Unnamed(_)) => true,
-            (Self::Named(a, _), Self::Named(b, _)) => a == b,
-            _ => false,
+    /// The name that was changed, empty for the unnamed statement.
+    fn name(&self) -> Option<&[u8]> {
+        match self {
+            Self::Nothing => None,
+            Self::Unnamed(_) => Some(b""),
+            Self::Named(name, _) => Some(name),
         }
     }
 
@@ -115,18 +116,40 @@ impl<O: Observer> Names<O> {
         }
     }
 
-    /// Takes back what the entry at `index` changed. If a later entry changed the same name again, that
-    /// one's notion of "before" is corrected instead.
+    /// Takes back what the entry at `index` changed, unless a later one changed the same name again.
     pub(super) fn take_back(&mut self, queue: &mut Queue<O>, index: usize) {
-        let Some((entry, later)) = queue.split_at_mut(index) else { return };
-        let Some(undo) = entry.undo_mut().map(std::mem::take) else { return };
+        let (entries, later) = queue.split_at_mut(index + 1);
+        let Some(undo) = entries.last_mut().and_then(Entry::undo_mut).map(std::mem::take) else {
+            return;
+        };
         let changed_again = later
             .iter_mut()
             .filter_map(Entry::undo_mut)
-            .find(|candidate| candidate.same_name(&undo));
+            .find(|candidate| undo.name().is_some() && candidate.name() == undo.name());
         match changed_again {
             Some(candidate) => candidate.set_previous(undo.previous()),
             None => self.restore(undo),
+        }
+    }
+
+    /// Takes back what the first `end` entries changed, newest first. A name that an entry behind them changed
+    /// again keeps that change; only its notion of "before" is corrected. One pass over each part.
+    pub(super) fn take_back_before(&mut self, queue: &mut Queue<O>, end: usize) {
+        let (skipped, later) = queue.split_at_mut(end);
+        let mut changed_again: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState> =
+            HashMap::default();
+        for (index, entry) in later.iter_mut().enumerate().rev() {
+            if let Some(name) = entry.undo_mut().and_then(|undo| undo.name()) {
+                changed_again.insert(name.into(), index);
+            }
+        }
+        for entry in skipped.iter_mut().rev() {
+            let Some(undo) = entry.undo_mut().map(std::mem::take) else { continue };
+            let again = undo.name().and_then(|name| changed_again.get(name));
+            match again.and_then(|index| later[*index].undo_mut()) {
+                Some(candidate) => candidate.set_previous(undo.previous()),
+                None => self.restore(undo),
+            }
         }
     }
 

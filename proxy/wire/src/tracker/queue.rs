@@ -17,7 +17,8 @@ pub(super) struct Entry<O: Observer> {
 pub(super) enum Kind<O: Observer> {
     Query(Run<O::Request>, Undo<O::Statement>),
     Parse(Early<O::Statement>, Undo<O::Statement>),
-    Bind(Early<O::Statement>),
+    /// With the ordinal of the portal that it replaces, 0 for none.
+    Bind(Early<O::Statement>, u64),
     DescribeStatement(Early<O::Statement>),
     DescribePortal(Early<O::Statement>),
     Execute(Run<O::Request>, Option<O::Statement>),
@@ -132,9 +133,18 @@ impl<O: Observer> Queue<O> {
         self.entries.is_empty()
     }
 
-    /// Runs, newest first.
-    pub(super) fn runs_mut(&mut self) -> impl Iterator<Item = &mut Run<O::Request>> {
-        self.entries.iter_mut().rev().filter_map(Entry::run_mut)
+    /// Runs of the entries from `ordinal` on.
+    pub(super) fn runs_since(
+        &mut self,
+        ordinal: u64,
+    ) -> impl Iterator<Item = &mut Run<O::Request>> {
+        let newest = self.entries.iter_mut().rev();
+        newest.take_while(move |entry| entry.ordinal >= ordinal).filter_map(Entry::run_mut)
+    }
+
+    /// The run at the head, to be changed.
+    pub(super) fn head_run_mut(&mut self) -> Option<&mut Run<O::Request>> {
+        self.entries.front_mut().and_then(Entry::run_mut)
     }
 
     /// Takes back the think time from Executes up to the first Sync: they will be skipped.
@@ -171,12 +181,10 @@ impl<O: Observer> Queue<O> {
         self.entries.remove(index)
     }
 
-    /// Takes the entry at `index` while those behind it stay reachable.
-    pub(super) fn split_at_mut(
-        &mut self,
-        index: usize,
-    ) -> Option<(&mut Entry<O>, &mut [Entry<O>])> {
-        self.entries.make_contiguous()[index..].split_first_mut()
+    /// The first `index` entries, and those behind them.
+    pub(super) fn split_at_mut(&mut self, index: usize) -> (&mut [Entry<O>], &mut [Entry<O>]) {
+        let index = index.min(self.entries.len());
+        self.entries.make_contiguous().split_at_mut(index)
     }
 }
 

@@ -43,9 +43,10 @@ impl<O: Observer> ExchangeTracker<O> {
         if self.starting {
             return self.starting_frame(observer, frame);
         }
-        self.queue.drop_markers();
         self.open.bytes += frame.size;
-        self.main_frame(observer, frame)
+        let seen = self.main_frame(observer, frame);
+        self.queue.drop_markers();
+        seen
     }
 
     /// Start-up ends with the first ReadyForQuery; an error ends the session.
@@ -57,7 +58,11 @@ impl<O: Observer> ExchangeTracker<O> {
                 self.clock.idle();
                 observer.opened(frame.last_us);
             }
-            tag::ERROR => self.last_error_fatal = error_fields(frame).fatal,
+            tag::ERROR => {
+                let ErrorFields { sqlstate, fatal } = error_fields(frame);
+                self.startup_error = Some(sqlstate);
+                self.last_error_fatal = fatal;
+            }
             _ => {}
         }
         Ok(())
@@ -68,7 +73,7 @@ impl<O: Observer> ExchangeTracker<O> {
             None | Some(Kind::Flush | Kind::CopyEnd) => Head::Nothing,
             Some(Kind::Query(..)) => Head::Query,
             Some(Kind::Parse(..)) => Head::Parse,
-            Some(Kind::Bind(_)) => Head::Bind,
+            Some(Kind::Bind(..)) => Head::Bind,
             Some(Kind::DescribeStatement(_) | Kind::DescribePortal(_)) => Head::Describe,
             Some(Kind::Execute(..)) => Head::Execute,
             Some(Kind::Close(..)) => Head::Close,
@@ -91,7 +96,7 @@ impl<O: Observer> ExchangeTracker<O> {
                 Ok(())
             }
             (tag::BIND_COMPLETE, Head::Bind) => {
-                self.queue.pop();
+                self.on_bound(observer);
                 Ok(())
             }
             (tag::CLOSE_COMPLETE, Head::Close) => {
@@ -239,12 +244,12 @@ impl<O: Observer> ExchangeTracker<O> {
 
     /// The end of a suspended portal's statement counts all its parts.
     fn add_earlier_parts(&mut self, portal: u64, ended: &mut Ended<'_>) {
-        let Some(parts) = self.suspended.iter().find(|parts| parts.portal == portal) else {
-            return;
-        };
-        ended.rows += parts.rows;
+        let is_it = |parts: &&Suspended<O::Statement>| portal != 0 && parts.portal == portal;
+        let Some(parts) = self.suspended.iter().find(is_it) else { return };
+        ended.rows = ended.rows.saturating_add(parts.rows);
         ended.sent_bytes += parts.sent_bytes;
         ended.received_bytes += parts.received_bytes;
+        ended.think_us += parts.think_us;
         self.draining = Some(portal);
     }
 
@@ -273,10 +278,13 @@ impl<O: Observer> ExchangeTracker<O> {
         let drained = self.draining.take();
         if let Some(index) = self.suspended.iter().position(|parts| Some(parts.portal) == drained) {
             let parts = self.suspended.swap_remove(index);
-            let window = std::mem::replace(&mut settled, parts.times);
-            settled.add(&window);
-            settled.timing = window.timing;
-            settled.batch_statements = window.batch_statements;
+            let window = settled;
+            // A member of a batch has no time, whatever its earlier parts took.
+            if window.timing != Timing::Batch {
+                settled = Settled { timing: window.timing, ..parts.times };
+                settled.add(&window);
+                settled.batch_statements = window.batch_statements;
+            }
         }
         observer.settled(&settled);
     }
@@ -286,16 +294,42 @@ impl<O: Observer> ExchangeTracker<O> {
         let Some(Entry { kind: Kind::Execute(run, statement), .. }) = self.queue.pop() else {
             return;
         };
-        self.settle_member(observer);
+        // What ended before in the same group can't share a time with a portal that stays open.
+        self.settle_now(observer);
         let rows = self.open.rows;
         self.clock.hold(&run, &self.open, now, false);
-        let ended = Ended { rows, part: true, ..self.ended(&run, Outcome::Ok, b"") };
+        let part = self.can_be_suspended(run.portal);
+        let ended = Ended { rows, part, ..self.ended(&run, Outcome::Ok, b"") };
         self.open.next_result();
         observer.ended(run.request, &ended);
         let Some(window) = self.clock.settle_part() else { return };
-        observer.settled(&window);
+        let timing = if part { Timing::Part } else { Timing::Exact };
+        observer.settled(&Settled { timing, ..window });
         self.clock.forget_complete_groups();
-        self.add_part(&run, statement, &ended, window);
+        if part {
+            self.add_part(&run, statement, &ended, window);
+        }
+    }
+
+    /// A portal whose Bind wasn't seen (a cursor of SQL), or that finds no room, is counted at each Execute.
+    fn can_be_suspended(&self, portal: u64) -> bool {
+        let is_known = self.suspended.iter().any(|parts| parts.portal == portal);
+        portal != 0 && (is_known || self.suspended.len() < SUSPENDED_PORTALS_MAX)
+    }
+
+    /// A Bind replaced a portal: its undrained statement ends.
+    fn on_bound(&mut self, observer: &mut O) {
+        let Some(Entry { kind: Kind::Bind(_, replaced @ 1..), .. }) = self.queue.pop() else {
+            return;
+        };
+        self.end_portal(observer, replaced);
+    }
+
+    fn end_portal(&mut self, observer: &mut O, portal: u64) {
+        if let Some(at) = self.suspended.iter().position(|parts| parts.portal == portal) {
+            let parts = self.suspended.swap_remove(at);
+            self.end_undrained(observer, &parts);
+        }
     }
 
     fn add_part(
@@ -306,17 +340,20 @@ impl<O: Observer> ExchangeTracker<O> {
         window: Settled,
     ) {
         if let Some(parts) = self.suspended.iter_mut().find(|parts| parts.portal == run.portal) {
-            parts.rows += ended.rows;
+            parts.rows = parts.rows.saturating_add(ended.rows);
+            parts.think_us += ended.think_us;
             parts.sent_bytes += ended.sent_bytes;
             parts.received_bytes += ended.received_bytes;
             parts.times.add(&window);
-        } else if self.suspended.len() < SUSPENDED_PORTALS_MAX {
+        } else {
             self.suspended.push(Suspended {
                 portal: run.portal,
                 statement,
                 rows: ended.rows,
                 sent_bytes: ended.sent_bytes,
                 received_bytes: ended.received_bytes,
+                think_us: ended.think_us,
+                in_transaction: ended.in_transaction,
                 times: window,
             });
         }
@@ -342,6 +379,8 @@ impl<O: Observer> ExchangeTracker<O> {
                 received_bytes: parts.received_bytes,
                 round_trip: self.round_trip,
                 transaction: self.transactions.current(),
+                think_us: parts.think_us,
+                in_transaction: parts.in_transaction,
                 ..Ended::default()
             },
         );
@@ -352,10 +391,7 @@ impl<O: Observer> ExchangeTracker<O> {
         let Some(Entry { kind: Kind::Close(_, Some(portal)), .. }) = self.queue.pop() else {
             return;
         };
-        if let Some(at) = self.suspended.iter().position(|parts| parts.portal == portal) {
-            let parts = self.suspended.swap_remove(at);
-            self.end_undrained(observer, &parts);
-        }
+        self.end_portal(observer, portal);
     }
 
     fn on_ready(&mut self, observer: &mut O, frame: &Frame<'_>) -> Result<(), Error> {
@@ -377,6 +413,7 @@ impl<O: Observer> ExchangeTracker<O> {
         self.round_trip = self.round_trip.wrapping_add(1);
         self.open.end_round_trip();
         self.clock.ready(frame.last_us);
+        self.queue.drop_markers();
         if self.queue.is_empty() {
             self.clock.idle();
         }
@@ -394,7 +431,8 @@ impl<O: Observer> ExchangeTracker<O> {
                     self.open.copying = Copying::InEnded;
                 }
                 _ => {
-                    self.skip_entry(observer, 1);
+                    self.names.take_back(&mut self.queue, 1);
+                    self.skip_run(observer, 1);
                     self.queue.remove(1);
                     self.open.copying = Copying::InEnded;
                 }
@@ -426,14 +464,16 @@ impl<O: Observer> ExchangeTracker<O> {
     /// An extended-protocol frame failed: a statement that got no further than Parse, Bind or Describe still
     /// is the statement that failed.
     fn fail_head(&mut self, observer: &mut O, outcome: Outcome, now: Micros) {
-        if matches!(self.head(), Head::Parse) {
-            self.take_back_failed_parse();
+        match self.head() {
+            Head::Parse => self.take_back_failed_parse(),
+            Head::Close => self.names.take_back(&mut self.queue, 0),
+            _ => {}
         }
         let Some(entry) = self.queue.pop() else { return };
         match entry.kind {
             Kind::Execute(run, _) => self.end_run(observer, &run, outcome, b"", now),
             Kind::Parse(early, _)
-            | Kind::Bind(early)
+            | Kind::Bind(early, _)
             | Kind::DescribeStatement(early)
             | Kind::DescribePortal(early) => self.fail_early(observer, early, outcome, now),
             _ => {}
@@ -442,9 +482,8 @@ impl<O: Observer> ExchangeTracker<O> {
 
     /// The named statement of before stays; the unnamed one is gone, unless it was parsed again.
     fn take_back_failed_parse(&mut self) {
-        if let Some((entry, _)) = self.queue.split_at_mut(0)
-            && let Some(undo) = entry.undo_mut()
-        {
+        let (head, _) = self.queue.split_at_mut(1);
+        if let Some(undo) = head.first_mut().and_then(Entry::undo_mut) {
             undo.forget_unnamed();
         }
         self.names.take_back(&mut self.queue, 0);
@@ -503,8 +542,9 @@ impl<O: Observer> ExchangeTracker<O> {
         let end = self.queue.first_sync();
         self.skipping = end.is_none();
         let end = end.unwrap_or(self.queue.len());
+        self.names.take_back_before(&mut self.queue, end);
         for index in (0..end).rev() {
-            self.skip_entry(observer, index);
+            self.skip_run(observer, index);
         }
         for _ in 0..end {
             self.queue.pop();
@@ -512,8 +552,7 @@ impl<O: Observer> ExchangeTracker<O> {
         self.request_bytes = 0;
     }
 
-    fn skip_entry(&mut self, observer: &mut O, index: usize) {
-        self.names.take_back(&mut self.queue, index);
+    fn skip_run(&mut self, observer: &mut O, index: usize) {
         let Some(run) = self.queue.at(index).and_then(Entry::run).copied() else { return };
         self.tally.skipped += 1;
         observer.skipped(run.request);

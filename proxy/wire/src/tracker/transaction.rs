@@ -72,11 +72,8 @@ impl Transactions {
             let begin = if self.round_trip_begin_us == 0 { now } else { self.round_trip_begin_us };
             self.begin(begin);
         }
-        if status == Status::Failed {
-            self.failed = true;
-        } else if self.current == 0 {
-            self.failed = false;
-        }
+        // A failed block that goes on healthy was rolled back to a savepoint.
+        self.failed = status == Status::Failed;
         self.closing = None;
         self.round_trip_begin_us = 0;
         ended
