@@ -142,7 +142,6 @@ impl Analyzer {
     fn traffic(&mut self, record: &TrafficRecord) {
         let session = self.sessions.of(record.session);
         self.labels.add_traffic(session.database, session.service, record);
-        self.counters.phases.think_idle_us += record.think_idle_us;
         self.counters.books.skipped += u64::from(record.skipped);
     }
 

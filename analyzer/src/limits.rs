@@ -171,6 +171,8 @@ impl Default for SeverityLimits {
 /// Thresholds of the wire-only index suspect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MissingIndexLimits {
+    /// Whether it looks at all (`findings.missing_index.enabled`).
+    pub enabled: bool,
     /// Calls in the window.
     pub calls_min: u64,
     /// Share of all server time.
@@ -192,6 +194,7 @@ pub struct MissingIndexLimits {
 impl Default for MissingIndexLimits {
     fn default() -> Self {
         Self {
+            enabled: true,
             calls_min: 20,
             time_share_min_ratio: 0.01,
             time_min_us: 1_000_000,

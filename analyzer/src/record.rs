@@ -378,8 +378,6 @@ pub struct TrafficRecord {
     pub prepares_unnamed: u32,
     /// Parses of a text that this session had parsed before.
     pub prepares_again: u32,
-    /// Think time outside transactions that belongs to no statement record yet.
-    pub think_idle_us: u64,
     /// Frames skipped by the server after an error (not executed, no record).
     pub skipped: u32,
 }

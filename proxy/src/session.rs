@@ -246,7 +246,8 @@ fn watch(opening: &Opening, around: &Surroundings) -> Watch {
     let session = SessionId(around.shared.next_session.fetch_add(1, Relaxed));
     let salt = Rc::clone(&around.salt);
     let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox));
-    Watch::new(observer, Arc::clone(&around.gauges), opaque)
+    let text_bytes_max = around.shared.settings.profile.max_statement_text_bytes;
+    Watch::new(observer, Arc::clone(&around.gauges), opaque).with_text_limit(text_bytes_max)
 }
 
 async fn close(relay: &mut Relay<TcpStream, TcpStream>, cause: Cause) {

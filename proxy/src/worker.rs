@@ -4,6 +4,7 @@
 //! lock. Records of all its sessions go into one outbox.
 
 use crate::hot::outbox::{Outbox, Parcel};
+use crate::hot::relay::size_lent_buffer;
 use crate::session::{DrainSwitch, Surroundings, serve};
 use crate::shared::Shared;
 use pgsonde_analyzer::record::RecordBatch;
@@ -101,6 +102,7 @@ struct Local {
 }
 
 async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<AtomicUsize>) {
+    size_lent_buffer(parts.shared.settings.proxy.buffer_bytes);
     let counters = Arc::clone(&parts.shared.outbox);
     let outbox = Outbox::new(parts.index, parts.full, parts.spare, counters);
     let around = Rc::new(Surroundings {

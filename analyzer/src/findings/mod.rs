@@ -52,9 +52,13 @@ pub(crate) trait Detector {
     fn tick(&mut self, _now: Micros, _context: &mut Context<'_>) {}
 }
 
-/// Every detector; a new one is a file and a line here.
+/// Every detector with whether it is wanted; a new one is a file and a line here.
 fn detectors(limits: &Limits) -> Vec<Box<dyn Detector>> {
-    vec![Box::new(n_plus_one::NPlusOne), Box::new(missing_index::MissingIndex::new(limits))]
+    let all: [(bool, Box<dyn Detector>); 2] = [
+        (true, Box::new(n_plus_one::NPlusOne)),
+        (limits.missing_index.enabled, Box::new(missing_index::MissingIndex::new(limits))),
+    ];
+    all.into_iter().filter_map(|(wanted, detector)| wanted.then_some(detector)).collect()
 }
 
 /// All detectors and what they share.

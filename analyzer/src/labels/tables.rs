@@ -231,7 +231,6 @@ impl Labels {
         for (sum, more) in row.prepares.iter_mut().zip(prepares) {
             *sum += more;
         }
-        row.phases.think_idle_us += traffic.think_idle_us;
         let name = self.database_name(database);
         let bytes = self.traffic.row(database, DatabaseId(0), |_| TrafficRow {
             database: name,

@@ -86,7 +86,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("proxy.startup_timeout", "30s", Kind::Duration(S, 5 * M, false)),
     key("proxy.drain_timeout", "30s", Kind::Duration(0, H, true)),
     key("proxy.tcp_keepalive", "60s", Kind::Duration(5 * S, 2 * H, true)),
-    key("proxy.buffer", "16KiB", Kind::Size(4 * KIB, MIB)),
+    key("proxy.buffer", "64KiB", Kind::Size(4 * KIB, MIB)),
     key("admin.listen", "127.0.0.1:9635", Kind::Address),
     key("profile.max_digests", "5000", Kind::Count(100, 100_000)),
     key("profile.queue_batches", "1024", Kind::Count(64, 65_536)),

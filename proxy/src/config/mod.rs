@@ -55,7 +55,7 @@ pub struct ProxySettings {
     pub drain_timeout: Duration,
     /// Both legs; `None` = off.
     pub tcp_keepalive: Option<Duration>,
-    /// Per direction and session.
+    /// Of the read buffer that a worker lends to its sessions.
     pub buffer_bytes: usize,
 }
 
@@ -176,6 +176,7 @@ impl Settings {
         };
         limits.flow.distinct_values_min = self.findings.n_plus_one_min_repeats;
         limits.flow.executions_min = self.findings.n_plus_one_min_repeats;
+        limits.missing_index.enabled = self.findings.missing_index_enabled;
         limits
     }
 }

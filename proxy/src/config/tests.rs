@@ -25,7 +25,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(settings.proxy.max_connections, 1000);
     assert_eq!(settings.proxy.connect_timeout, Duration::from_secs(10));
     assert_eq!(settings.proxy.tcp_keepalive, Some(Duration::from_secs(60)));
-    assert_eq!(settings.proxy.buffer_bytes, 16_384);
+    assert_eq!(settings.proxy.buffer_bytes, 65_536);
     assert_eq!(settings.admin.listen.port, 9635);
     assert_eq!(settings.profile.queue_batches, 1024);
     assert_eq!(settings.profile.max_statement_text_bytes, 65_536);
@@ -57,17 +57,18 @@ fn flag_before_environment_before_file_before_default() {
 #[test]
 fn reads_every_kind_from_the_file() {
     let file = "[proxy]\nupstream = 'postgresql://db'\nlisten = ['127.0.0.1:1', '[::1]:2']\n\
-                tcp_keepalive = '0s'\nbuffer = '64KiB'\ndrain_timeout = '0s'\n\
+                tcp_keepalive = '0s'\nbuffer = '32KiB'\ndrain_timeout = '0s'\n\
                 [findings]\nclose_after = '2d'\nn_plus_one.min_repeats = 1_0\n\
                 [findings.missing_index]\nenabled = false\n[log]\nformat = 'json'\nlevel = 'warn'\n";
     let settings = load(&[], &[], Some(file)).unwrap();
     assert_eq!(settings.proxy.listen.len(), 2);
     assert_eq!(settings.proxy.tcp_keepalive, None);
-    assert_eq!(settings.proxy.buffer_bytes, 65_536);
+    assert_eq!(settings.proxy.buffer_bytes, 32_768);
     assert_eq!(settings.proxy.drain_timeout, Duration::ZERO);
     assert_eq!(settings.findings.close_after, Duration::from_secs(172_800));
     assert_eq!(settings.findings.n_plus_one_min_repeats, 10);
     assert!(!settings.findings.missing_index_enabled);
+    assert!(!settings.limits().missing_index.enabled);
     assert!(settings.log.json);
 }
 

@@ -15,14 +15,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes of the buffer that a worker thread lends for one read.
-pub const LENT_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of the buffer that a thread lends for one read, unless [`size_lent_buffer`] said otherwise.
+const LENT_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Chunks moved in one go before other sessions of the worker get their turn.
 const CHUNKS_PER_TURN: usize = 16;
 
 thread_local! {
     static LENT: RefCell<Box<[u8]>> = RefCell::new(vec![0; LENT_BUFFER_BYTES].into_boxed_slice());
+}
+
+/// Sets the size of this thread's buffer (`proxy.buffer`), in bytes.
+pub fn size_lent_buffer(bytes: usize) {
+    LENT.set(vec![0; bytes.max(1)].into_boxed_slice());
 }
 
 /// Which socket failed, doing what.

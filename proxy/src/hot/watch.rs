@@ -5,6 +5,7 @@ use crate::clock;
 use crate::counters::{Gauges, Opaque};
 use pgsonde_wire::backend::{self, Status};
 use pgsonde_wire::frame::{Frame, FrameScanner, FrameSink};
+use pgsonde_wire::limits::STATEMENT_TEXT_BYTES_MAX;
 use pgsonde_wire::tracker::ExchangeTracker;
 use pgsonde_wire::{Error, Micros, frontend};
 use std::sync::Arc;
@@ -14,19 +15,21 @@ pub struct Watch {
     tracker: ExchangeTracker<SessionObserver>,
     observer: SessionObserver,
     gauges: Arc<Gauges>,
+    text_bytes_max: usize,
     client: FrameScanner,
     server: FrameScanner,
     opaque: Option<Opaque>,
 }
 
 struct ClientSide<'a> {
+    text_bytes_max: usize,
     tracker: &'a mut ExchangeTracker<SessionObserver>,
     observer: &'a mut SessionObserver,
 }
 
 impl FrameSink for ClientSide<'_> {
     fn wanted(&self, tag: u8) -> usize {
-        frontend::wanted(tag)
+        frontend::wanted(tag, self.text_bytes_max)
     }
 
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), Error> {
@@ -60,10 +63,17 @@ impl Watch {
             tracker: ExchangeTracker::default(),
             observer,
             gauges,
+            text_bytes_max: STATEMENT_TEXT_BYTES_MAX,
             client: FrameScanner::default(),
             server: FrameScanner::default(),
             opaque,
         }
+    }
+
+    /// Keeps at most this many bytes of a statement text.
+    #[must_use]
+    pub fn with_text_limit(self, text_bytes_max: usize) -> Self {
+        Self { text_bytes_max, ..self }
     }
 
     /// Bytes of the client, read at `read` and forwarded at `written` (`None`: not all of them yet).
@@ -74,7 +84,11 @@ impl Watch {
             return;
         }
         self.tracker.client_chunk(written);
-        let mut side = ClientSide { tracker: &mut self.tracker, observer: &mut self.observer };
+        let mut side = ClientSide {
+            text_bytes_max: self.text_bytes_max,
+            tracker: &mut self.tracker,
+            observer: &mut self.observer,
+        };
         let seen = self.client.feed(bytes, read, &mut side);
         self.note(seen, read);
     }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::frame::Frame;
-use crate::limits::{BIND_BYTES_MAX, NAME_BYTES_MAX, STATEMENT_TEXT_BYTES_MAX};
+use crate::limits::{BIND_BYTES_MAX, NAME_BYTES_MAX};
 use crate::reader::Reader;
 
 /// Tags of the main phase. The same letters mean other things from the server.
@@ -24,10 +24,10 @@ pub mod tag {
     pub const TERMINATE: u8 = b'X';
 }
 
-/// Body bytes worth showing of a frame with this tag.
-pub fn wanted(tag: u8) -> usize {
+/// Body bytes worth showing of a frame with this tag; of a statement text `text_bytes_max`.
+pub fn wanted(tag: u8, text_bytes_max: usize) -> usize {
     match tag {
-        tag::QUERY | tag::PARSE => STATEMENT_TEXT_BYTES_MAX,
+        tag::QUERY | tag::PARSE => text_bytes_max,
         tag::BIND => BIND_BYTES_MAX,
         tag::DESCRIBE | tag::EXECUTE | tag::CLOSE => 2 * NAME_BYTES_MAX + 16,
         tag::FUNCTION_CALL => 4,

@@ -24,7 +24,7 @@ pub const NAME_BYTES_MAX: usize = 63;
 /// Bytes kept of a completion tag.
 pub const TAG_BYTES_MAX: usize = 64;
 
-/// Bytes kept of a statement text.
+/// Bytes kept of a statement text, unless configured otherwise (`profile.max_statement_text`).
 pub const STATEMENT_TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes kept of a Bind: what lies beyond is not hashed.

@@ -131,10 +131,8 @@ impl<O: Observer> ExchangeTracker<O> {
         };
         *prepares += 1;
         let statement = observer.parsed(&parse);
-        let undo = self.names.set_statement(parse.name, Some(statement)).unwrap_or_else(|| {
-            self.tally.untracked_names += 1;
-            Undo::Nothing
-        });
+        // A name without room stands for nothing: what it executes is counted as `untracked`.
+        let undo = self.names.set_statement(parse.name, Some(statement)).unwrap_or_default();
         let early = Early { statement: Some(statement), received_us: frame.last_us };
         self.queue.push(Kind::Parse(early, undo))
     }
@@ -144,13 +142,12 @@ impl<O: Observer> ExchangeTracker<O> {
         let statement = self.names.statement(bind.statement);
         let ordinal = self.queue.next_ordinal();
         let mut replaced = 0;
-        match self.names.portal_to_bind(bind.portal) {
-            Some(Portal { ordinal: at, statement: of, data }) => {
-                replaced = std::mem::replace(at, ordinal);
-                *of = statement;
-                observer.bound(data, statement, &bind)?;
-            }
-            None => self.tally.untracked_names += 1,
+        // As above for a portal without room.
+        if let Some(portal) = self.names.portal_to_bind(bind.portal) {
+            let Portal { ordinal: at, statement: of, data } = portal;
+            replaced = std::mem::replace(at, ordinal);
+            *of = statement;
+            observer.bound(data, statement, &bind)?;
         }
         self.queue.push(Kind::Bind(Early { statement, received_us: frame.last_us }, replaced))
     }

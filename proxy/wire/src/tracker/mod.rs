@@ -216,8 +216,6 @@ pub struct Tally {
     pub prepares_named: u32,
     /// Unnamed Parses.
     pub prepares_unnamed: u32,
-    /// Names that found no room ([`crate::limits::STATEMENT_NAMES_MAX`]).
-    pub untracked_names: u32,
 }
 
 /// Follows one session. Create it when the StartupMessage has been forwarded.
