@@ -93,7 +93,7 @@ impl Analyzer {
             Event::Statement(record) => self.statement(record, batch),
             Event::Transaction(transaction) => self.transaction(transaction),
             Event::Traffic(traffic) => self.traffic(traffic),
-            Event::Closed { session, opaque, .. } => self.closed(*session, *opaque),
+            Event::Closed { session, at_us, opaque } => self.closed(*session, *at_us, *opaque),
         }
     }
 
@@ -106,7 +106,11 @@ impl Analyzer {
         let evicted = self.sessions.open(opened.session, session);
         self.renamed(opened.session, opened.application_name.of(&batch.bytes));
         if let Some((id, gone)) = evicted {
-            self.forget(id, gone);
+            let last_us = gone.last_us;
+            self.forget(id, last_us, gone);
+        }
+        if let Some(session) = self.sessions.known(opened.session) {
+            self.findings.opened(opened.session, session, &self.labels, &self.digests);
         }
     }
 
@@ -120,15 +124,15 @@ impl Analyzer {
         }
     }
 
-    fn closed(&mut self, id: SessionId, opaque: bool) {
+    fn closed(&mut self, id: SessionId, at_us: Micros, opaque: bool) {
         if let Some(session) = self.sessions.close(id, opaque) {
-            self.forget(id, session);
+            self.forget(id, at_us, session);
         }
     }
 
-    fn forget(&mut self, id: SessionId, mut session: Session) {
+    fn forget(&mut self, id: SessionId, at_us: Micros, mut session: Session) {
         self.units.end(&mut session.unit, &mut self.labels);
-        self.findings.closed(id, &self.labels, &self.digests);
+        self.findings.closed(id, at_us, &self.labels, &self.digests);
     }
 
     fn transaction(&mut self, record: &TransactionRecord) {

@@ -8,17 +8,120 @@ use std::sync::Arc;
 pub enum Kind {
     /// One parent result, many look-ups by its values.
     NPlusOne,
+    /// The same look-up again and again, without a visible parent.
+    LoopedLookup,
+    /// Rows written one by one.
+    WriteLoop,
+    /// A look-up, then a write of what it asked for, again and again.
+    UpsertLoop,
+    /// A savepoint around every single statement.
+    SavepointLoop,
+    /// The same read with the same values in one unit of work.
+    DuplicateQuery,
+    /// A read without LIMIT that returns very much.
+    UnboundedResult,
+    /// Pages by a large OFFSET, slower the deeper they are.
+    DeepOffset,
+    /// A count of everything before each page.
+    CountEveryPage,
+    /// A join that multiplies independent branches.
+    CartesianExplosion,
+    /// One column that holds most of the bytes.
+    WideFetch,
+    /// A list of very many values.
+    LargeInList,
+    /// Texts that differ in the length of a list only.
+    InListChurn,
+    /// Texts that hardly ever repeat.
+    StatementChurn,
+    /// A cursor read in very small parts.
+    TinyFetch,
+    /// Reads one after another that might run at once.
+    SequentialIndependent,
+    /// A transaction left open while its client does something else.
+    IdleInTransaction,
+    /// A transaction open for long.
+    LongTransaction,
+    /// Sessions that live for a few statements only.
+    ConnectionChurn,
+    /// Transaction control around single reads.
+    TxChatter,
+    /// Pings and resets of a pool.
+    PingOverhead,
+    /// The same mostly empty read at a steady period.
+    Polling,
+    /// DDL that locks out others.
+    LockHazard,
+    /// A pattern in the text that servers can't run fast.
+    SqlSmell,
     /// A predicate column that looks unindexed.
     MissingIndex,
 }
 
 impl Kind {
+    /// Every kind, in the order of the catalogue.
+    pub const ALL: [Self; 25] = [
+        Self::NPlusOne,
+        Self::LoopedLookup,
+        Self::WriteLoop,
+        Self::UpsertLoop,
+        Self::SavepointLoop,
+        Self::DuplicateQuery,
+        Self::UnboundedResult,
+        Self::DeepOffset,
+        Self::CountEveryPage,
+        Self::CartesianExplosion,
+        Self::WideFetch,
+        Self::LargeInList,
+        Self::InListChurn,
+        Self::StatementChurn,
+        Self::TinyFetch,
+        Self::SequentialIndependent,
+        Self::IdleInTransaction,
+        Self::LongTransaction,
+        Self::ConnectionChurn,
+        Self::TxChatter,
+        Self::PingOverhead,
+        Self::Polling,
+        Self::LockHazard,
+        Self::SqlSmell,
+        Self::MissingIndex,
+    ];
+
     /// The name that API, metrics, budgets and configuration use.
     pub fn name(self) -> &'static str {
         match self {
             Self::NPlusOne => "n_plus_one",
+            Self::LoopedLookup => "looped_lookup",
+            Self::WriteLoop => "write_loop",
+            Self::UpsertLoop => "upsert_loop",
+            Self::SavepointLoop => "savepoint_loop",
+            Self::DuplicateQuery => "duplicate_query",
+            Self::UnboundedResult => "unbounded_result",
+            Self::DeepOffset => "deep_offset",
+            Self::CountEveryPage => "count_every_page",
+            Self::CartesianExplosion => "cartesian_explosion",
+            Self::WideFetch => "wide_fetch",
+            Self::LargeInList => "large_in_list",
+            Self::InListChurn => "in_list_churn",
+            Self::StatementChurn => "statement_churn",
+            Self::TinyFetch => "tiny_fetch",
+            Self::SequentialIndependent => "sequential_independent",
+            Self::IdleInTransaction => "idle_in_transaction",
+            Self::LongTransaction => "long_transaction",
+            Self::ConnectionChurn => "connection_churn",
+            Self::TxChatter => "tx_chatter",
+            Self::PingOverhead => "ping_overhead",
+            Self::Polling => "polling",
+            Self::LockHazard => "lock_hazard",
+            Self::SqlSmell => "sql_smell",
             Self::MissingIndex => "missing_index",
         }
+    }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -27,8 +130,12 @@ impl Kind {
 pub enum Proof {
     /// The child's bind values were shown to be values of one column of one earlier result.
     Dataflow,
-    /// The wire shows it directly.
+    /// The same digest ran with identical bind values in one unit of work, with no write to its tables in between.
+    Duplicate,
+    /// The wire shows it directly: a count, bytes, a duration, a transaction state.
     Observed,
+    /// A planner with the target's statistics chose it.
+    Plan,
     /// Order, timing and repetition speak for it.
     Sequence,
     /// Only the statement text (and its times) speak for it.
@@ -40,7 +147,9 @@ impl Proof {
     pub fn name(self) -> &'static str {
         match self {
             Self::Dataflow => "dataflow",
+            Self::Duplicate => "duplicate",
             Self::Observed => "observed",
+            Self::Plan => "plan",
             Self::Sequence => "sequence",
             Self::Text => "text",
         }
@@ -48,7 +157,7 @@ impl Proof {
 
     /// Whether the claim may be stated as a fact.
     pub fn is_proved(self) -> bool {
-        matches!(self, Self::Dataflow | Self::Observed)
+        matches!(self, Self::Dataflow | Self::Duplicate | Self::Observed | Self::Plan)
     }
 }
 
@@ -81,6 +190,8 @@ pub enum State {
     /// Seen and not gone.
     #[default]
     Open,
+    /// Silenced by an operator: still counted, but in no severity total, alert or gate.
+    Muted,
     /// Not seen for `close_after`, or clean for long enough.
     Resolved,
 }
@@ -90,6 +201,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Muted => "muted",
             Self::Resolved => "resolved",
         }
     }
@@ -152,6 +264,8 @@ pub struct Cost {
     pub busy_ms: f64,
     /// Time that they took since start, over all occurrences.
     pub busy_total_ms: f64,
+    /// Bytes that the latest occurrence moved in vain, where the kind is about bytes.
+    pub bytes: Option<u64>,
 }
 
 /// What to do about it.
@@ -193,6 +307,15 @@ pub struct Example {
     pub wall_us: u64,
 }
 
+/// Why and until when an operator silenced a finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mute {
+    /// Why; required of whoever mutes.
+    pub reason: Arc<str>,
+    /// Wall-clock end in Unix microseconds; `None` = until it is taken back.
+    pub until_unix_us: Option<u64>,
+}
+
 /// A stable, explained claim.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -212,6 +335,12 @@ pub struct Finding {
     pub state: State,
     /// Times that it came back after being resolved.
     pub reopened: u32,
+    /// Set while it is muted.
+    pub mute: Option<Mute>,
+    /// The proved finding that took its place (looped_lookup).
+    pub superseded_by: Option<u64>,
+    /// `sql_smell` and `lock_hazard`: which rule.
+    pub rule: Option<&'static str>,
     /// Database.
     pub database: Arc<str>,
     /// Parent, where the kind has one.
@@ -234,6 +363,8 @@ pub struct Finding {
     pub coverage: Option<f64>,
     /// Median of explained executions / all executions of the child in the scope.
     pub explained: Option<f64>,
+    /// Median of the longest increasing run of row positions / explained executions.
+    pub order: Option<f64>,
     /// Cost.
     pub cost: Cost,
     /// Costliest route.

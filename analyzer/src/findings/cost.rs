@@ -20,6 +20,8 @@ pub(crate) struct OccurrenceCost {
     pub(crate) rtt_us: Option<u64>,
     pub(crate) service_p50_us: u64,
     pub(crate) busy_us: u64,
+    /// Bytes moved in vain, where the kind is about bytes.
+    pub(crate) bytes: Option<u64>,
 }
 
 /// The inputs of the formula; times in microseconds.
@@ -53,6 +55,7 @@ impl Repeated {
             rtt_us: self.rtt_us,
             service_p50_us: self.p50_us,
             busy_us: self.busy_us,
+            bytes: None,
         }
     }
 }

@@ -6,13 +6,17 @@ mod cost;
 mod fix;
 mod hour;
 mod identity;
+mod loops;
 mod missing_index;
 mod n_plus_one;
 mod orm;
 mod register;
+mod results;
 mod rewrite;
 mod samples;
+mod sessions;
 mod severity;
+mod texts;
 
 use crate::Map;
 use crate::digest::{Described, DigestTable};
@@ -23,6 +27,7 @@ use crate::limits::Limits;
 use crate::names::Names;
 use crate::record::{Micros, SessionId, TransactionRecord};
 use crate::seen::Seen;
+use crate::sessions::Session;
 use crate::snapshot::{NPlusOneRow, Snapshot};
 use cost::Costs;
 use register::Register;
@@ -42,23 +47,29 @@ pub(crate) struct Context<'a> {
 pub(crate) trait Detector {
     /// Takes in one execution.
     fn statement(&mut self, _seen: &Seen<'_>, _context: &mut Context<'_>) {}
+    /// A session may send statements from here on.
+    fn opened(&mut self, _session: SessionId, _session_of: &Session, _context: &mut Context<'_>) {}
     /// A transaction block ended.
-    fn transaction(&mut self, _record: &TransactionRecord) {}
-    /// A session ended.
-    fn closed(&mut self, _session: SessionId) {}
+    fn transaction(&mut self, _record: &TransactionRecord, _context: &mut Context<'_>) {}
+    /// A session ended, or its state was given up.
+    fn closed(&mut self, _session: SessionId, _at_us: Micros, _context: &mut Context<'_>) {}
     /// Takes in one proved data flow.
     fn occurrence(&mut self, _occurrence: &Occurrence, _context: &mut Context<'_>) {}
     /// Evaluates rules over windows.
     fn tick(&mut self, _now: Micros, _context: &mut Context<'_>) {}
 }
 
-/// Every detector with whether it is wanted; a new one is a file and a line here.
+/// Every detector that is wanted; a new one is a file and a line in its family's list.
 fn detectors(limits: &Limits) -> Vec<Box<dyn Detector>> {
-    let all: [(bool, Box<dyn Detector>); 2] = [
-        (true, Box::new(n_plus_one::NPlusOne)),
-        (limits.missing_index.enabled, Box::new(missing_index::MissingIndex::new(limits))),
-    ];
-    all.into_iter().filter_map(|(wanted, detector)| wanted.then_some(detector)).collect()
+    let mut all: Vec<Box<dyn Detector>> = vec![Box::new(n_plus_one::NPlusOne)];
+    all.extend(loops::detectors(limits));
+    all.extend(sessions::detectors(limits));
+    all.extend(results::detectors(limits));
+    all.extend(texts::detectors(limits));
+    if limits.missing_index.enabled {
+        all.push(Box::new(missing_index::MissingIndex::new(limits)));
+    }
+    all
 }
 
 /// All detectors and what they share.
@@ -110,18 +121,31 @@ impl Findings {
         labels: &Labels,
         digests: &DigestTable,
     ) {
-        for detector in &mut self.detectors {
-            detector.transaction(record);
-        }
+        self.each(labels, digests, |detector, context| detector.transaction(record, context));
         self.flow.close_transaction(record.session, record.transaction);
         self.settle(labels, digests);
     }
 
+    /// A session may send statements from here on.
+    pub(crate) fn opened(
+        &mut self,
+        id: SessionId,
+        session: &Session,
+        labels: &Labels,
+        digests: &DigestTable,
+    ) {
+        self.each(labels, digests, |detector, context| detector.opened(id, session, context));
+    }
+
     /// A session ended, or its state was given up.
-    pub(crate) fn closed(&mut self, session: SessionId, labels: &Labels, digests: &DigestTable) {
-        for detector in &mut self.detectors {
-            detector.closed(session);
-        }
+    pub(crate) fn closed(
+        &mut self,
+        session: SessionId,
+        at_us: Micros,
+        labels: &Labels,
+        digests: &DigestTable,
+    ) {
+        self.each(labels, digests, |detector, context| detector.closed(session, at_us, context));
         self.flow.close_session(session);
         self.settle(labels, digests);
     }

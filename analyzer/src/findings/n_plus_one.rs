@@ -42,6 +42,7 @@ impl Detector for NPlusOne {
             rows: Some(occurrence.evidence.rows),
             coverage: Some(occurrence.evidence.coverage()),
             explained: Some(occurrence.evidence.explained()),
+            order: Some(occurrence.evidence.order),
             cost,
             route: occurrence.sender.route.clone(),
             wall_us: occurrence.wall_us,
@@ -130,7 +131,9 @@ fn claim(occurrence: &Occurrence, named: Named, service: Arc<str>, context: &Con
         sentence: sentence(occurrence, &named),
         fix: repeated.fix(orm, sql),
         evidence: evidence(occurrence),
+        rule: None,
         severity_max: Severity::Error,
+        severity_own: None,
         parent_key: Some((occurrence.database, occurrence.parent.statement.digest)),
         column,
         service,
@@ -227,7 +230,6 @@ fn evidence(occurrence: &Occurrence) -> Vec<(&'static str, EvidenceValue)> {
     vec![
         ("distinct_values_used", EvidenceValue::Count(evidence.used as u64)),
         ("distinct_values_kept", EvidenceValue::Count(evidence.kept as u64)),
-        ("order", EvidenceValue::Number(evidence.order)),
         ("wall_ms", EvidenceValue::Number(occurrence.wall_us as f64 / 1_000.0)),
     ]
 }

@@ -39,8 +39,12 @@ pub(crate) struct Claim {
     pub(crate) sentence: String,
     pub(crate) fix: Fix,
     pub(crate) evidence: Vec<(&'static str, EvidenceValue)>,
+    /// `sql_smell` and `lock_hazard`: which rule.
+    pub(crate) rule: Option<&'static str>,
     /// Severity is never above this.
     pub(crate) severity_max: Severity,
+    /// The severity that the kind's own scale gives; `None` = the general scale.
+    pub(crate) severity_own: Option<Severity>,
     /// Parent whose executions are the denominator of the ratio.
     pub(crate) parent_key: Option<(DatabaseId, u64)>,
 }
@@ -56,6 +60,7 @@ pub(crate) struct Sighting {
     pub(crate) rows: Option<u64>,
     pub(crate) coverage: Option<f64>,
     pub(crate) explained: Option<f64>,
+    pub(crate) order: Option<f64>,
     pub(crate) cost: OccurrenceCost,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) wall_us: u64,
@@ -80,6 +85,7 @@ struct Entry {
     rows: Samples,
     coverage: Samples,
     explained: Samples,
+    order: Samples,
     saved_low: Samples,
     saved_high: Samples,
     growth: Vec<(u64, u64)>,
@@ -133,6 +139,9 @@ impl Register {
     /// Adds an occurrence; opens or reopens the finding.
     pub(crate) fn sighting(&mut self, claim: Claim, sighting: Sighting) {
         let id = claim.id;
+        if self.limits.disabled.contains(&claim.kind) {
+            return;
+        }
         if !self.entries.contains_key(&id) && !self.make_room() {
             self.overflowed += 1;
             return;
@@ -166,7 +175,7 @@ impl Register {
         }
         let rank = |entry: &Entry| match (entry.state, self.severity(entry, None)) {
             (State::Resolved, _) => Some(0),
-            (State::Open, Severity::Info) => Some(1),
+            (State::Open | State::Muted, Severity::Info) => Some(1),
             _ => None,
         };
         let cheapest = self
@@ -203,6 +212,9 @@ impl Register {
     }
 
     fn severity(&self, entry: &Entry, share: Option<f64>) -> Severity {
+        if let Some(own) = entry.claim.severity_own {
+            return own.min(entry.claim.severity_max);
+        }
         let ratio =
             self.ratio(entry).is_none_or(|(ratio, _)| ratio >= self.limits.flow.ratio_min_ratio);
         let weight = Weight {
@@ -265,6 +277,7 @@ impl Entry {
             rows: Samples::default(),
             coverage: Samples::default(),
             explained: Samples::default(),
+            order: Samples::default(),
             saved_low: Samples::default(),
             saved_high: Samples::default(),
             growth: Vec::new(),
@@ -301,6 +314,7 @@ impl Entry {
             (&mut self.rows, sighting.rows.map(|rows| rows as f64)),
             (&mut self.coverage, sighting.coverage),
             (&mut self.explained, sighting.explained),
+            (&mut self.order, sighting.order),
             (&mut self.saved_low, Some(sighting.cost.saved_low_us as f64)),
             (&mut self.saved_high, Some(sighting.cost.saved_high_us as f64)),
         ];
@@ -359,6 +373,9 @@ impl Entry {
             gate: claim.gate,
             state: self.state,
             reopened: self.reopened,
+            mute: None,
+            superseded_by: None,
+            rule: claim.rule,
             database: claim.database,
             parent: claim.parent,
             child: claim.child,
@@ -370,6 +387,7 @@ impl Entry {
             ratio: None,
             coverage: self.coverage.median(),
             explained: self.explained.median(),
+            order: self.order.median(),
             cost: self.cost(now, window_us),
             route: routes.first().and_then(|sum| sum.route.clone()),
             routes: shown.take(ROUTES_SHOWN_MAX).collect(),
@@ -401,6 +419,7 @@ impl Entry {
             service_p50_ms: ms(latest.service_p50_us as f64),
             busy_ms: ms(latest.busy_us as f64),
             busy_total_ms: ms(self.busy_total_us as f64),
+            bytes: latest.bytes,
         }
     }
 }

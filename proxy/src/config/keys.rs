@@ -1,7 +1,11 @@
 //! The keys of the configuration: name, kind, bounds and default, in one table that every source is held against.
 
 use crate::config::address::Address;
-use crate::config::units::{UnitError, duration_text, duration_us, size_bytes, size_text};
+use crate::config::findings::FINDING_KEYS;
+use crate::config::units::{
+    UnitError, duration_text, duration_us, share_millionths, size_bytes, size_text,
+};
+use pgsonde_analyzer::finding::Kind as FindingKind;
 
 /// One key.
 pub(crate) struct Key {
@@ -28,6 +32,10 @@ pub(crate) enum Kind {
     Duration(u64, u64, bool),
     /// A size in bytes.
     Size(u64, u64),
+    /// A share between 0 % and 100 %, in parts per million.
+    Share,
+    /// Names of kinds of findings, at most 32.
+    FindingKinds,
     /// true or false.
     Bool,
     /// One of these words.
@@ -45,6 +53,8 @@ pub(crate) enum Value {
     Bool(bool),
     /// Addresses.
     Addresses(Vec<Address>),
+    /// Kinds of findings.
+    FindingKinds(Vec<FindingKind>),
 }
 
 /// A value as a source spells it.
@@ -77,7 +87,25 @@ const fn key(name: &'static str, default: &'static str, kind: Kind) -> Key {
     Key { name, kind, default }
 }
 
-/// Every key that this version knows.
+pub(super) const fn duration_key(
+    name: &'static str,
+    default: &'static str,
+    low_us: u64,
+    high_us: u64,
+) -> Key {
+    key(name, default, Kind::Duration(low_us, high_us, false))
+}
+
+pub(super) const fn share_key(name: &'static str, default: &'static str) -> Key {
+    key(name, default, Kind::Share)
+}
+
+/// Every key that this version knows: those below, then the thresholds of findings.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(FINDING_KEYS.iter().map(|finding| &finding.key))
+}
+
+/// The keys but for the thresholds of findings.
 pub(crate) const KEYS: &[Key] = &[
     key("proxy.listen", "127.0.0.1:6435", Kind::Addresses),
     key("proxy.upstream", "", Kind::Url),
@@ -93,6 +121,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("profile.max_statement_text", "64KiB", Kind::Size(KIB, MIB)),
     key("profile.unit_gap", "50ms", Kind::Duration(MS, 10 * S, false)),
     key("findings.close_after", "24h", Kind::Duration(M, 90 * D, false)),
+    key("findings.disable", "", Kind::FindingKinds),
     key("findings.n_plus_one.min_repeats", "5", Kind::Count(3, 1_000)),
     key("findings.missing_index.enabled", "true", Kind::Bool),
     key("metrics.pairs", "24", Kind::Count(1, 256)),
@@ -107,19 +136,19 @@ pub(crate) const KEYS: &[Key] = &[
 
 /// The key of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
+    all().find(|key| key.name == name)
 }
 
 /// Whether keys stand below that name.
 pub(crate) fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    all().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The nearest known name in the same section, for "did you mean"; at most a third of it may differ.
 pub(crate) fn suggestion(name: &str) -> Option<String> {
     let (section, last) = name.rsplit_once('.').map_or(("", name), |(left, right)| (left, right));
     let mut best: Option<(usize, &str)> = None;
-    for candidate in KEYS.iter().filter_map(|key| child_of(section, key.name)) {
+    for candidate in all().filter_map(|key| child_of(section, key.name)) {
         let distance = edit_distance(last, candidate);
         if distance * 3 <= candidate.len().max(3) && best.is_none_or(|(least, _)| distance < least)
         {
@@ -130,7 +159,7 @@ pub(crate) fn suggestion(name: &str) -> Option<String> {
         return Some(found.to_owned());
     }
     // The right key in the wrong section is the other usual slip.
-    KEYS.iter().find(|key| key.name.rsplit('.').next() == Some(last)).map(|key| key.name.to_owned())
+    all().find(|key| key.name.rsplit('.').next() == Some(last)).map(|key| key.name.to_owned())
 }
 
 fn child_of(section: &str, name: &'static str) -> Option<&'static str> {
@@ -180,6 +209,12 @@ impl Key {
             (Kind::Size(low, high), Raw::Text(text)) => size(text, low, high),
             (Kind::Duration(..), Raw::Integer(text)) => Err(bare(text, "a duration", "s")),
             (Kind::Size(..), Raw::Integer(text)) => Err(bare(text, "a size", "KiB")),
+            (Kind::Share, Raw::Text(text)) => share(text),
+            (Kind::Share, Raw::Integer(text)) => Err(bare(text, "a share", "%")),
+            (Kind::FindingKinds, Raw::Text(text)) => finding_kinds(
+                &text.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>(),
+            ),
+            (Kind::FindingKinds, Raw::List(list)) => finding_kinds(list),
             (Kind::Bool, Raw::Bool(value)) => Ok(Value::Bool(*value)),
             (Kind::Bool, Raw::Text(text)) => boolean(text),
             (Kind::Word(words), Raw::Text(text)) => word(text, words),
@@ -199,6 +234,8 @@ impl Kind {
             Self::Count(..) => "a whole number",
             Self::Duration(..) => "a duration in quotes (\"10s\")",
             Self::Size(..) => "a size in quotes (\"16KiB\")",
+            Self::Share => "a share in quotes (\"60%\")",
+            Self::FindingKinds => "a list of kinds of findings",
             Self::Bool => "true or false",
             Self::Word(_) => "a word in quotes",
         }
@@ -263,6 +300,28 @@ fn size(text: &str, low: u64, high: u64) -> Result<Value, Refusal> {
     Err((BAD_VALUE, format!("{text} is outside of {rule}")))
 }
 
+fn share(text: &str) -> Result<Value, Refusal> {
+    match share_millionths(text) {
+        Ok(parts) => Ok(Value::Number(parts)),
+        Err(UnitError::Bare) => Err(bare(text.trim(), "a share", "%")),
+        Err(UnitError::TooLarge) => Err((BAD_VALUE, format!("{text} is more than 100%"))),
+        Err(UnitError::Malformed) => {
+            Err((BAD_VALUE, format!("`{}` is not a share such as 60%", text.escape_debug())))
+        }
+    }
+}
+
+fn finding_kinds(names: &[String]) -> Result<Value, Refusal> {
+    let kinds = names.iter().map(|name| {
+        FindingKind::named(name).ok_or_else(|| {
+            let all: Vec<&str> = FindingKind::ALL.iter().map(|kind| kind.name()).collect();
+            let shown = name.escape_debug();
+            (BAD_VALUE, format!("`{shown}` is no kind of finding; there are {}", all.join(", ")))
+        })
+    });
+    Ok(Value::FindingKinds(kinds.collect::<Result<_, _>>()?))
+}
+
 fn unit_refusal(error: UnitError, text: &str, what: &str, unit: &str) -> Refusal {
     let shown = text.escape_debug();
     match error {
@@ -296,7 +355,7 @@ mod tests {
 
     #[test]
     fn every_default_passes_its_own_check() {
-        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+        for key in all().filter(|key| !key.default.is_empty()) {
             assert!(key.check(&Raw::Text(key.default.to_owned())).is_ok(), "{}", key.name);
         }
     }

@@ -4,6 +4,7 @@
 
 mod address;
 mod file;
+mod findings;
 mod keys;
 mod units;
 mod upstream;
@@ -13,7 +14,9 @@ pub use upstream::{DEFAULT_PORT, SslMode, Upstream};
 
 use crate::problem::Problem;
 use file::ConfigFile;
-use keys::{KEYS, Key, Raw, Value};
+use findings::FINDING_KEYS;
+use keys::{Key, Raw, Value};
+use pgsonde_analyzer::finding::Kind as FindingKind;
 use pgsonde_analyzer::limits::Limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -88,6 +91,10 @@ pub struct FindingSettings {
     pub n_plus_one_min_repeats: usize,
     /// Whether missing indexes are looked for.
     pub missing_index_enabled: bool,
+    /// Kinds that are not reported.
+    pub disabled: Vec<FindingKind>,
+    /// Values of the thresholds, in the order of their table.
+    thresholds: Vec<u64>,
 }
 
 /// Ceilings of the exported tables, in rows.
@@ -177,6 +184,10 @@ impl Settings {
         limits.flow.distinct_values_min = self.findings.n_plus_one_min_repeats;
         limits.flow.executions_min = self.findings.n_plus_one_min_repeats;
         limits.missing_index.enabled = self.findings.missing_index_enabled;
+        limits.disabled.clone_from(&self.findings.disabled);
+        for (finding, value) in FINDING_KEYS.iter().zip(&self.findings.thresholds) {
+            (finding.set)(&mut limits, *value);
+        }
         limits
     }
 }
@@ -194,7 +205,7 @@ struct Values {
 impl Values {
     fn defaults() -> Result<Self, Problem> {
         let mut values = Self { values: BTreeMap::new(), upstream: None };
-        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+        for key in keys::all().filter(|key| !key.default.is_empty()) {
             values.take(key.name, &Raw::Text(key.default.to_owned()), "the default")?;
         }
         Ok(values)
@@ -318,6 +329,11 @@ impl Values {
             n_plus_one_min_repeats: self.count("findings.n_plus_one.min_repeats"),
             missing_index_enabled: self.values.get("findings.missing_index.enabled")
                 == Some(&Value::Bool(true)),
+            disabled: match self.values.get("findings.disable") {
+                Some(Value::FindingKinds(kinds)) => kinds.clone(),
+                _ => Vec::new(),
+            },
+            thresholds: FINDING_KEYS.iter().map(|finding| self.number(finding.key.name)).collect(),
         }
     }
 

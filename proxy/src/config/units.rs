@@ -42,6 +42,26 @@ pub(crate) fn size_bytes(text: &str) -> Result<u64, UnitError> {
     scaled(text, &SIZE_UNITS_BYTES)
 }
 
+/// `"60%"` in parts per million; up to four decimals.
+pub(crate) fn share_millionths(text: &str) -> Result<u64, UnitError> {
+    let text = text.trim();
+    let Some(number) = text.strip_suffix('%') else {
+        let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        return Err(if bare { UnitError::Bare } else { UnitError::Malformed });
+    };
+    let (whole, decimals) = number.trim_end().split_once('.').unwrap_or((number.trim_end(), "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || decimals.len() > 4 {
+        return Err(UnitError::Malformed);
+    }
+    let whole: u64 = whole.parse().map_err(|_| UnitError::TooLarge)?;
+    let decimals: u64 = format!("{decimals:0<4}").parse().map_err(|_| UnitError::Malformed)?;
+    match whole.checked_mul(10_000).map(|whole| whole + decimals) {
+        Some(parts) if parts <= 1_000_000 => Ok(parts),
+        _ => Err(UnitError::TooLarge),
+    }
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Result<u64, UnitError> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

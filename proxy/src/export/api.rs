@@ -326,9 +326,13 @@ impl View<'_> {
             proof: owned(finding.proof.name()),
             gate: finding.gate.map(owned),
             state: owned(finding.state.name()),
-            muted_until: None,
-            mute_reason: None,
-            superseded_by: None,
+            muted_until: finding
+                .mute
+                .as_ref()
+                .and_then(|mute| mute.until_unix_us)
+                .map(super::clock::rfc3339_unix),
+            mute_reason: finding.mute.as_ref().map(|mute| mute.reason.to_string()),
+            superseded_by: finding.superseded_by.map(finding_text),
             reopened: finding.reopened,
             sentence: finding.sentence.clone(),
             parent: finding.parent.as_ref().map(parent),
@@ -341,7 +345,7 @@ impl View<'_> {
             ratio: finding.ratio,
             coverage: finding.coverage,
             explained: finding.explained,
-            order: None,
+            order: finding.order,
             cost: cost(&finding.cost),
             route: finding.route.as_deref().map(owned),
             routes: finding.routes.iter().map(route_sightings).collect(),
@@ -353,7 +357,7 @@ impl View<'_> {
                 text: finding.fix.text.clone(),
                 sql: finding.fix.sql.clone(),
             },
-            rule: None,
+            rule: finding.rule.map(owned),
             column: finding.column.as_deref().map(owned),
             evidence: finding
                 .evidence

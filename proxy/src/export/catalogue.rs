@@ -285,7 +285,7 @@ impl Sheet {
     }
 
     fn findings(&mut self, snapshot: &Snapshot, findings_max: usize) {
-        for kind in [FindingKind::NPlusOne, FindingKind::MissingIndex] {
+        for kind in FindingKind::ALL {
             for severity in [Severity::Error, Severity::Warning, Severity::Info] {
                 self.count("findings", &[kind.name(), severity.name()], 0);
             }

@@ -17,12 +17,20 @@ impl Clock {
     /// RFC 3339 in UTC with milliseconds.
     pub(crate) fn rfc3339(self, at_us: u64) -> String {
         let since = self.origin.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since = since.saturating_add(Duration::from_micros(at_us));
-        let (secs, ms) = (since.as_secs(), since.subsec_millis());
-        let (year, month, day) = civil(secs / 86_400);
-        let (hour, minute, second) = (secs / 3_600 % 24, secs / 60 % 60, secs % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+        spell(since.saturating_add(Duration::from_micros(at_us)))
     }
+}
+
+/// RFC 3339 in UTC with milliseconds, of microseconds since 1970.
+pub(crate) fn rfc3339_unix(unix_us: u64) -> String {
+    spell(Duration::from_micros(unix_us))
+}
+
+fn spell(since: Duration) -> String {
+    let (secs, ms) = (since.as_secs(), since.subsec_millis());
+    let (year, month, day) = civil(secs / 86_400);
+    let (hour, minute, second) = (secs / 3_600 % 24, secs / 60 % 60, secs % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 /// Days since 1970-01-01 as a Gregorian date. A year is taken to begin in March, so that the leap day is its

@@ -127,6 +127,9 @@ pub(super) fn n_plus_one() -> Finding {
         gate: Some("scope"),
         state: State::Open,
         reopened: 0,
+        mute: None,
+        superseded_by: None,
+        rule: None,
         database: "shop".into(),
         parent: Some(Parent {
             table: Some("orders".into()),
@@ -153,6 +156,7 @@ pub(super) fn n_plus_one() -> Finding {
         ratio: Some(1.0),
         coverage: Some(1.0),
         explained: Some(0.95),
+        order: None,
         cost: Cost {
             saved_low_ms: 20.0,
             saved_high_ms: 38.0,
@@ -163,6 +167,7 @@ pub(super) fn n_plus_one() -> Finding {
             service_p50_ms: 2.0,
             busy_ms: 40.0,
             busy_total_ms: 240.0,
+            bytes: None,
         },
         route: Some("/orders".into()),
         routes: vec![("/orders".into(), 6)],
@@ -201,6 +206,7 @@ fn missing_index() -> Finding {
         ratio: None,
         coverage: None,
         explained: None,
+        order: None,
         cost: Cost { service_p50_ms: 12.0, ..Cost::default() },
         route: None,
         routes: Vec::new(),

@@ -77,7 +77,7 @@ pub(crate) fn evidence(finding: &Finding) -> Vec<String> {
 
 /// Numbers that the sentence or the phrases of a kind already say, or that say nothing to a person.
 const TOLD: [(&str, &[&str]); 2] = [
-    ("n_plus_one", &["distinct_values_used", "distinct_values_kept", "order", "wall_ms"]),
+    ("n_plus_one", &["distinct_values_used", "distinct_values_kept", "wall_ms"]),
     (
         "missing_index",
         &[

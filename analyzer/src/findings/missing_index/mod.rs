@@ -152,11 +152,11 @@ impl Detector for MissingIndex {
         }
     }
 
-    fn transaction(&mut self, record: &TransactionRecord) {
+    fn transaction(&mut self, record: &TransactionRecord, _context: &mut Context<'_>) {
         self.locks.release(record.session);
     }
 
-    fn closed(&mut self, session: SessionId) {
+    fn closed(&mut self, session: SessionId, _at_us: Micros, _context: &mut Context<'_>) {
         self.locks.release(session);
     }
 
@@ -230,6 +230,7 @@ impl Suspect {
             session: self.session,
             times: calls,
             cost: OccurrenceCost {
+                bytes: None,
                 saved_low_us: 0,
                 saved_high_us: self.figures.p50_us,
                 rtt_us: Some(self.baseline_us),
@@ -283,7 +284,9 @@ impl Suspect {
                 sql: None,
             },
             evidence: self.evidence(),
+            rule: None,
             severity_max: Severity::Warning,
+            severity_own: None,
             parent_key: None,
             database,
         }

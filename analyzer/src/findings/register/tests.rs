@@ -21,7 +21,9 @@ fn claim(id: u64) -> Claim {
         sentence: String::new(),
         fix: Fix::default(),
         evidence: Vec::new(),
+        rule: None,
         severity_max: Severity::Error,
+        severity_own: None,
         parent_key: Some(PARENT),
     }
 }

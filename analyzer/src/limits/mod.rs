@@ -1,5 +1,17 @@
 //! Every bound of the analyzer, with unit and reason. At a limit it counts what it leaves out.
 
+mod loops;
+mod results;
+mod sessions;
+mod texts;
+
+pub use loops::LoopLimits;
+pub use results::ResultLimits;
+pub use sessions::SessionLimits;
+pub use texts::TextLimits;
+
+use crate::finding::Kind;
+
 /// Limits and thresholds; `Default` is what the documentation publishes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -39,6 +51,16 @@ pub struct Limits {
     pub flow: FlowLimits,
     /// Missing index: thresholds of tier 1.
     pub missing_index: MissingIndexLimits,
+    /// Loops of single statements.
+    pub loops: LoopLimits,
+    /// Sessions and transactions.
+    pub sessions: SessionLimits,
+    /// Results.
+    pub results: ResultLimits,
+    /// Texts.
+    pub texts: TextLimits,
+    /// Kinds that are not reported (`findings.disable`).
+    pub disabled: Vec<Kind>,
     /// Scale of severities.
     pub severity: SeverityLimits,
     /// A finding without occurrence for this long is resolved, in microseconds.
@@ -76,6 +98,11 @@ impl Default for Limits {
             trace_idle_us: 10_000_000,
             flow: FlowLimits::default(),
             missing_index: MissingIndexLimits::default(),
+            loops: LoopLimits::default(),
+            sessions: SessionLimits::default(),
+            results: ResultLimits::default(),
+            texts: TextLimits::default(),
+            disabled: Vec::new(),
             severity: SeverityLimits::default(),
             close_after_us: 24 * 3_600 * 1_000_000,
             rate_window_min_us: 300 * 1_000_000,

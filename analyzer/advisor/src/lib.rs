@@ -1,0 +1,5 @@
+//! The core of the index advisor: what statements ask for, which indexes could serve it, what those would cost,
+//! and which of them are worth having.
+//!
+//! Pure: no I/O, clock, threads or randomness. One run is a function of the workload, the catalogue image and the
+//! planner's answers.

@@ -1,0 +1,9 @@
+//! What results look like: too large, too wide, multiplied, too deep.
+
+use super::Detector;
+use crate::limits::Limits;
+
+/// The detectors of this family.
+pub(super) fn detectors(_limits: &Limits) -> Vec<Box<dyn Detector>> {
+    Vec::new()
+}
