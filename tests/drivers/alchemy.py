@@ -18,7 +18,7 @@ from sqlalchemy.orm import (DeclarativeBase, Mapped, Session, defer, joinedload,
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util.concurrency import greenlet_spawn
 
-from scenario import finds, kind, main, n_plus_one, silent, truth
+from scenario import CHAIN_PAUSE_S, finds, kind, main, n_plus_one, silent, truth
 
 FIRST_ORDER = 3_000_000
 PAGE = 40
@@ -196,7 +196,7 @@ def lazy_to_one_selectin(shop):
         assert all(order.customer.name for order in page(session, *guards))
 
 
-@finds(n_plus_one("orders.customer_id", "customers.id", gate="chain"))
+@finds(n_plus_one("orders.customer_id", "customers.id", gate="chain"), pause_s=CHAIN_PAUSE_S)
 def lazy_to_one_autocommit(shop):
     with shop.autocommit() as session:
         assert all(order.customer.name for order in page(session))
@@ -252,7 +252,7 @@ def count_grouped(shop):
                         .order_by(Customer.id).limit(20)).all()
 
 
-@finds(n_plus_one("orders.id", "orders.id", variant="refresh"))
+@finds(n_plus_one("orders.id", "orders.id", variant="refresh"), pause_s=CHAIN_PAUSE_S)
 def refresh_after_commit(shop):
     with shop.session() as session:
         orders = page(session, rows=20)
@@ -261,7 +261,7 @@ def refresh_after_commit(shop):
     return truth(n=20, rows=20)
 
 
-@silent("n_plus_one")
+@silent("n_plus_one", pause_s=CHAIN_PAUSE_S)
 def refresh_not_expired(shop):
     with shop.session(expire_on_commit=False) as session:
         orders = page(session, rows=20)

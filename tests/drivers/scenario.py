@@ -18,23 +18,25 @@ import time
 import traceback
 
 SCENARIOS = {}
-# Longer than the gap that ends a unit of work and the pause that ends a chain.
-PAUSE_S = 0.3
+# Between the repeats of a scenario: longer than the gap that ends a unit of work.
+PAUSE_S = 0.07
+# Longer than the pause that ends a chain, for what runs in autocommit.
+CHAIN_PAUSE_S = 0.3
 
 
-def finds(*expect, may=(), repeats=3, only=()):
+def finds(*expect, may=(), **how):
     """The program has a problem: `expect` must be found."""
-    return lambda function: add(function, list(expect), [], list(may), repeats, only)
+    return lambda function: add(function, list(expect), [], list(may), **how)
 
 
-def silent(*never, repeats=3, only=()):
+def silent(*never, **how):
     """The program is healthy: nothing of warning or above, and none of the kinds that it was repaired of."""
-    return lambda function: add(function, [], list(never), [], repeats, only)
+    return lambda function: add(function, [], list(never), [], **how)
 
 
-def add(function, expect, never, may, repeats, only):
+def add(function, expect, never, may, repeats=3, only=(), pause_s=PAUSE_S):
     SCENARIOS[function.__name__] = {"run": function, "expect": expect, "never": never, "may": may, "repeats": repeats,
-                                    "only": only}
+                                    "only": only, "pause_s": pause_s}
     return function
 
 
@@ -66,7 +68,7 @@ def played(name, url, open_shop):
     shop = open_shop(f"{url}_{name}", name)
     for repeat in range(scenario["repeats"]):
         if repeat:
-            time.sleep(PAUSE_S)
+            time.sleep(scenario["pause_s"])
         seen = shop.play(scenario["run"])
     shop.close()
     return [{**numbers, "sightings": numbers.get("sightings", scenario["repeats"])} for numbers in seen or []]

@@ -25,7 +25,7 @@ create table orders (
     id bigint primary key,
     customer_id integer not null references customers,
     status text not null,
-    placed_at timestamptz not null
+    placed_at timestamptz not null default now()
 );
 create table items (
     id bigint primary key,
