@@ -278,3 +278,61 @@ fn sqlalchemy_on_asyncpg() {
 fn django() {
     Stack::new("django", python(&["django_app.py"])).prove();
 }
+
+/// A program for Node with the packages of `scripts/setup.sh node`.
+fn node(file: &str) -> Command {
+    let mut command = Command::new("node");
+    command.env("PGSONDE_NODE", paths::target().join("node")).arg(driver(file));
+    command
+}
+
+#[test]
+fn node_postgres() {
+    Stack::new("node_pg", node("node_pg.mjs")).prove();
+}
+
+#[test]
+fn prisma() {
+    Stack::new("prisma", node("prisma.mjs")).prove();
+}
+
+#[test]
+fn typeorm() {
+    Stack::new("typeorm", node("typeorm.mjs")).prove();
+}
+
+#[test]
+fn sequelize() {
+    Stack::new("sequelize", node("sequelize.mjs")).prove();
+}
+
+#[test]
+fn active_record() {
+    let mut ruby = Command::new("ruby");
+    ruby.arg(driver("rails.rb"));
+    Stack::new("rails", ruby).prove();
+}
+
+#[test]
+fn jdbc() {
+    let mut java = Command::new("java");
+    java.args(["-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/postgresql.jar"]);
+    java.arg(driver("Jdbc.java"));
+    Stack::new("jdbc", java).prove();
+}
+
+#[test]
+fn pgx() {
+    let folder = paths::target().join("go");
+    let program = folder.join("pgx");
+    let mut go = Command::new("go");
+    go.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").env("GOFLAGS", "");
+    go.env("GOCACHE", folder.join("cache")).args(["build", "-o"]).arg(&program);
+    run_ok(go.arg(driver("pgx.go")), "", LIMIT);
+    Stack::new("pgx", Command::new(program)).prove();
+}
+
+#[test]
+fn tokio_postgres() {
+    Stack::new("tokio", Command::new(env!("CARGO_BIN_EXE_tokio_shop"))).prove();
+}
