@@ -4,14 +4,23 @@ import secrets
 import sys
 import time
 from contextlib import contextmanager
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import django
+from django.apps import AppConfig
 from django.conf import settings
+
+
+class ShopConfig(AppConfig):
+    """Without an app of their own, models don't see each other's relations."""
+
+    path = "."
+
 
 settings.configure(
     DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "HOST": "127.0.0.1", "USER": "postgres", "NAME": ""}},
-    INSTALLED_APPS=["django.contrib.postgres"], DEFAULT_AUTO_FIELD="django.db.models.BigAutoField", USE_TZ=True)
+    INSTALLED_APPS=["django.contrib.postgres", ShopConfig("shop", ModuleType("shop"))], DEFAULT_AUTO_FIELD="django.db.models.BigAutoField", USE_TZ=True)
 django.setup()
 
 from django.contrib.postgres.operations import AddIndexConcurrently  # noqa: E402
