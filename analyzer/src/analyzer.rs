@@ -6,10 +6,10 @@ use crate::findings::Findings;
 use crate::labels::{Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
 use crate::record::{
-    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, Timing,
-    TrafficRecord, TransactionRecord,
+    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, TextKey,
+    Timing, TrafficRecord, TransactionRecord,
 };
-use crate::seen::Seen;
+use crate::seen::{Prepared, Seen};
 use crate::sessions::{Session, Sessions};
 use crate::snapshot::Snapshot;
 use crate::text::Class;
@@ -89,6 +89,10 @@ impl Analyzer {
             }
             Event::Described { text, fields } => {
                 self.texts.describe(*text, fields.of(&batch.fields), batch);
+            }
+            Event::Prepared { session, text, took_us } => self.prepared(*session, *text, *took_us),
+            Event::WideParameters { text, parameters } => {
+                self.texts.widen(*text, *parameters);
             }
             Event::Statement(record) => self.statement(record, batch),
             Event::Transaction(transaction) => self.transaction(transaction),
@@ -170,6 +174,7 @@ impl Analyzer {
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
+        let described = self.texts.described(record.text);
         let seen = Seen {
             record,
             batch,
@@ -185,9 +190,20 @@ impl Analyzer {
             baseline_us: session.baseline.median_us(),
             rtt_us: session.round_trip.at(record.end_us()),
             service_us,
+            described: described.as_ref().map(|(described, _)| &**described),
+            described_anew: described.as_ref().is_some_and(|(_, anew)| *anew),
+            wide_parameters: self.texts.wide_parameters(record.text),
         };
-        let described = self.texts.take_described(record.text);
-        self.findings.statement(&seen, described.as_ref(), &self.labels, &self.digests);
+        self.findings.statement(&seen, &self.labels, &self.digests);
+    }
+
+    fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
+        let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
+        let session = self.sessions.known(id);
+        if let (Some(statement), Some(session)) = (statement, session) {
+            let prepared = Prepared { session: id, database: session.database, statement, took_us };
+            self.findings.prepared(&prepared, &self.labels, &self.digests);
+        }
     }
 
     fn meaning(&mut self, record: &StatementRecord) -> Meaning {

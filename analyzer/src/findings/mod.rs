@@ -19,14 +19,14 @@ mod severity;
 mod texts;
 
 use crate::Map;
-use crate::digest::{Described, DigestTable};
+use crate::digest::DigestTable;
 use crate::finding::Finding;
 use crate::flow::{Flow, Occurrence};
 use crate::labels::Labels;
 use crate::limits::Limits;
 use crate::names::Names;
 use crate::record::{Micros, SessionId, TransactionRecord};
-use crate::seen::Seen;
+use crate::seen::{Prepared, Seen};
 use crate::sessions::Session;
 use crate::snapshot::{NPlusOneRow, Snapshot};
 use cost::Costs;
@@ -47,6 +47,8 @@ pub(crate) struct Context<'a> {
 pub(crate) trait Detector {
     /// Takes in one execution.
     fn statement(&mut self, _seen: &Seen<'_>, _context: &mut Context<'_>) {}
+    /// A Parse was answered by itself.
+    fn prepared(&mut self, _prepared: &Prepared, _context: &mut Context<'_>) {}
     /// A session may send statements from here on.
     fn opened(&mut self, _session: SessionId, _session_of: &Session, _context: &mut Context<'_>) {}
     /// A transaction block ended.
@@ -95,14 +97,8 @@ impl Findings {
     }
 
     /// Takes in one execution of a session with state.
-    pub(crate) fn statement(
-        &mut self,
-        seen: &Seen<'_>,
-        described: Option<&Described>,
-        labels: &Labels,
-        digests: &DigestTable,
-    ) {
-        if let Some(described) = described {
+    pub(crate) fn statement(&mut self, seen: &Seen<'_>, labels: &Labels, digests: &DigestTable) {
+        if let Some(described) = seen.described.filter(|_| seen.described_anew) {
             self.names.learn(seen.database, seen.statement, described);
         }
         self.flow.statement(seen);
@@ -112,6 +108,11 @@ impl Findings {
         }
         self.each(labels, digests, |detector, context| detector.statement(seen, context));
         self.settle(labels, digests);
+    }
+
+    /// A Parse was answered by itself.
+    pub(crate) fn prepared(&mut self, of: &Prepared, labels: &Labels, digests: &DigestTable) {
+        self.each(labels, digests, |detector, context| detector.prepared(of, context));
     }
 
     /// A transaction block ended.

@@ -13,4 +13,5 @@ pub mod observe;
 pub mod outbox;
 pub mod plan;
 pub mod relay;
+mod scratch;
 pub mod watch;
