@@ -13,4 +13,5 @@ pub mod observe;
 pub mod outbox;
 pub mod plan;
 pub mod relay;
+pub mod standing;
 pub mod watch;
