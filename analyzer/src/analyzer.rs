@@ -96,6 +96,9 @@ impl Analyzer {
             }
             Event::Statement(record) => self.statement(record, batch),
             Event::Transaction(transaction) => self.transaction(transaction),
+            Event::Waiting { session, since_us, at_us } => {
+                self.waiting(*session, *since_us, *at_us);
+            }
             Event::Traffic(traffic) => self.traffic(traffic),
             Event::Closed { session, at_us, opaque } => self.closed(*session, *at_us, *opaque),
         }
@@ -107,6 +110,8 @@ impl Analyzer {
         let database = self.labels.database(&database);
         let mut session = Session::new(database, ServiceId::default(), user);
         session.last_us = opened.at_us;
+        session.client = text(opened.client);
+        session.setup_us = opened.setup_us;
         let evicted = self.sessions.open(opened.session, session);
         self.renamed(opened.session, opened.application_name.of(&batch.bytes));
         if let Some((id, gone)) = evicted {
@@ -145,6 +150,13 @@ impl Analyzer {
         self.labels.add_transaction(session.database, session.service, record);
         self.units.end(&mut session.unit, &mut self.labels);
         self.findings.transaction(record, &self.labels, &self.digests);
+    }
+
+    fn waiting(&mut self, id: SessionId, since_us: Micros, at_us: Micros) {
+        if let Some(session) = self.sessions.known(id) {
+            session.last_us = session.last_us.max(at_us);
+            self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+        }
     }
 
     fn traffic(&mut self, record: &TrafficRecord) {

@@ -165,6 +165,16 @@ pub enum Event {
     Statement(StatementRecord),
     /// A transaction block ended (ReadyForQuery went from T or E to I), or the session ended inside one.
     Transaction(TransactionRecord),
+    /// The session stands inside a transaction with nothing in flight: its client has had the latest answer since
+    /// `since_us` and sent nothing up to `at_us`. Repeated while it lasts.
+    Waiting {
+        /// Whose.
+        session: SessionId,
+        /// Since when.
+        since_us: Micros,
+        /// Up to when.
+        at_us: Micros,
+    },
     /// Bytes and prepares since the session's last such event.
     Traffic(TrafficRecord),
     /// The session ended.
@@ -191,6 +201,10 @@ pub struct SessionOpened {
     pub user: Span,
     /// Start-up parameter `application_name`.
     pub application_name: Span,
+    /// Address of the client without its port; `local` for a Unix socket.
+    pub client: Span,
+    /// Start-up packet read to first ReadyForQuery.
+    pub setup_us: u64,
 }
 
 /// Which driver a name spelling belongs to.

@@ -2,6 +2,7 @@
 //!
 //! A detector is one file and one line in [`detectors`].
 
+mod advice;
 mod cost;
 mod fix;
 mod hour;
@@ -53,6 +54,14 @@ pub(crate) trait Detector {
     fn opened(&mut self, _session: SessionId, _session_of: &Session, _context: &mut Context<'_>) {}
     /// A transaction block ended.
     fn transaction(&mut self, _record: &TransactionRecord, _context: &mut Context<'_>) {}
+    /// A session stands inside a transaction with nothing in flight, since the first and up to the second time.
+    fn waiting(
+        &mut self,
+        _session: SessionId,
+        _from_to_us: [Micros; 2],
+        _context: &mut Context<'_>,
+    ) {
+    }
     /// A session ended, or its state was given up.
     fn closed(&mut self, _session: SessionId, _at_us: Micros, _context: &mut Context<'_>) {}
     /// Takes in one proved data flow.
@@ -136,6 +145,17 @@ impl Findings {
         digests: &DigestTable,
     ) {
         self.each(labels, digests, |detector, context| detector.opened(id, session, context));
+    }
+
+    /// A session stands inside a transaction with nothing in flight, since the first and up to the second time.
+    pub(crate) fn waiting(
+        &mut self,
+        id: SessionId,
+        from_to_us: [Micros; 2],
+        labels: &Labels,
+        digests: &DigestTable,
+    ) {
+        self.each(labels, digests, |detector, context| detector.waiting(id, from_to_us, context));
     }
 
     /// A session ended, or its state was given up.

@@ -14,4 +14,5 @@ pub mod outbox;
 pub mod plan;
 pub mod relay;
 mod scratch;
+pub mod standing;
 pub mod watch;

@@ -61,6 +61,8 @@ pub struct Request {
 pub struct SessionObserver {
     session: SessionId,
     labels: StartupParameters,
+    client: String,
+    asked_us: Micros,
     salt: Rc<Salt>,
     outbox: Rc<RefCell<Outbox>>,
     plans: Plans,
@@ -92,6 +94,8 @@ impl SessionObserver {
         Self {
             session,
             labels,
+            client: String::new(),
+            asked_us: 0,
             salt,
             outbox,
             plans: Plans::default(),
@@ -107,6 +111,17 @@ impl SessionObserver {
             traffic: TrafficRecord::default(),
             traffic_reported_us: 0,
         }
+    }
+
+    /// Says who connects, and when its start-up packet was read.
+    #[must_use]
+    pub fn asked_by(self, client: String, asked_us: Micros) -> Self {
+        Self { client, asked_us, ..self }
+    }
+
+    /// Whose session it is.
+    pub fn session(&self) -> SessionId {
+        self.session
     }
 
     /// The session ended, or is not looked at any more.
@@ -425,6 +440,8 @@ impl Observer for SessionObserver {
             database: outbox.bytes(cut(self.labels.database.as_bytes())),
             user: outbox.bytes(cut(self.labels.user.as_bytes())),
             application_name: outbox.bytes(cut(self.labels.application_name.as_bytes())),
+            client: outbox.bytes(cut(self.client.as_bytes())),
+            setup_us: now.saturating_sub(self.asked_us),
         });
         outbox.push(event);
     }
