@@ -6,10 +6,10 @@ use crate::findings::Findings;
 use crate::labels::{Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
 use crate::record::{
-    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, Timing,
-    TrafficRecord, TransactionRecord,
+    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, TextKey,
+    Timing, TrafficRecord, TransactionRecord,
 };
-use crate::seen::Seen;
+use crate::seen::{Prepared, Seen};
 use crate::sessions::{Session, Sessions};
 use crate::snapshot::Snapshot;
 use crate::text::Class;
@@ -90,8 +90,15 @@ impl Analyzer {
             Event::Described { text, fields } => {
                 self.texts.describe(*text, fields.of(&batch.fields), batch);
             }
+            Event::Prepared { session, text, took_us } => self.prepared(*session, *text, *took_us),
+            Event::WideParameters { text, parameters } => {
+                self.texts.widen(*text, *parameters);
+            }
             Event::Statement(record) => self.statement(record, batch),
             Event::Transaction(transaction) => self.transaction(transaction),
+            Event::Waiting { session, since_us, at_us } => {
+                self.waiting(*session, *since_us, *at_us);
+            }
             Event::Traffic(traffic) => self.traffic(traffic),
             Event::Closed { session, at_us, opaque } => self.closed(*session, *at_us, *opaque),
         }
@@ -103,6 +110,8 @@ impl Analyzer {
         let database = self.labels.database(&database);
         let mut session = Session::new(database, ServiceId::default(), user);
         session.last_us = opened.at_us;
+        session.client = text(opened.client);
+        session.setup_us = opened.setup_us;
         let evicted = self.sessions.open(opened.session, session);
         self.renamed(opened.session, opened.application_name.of(&batch.bytes));
         if let Some((id, gone)) = evicted {
@@ -143,6 +152,13 @@ impl Analyzer {
         self.findings.transaction(record, &self.labels, &self.digests);
     }
 
+    fn waiting(&mut self, id: SessionId, since_us: Micros, at_us: Micros) {
+        if let Some(session) = self.sessions.known(id) {
+            session.last_us = session.last_us.max(at_us);
+            self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+        }
+    }
+
     fn traffic(&mut self, record: &TrafficRecord) {
         let session = self.sessions.of(record.session);
         self.labels.add_traffic(session.database, session.service, record);
@@ -170,6 +186,7 @@ impl Analyzer {
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
+        let described = self.texts.described(record.text);
         let seen = Seen {
             record,
             batch,
@@ -185,9 +202,20 @@ impl Analyzer {
             baseline_us: session.baseline.median_us(),
             rtt_us: session.round_trip.at(record.end_us()),
             service_us,
+            described: described.as_ref().map(|(described, _)| &**described),
+            described_anew: described.as_ref().is_some_and(|(_, anew)| *anew),
+            wide_parameters: self.texts.wide_parameters(record.text),
         };
-        let described = self.texts.take_described(record.text);
-        self.findings.statement(&seen, described.as_ref(), &self.labels, &self.digests);
+        self.findings.statement(&seen, &self.labels, &self.digests);
+    }
+
+    fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
+        let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
+        let session = self.sessions.known(id);
+        if let (Some(statement), Some(session)) = (statement, session) {
+            let prepared = Prepared { session: id, database: session.database, statement, took_us };
+            self.findings.prepared(&prepared, &self.labels, &self.digests);
+        }
     }
 
     fn meaning(&mut self, record: &StatementRecord) -> Meaning {

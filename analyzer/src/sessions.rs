@@ -92,6 +92,10 @@ pub(crate) struct Session {
     pub(crate) user: Arc<str>,
     /// Raw `application_name`.
     pub(crate) application_name: Arc<str>,
+    /// Address of the client, without its port.
+    pub(crate) client: Arc<str>,
+    /// Start-up packet to first ReadyForQuery.
+    pub(crate) setup_us: u64,
     /// Driver, if a name gave it away.
     pub(crate) driver: Driver,
     /// Time of the latest event.
@@ -113,6 +117,8 @@ impl Session {
             service,
             user,
             application_name: Arc::from(""),
+            client: Arc::from(""),
+            setup_us: 0,
             driver: Driver::Unknown,
             last_us: 0,
             batch: None,

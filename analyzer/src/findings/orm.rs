@@ -16,6 +16,17 @@ pub(crate) enum Orm {
 }
 
 impl Orm {
+    /// All of them, in the order of the table of fixes.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::SqlAlchemy,
+        Self::Django,
+        Self::Rails,
+        Self::Hibernate,
+        Self::Prisma,
+        Self::EfCore,
+        Self::Gorm,
+    ];
+
     /// The name that people know.
     pub(crate) fn name(self) -> &'static str {
         match self {
