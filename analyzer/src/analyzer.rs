@@ -1,9 +1,10 @@
 //! The analyzer: takes batches of events in, hands a snapshot out.
 
+use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts};
-use crate::findings::Findings;
-use crate::labels::{Labels, ServiceId, label, service_of};
+use crate::findings::{Findings, Orm, by_introspection};
+use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
 use crate::record::{
     Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, TextKey,
@@ -17,6 +18,9 @@ use crate::units::{Step, Units};
 use crate::value::Salt;
 use std::sync::Arc;
 
+/// Round trips of a session in which an ORM asks about the server.
+const INTROSPECTION_ROUND_TRIPS_MAX: u32 = 64;
+
 /// All statistics and detectors of one proxy.
 pub struct Analyzer {
     limits: Limits,
@@ -27,6 +31,8 @@ pub struct Analyzer {
     units: Units,
     counters: Counters,
     findings: Findings,
+    /// Which ORM asked the connections of a service about themselves; bounded by the ceilings of the labels.
+    introspected: Map<(DatabaseId, ServiceId), Orm>,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
 }
@@ -49,6 +55,7 @@ impl Analyzer {
             units: Units::new(limits.traces_max, limits.trace_idle_us, limits.unit_gap_us),
             counters: Counters::default(),
             findings: Findings::new(&limits),
+            introspected: Map::default(),
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
@@ -128,6 +135,8 @@ impl Analyzer {
             let name = label(name, self.limits.label_bytes_max);
             session.service = self.labels.service(&Arc::from(service_of(&name)));
             session.application_name = name;
+            session.introspected =
+                self.introspected.get(&(session.database, session.service)).copied();
             // A changed application name is the border of a unit.
             self.units.end(&mut session.unit, &mut self.labels);
         }
@@ -187,6 +196,13 @@ impl Analyzer {
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
         let described = self.texts.described(record.text);
+        if session.introspected.is_none() && record.round_trip <= INTROSPECTION_ROUND_TRIPS_MAX {
+            let statement = &meaning.statement;
+            session.introspected = by_introspection(statement.class, &statement.text);
+            if let Some(orm) = session.introspected {
+                self.introspected.insert((session.database, session.service), orm);
+            }
+        }
         let seen = Seen {
             record,
             batch,
@@ -199,6 +215,7 @@ impl Analyzer {
             route,
             driver: session.driver,
             application_name: &session.application_name,
+            introspected: session.introspected,
             baseline_us: session.baseline.median_us(),
             rtt_us: session.round_trip.at(record.end_us()),
             service_us,

@@ -1,6 +1,7 @@
 //! One execution as the detectors see it: the record, what it executed, and who sent it.
 
 use crate::digest::{Described, Statement};
+use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::record::{
     BindCell, Driver, Outcome, RecordBatch, ResultColumn, SessionId, StatementRecord, Timing,
@@ -24,6 +25,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) route: Option<&'a Arc<str>>,
     pub(crate) driver: Driver,
     pub(crate) application_name: &'a Arc<str>,
+    /// The ORM that asked the service's connections about themselves.
+    pub(crate) introspected: Option<Orm>,
     /// Median first-row time of the session's trivial exchanges.
     pub(crate) baseline_us: Option<u64>,
     /// Smallest service time of the session's trivial exchanges.

@@ -19,6 +19,8 @@ mod sessions;
 mod severity;
 mod texts;
 
+pub(crate) use orm::{Orm, by_introspection};
+
 use crate::Map;
 use crate::digest::DigestTable;
 use crate::finding::Finding;
