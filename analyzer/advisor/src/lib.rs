@@ -3,3 +3,6 @@
 //!
 //! Pure: no I/O, clock, threads or randomness. One run is a function of the workload, the catalogue image and the
 //! planner's answers.
+
+pub mod catalog;
+pub mod planner;
