@@ -42,7 +42,7 @@ pub struct Catalog {
 }
 
 /// `pg_database`, of the current database.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Database {
     /// Its name.
     pub name: String,
