@@ -1,6 +1,7 @@
 //! What the analyzer remembers of each client session. Bounded: beyond the limit a session is `other`.
 
 use crate::Map;
+use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::latency::median;
 use crate::record::{Driver, Micros, SessionId};
@@ -92,8 +93,14 @@ pub(crate) struct Session {
     pub(crate) user: Arc<str>,
     /// Raw `application_name`.
     pub(crate) application_name: Arc<str>,
+    /// Address of the client, without its port.
+    pub(crate) client: Arc<str>,
+    /// Start-up packet to first ReadyForQuery.
+    pub(crate) setup_us: u64,
     /// Driver, if a name gave it away.
     pub(crate) driver: Driver,
+    /// The ORM that asked the service's connections about themselves.
+    pub(crate) introspected: Option<Orm>,
     /// Time of the latest event.
     pub(crate) last_us: Micros,
     /// Flush group in progress.
@@ -113,7 +120,10 @@ impl Session {
             service,
             user,
             application_name: Arc::from(""),
+            client: Arc::from(""),
+            setup_us: 0,
             driver: Driver::Unknown,
+            introspected: None,
             last_us: 0,
             batch: None,
             unit: None,

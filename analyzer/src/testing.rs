@@ -108,6 +108,8 @@ impl Stream {
             database: self.bytes(database),
             user: self.bytes("app"),
             application_name: self.bytes(application_name),
+            client: self.bytes("10.0.0.1"),
+            setup_us: 5_000,
         };
         self.event(Event::Opened(opened));
     }

@@ -15,6 +15,7 @@ pub mod guard;
 pub mod paths;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod raw;
 pub mod source;

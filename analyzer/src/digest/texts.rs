@@ -63,18 +63,22 @@ impl TextEntry {
     }
 }
 
-/// The columns of a text's result, until the first execution tells which database they belong to.
+/// The columns of a text's result.
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
     /// Table, attribute and label by position.
     pub(crate) fields: Vec<(u32, i16, Arc<str>)>,
+    /// OIDs of their types.
+    pub(crate) types: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
 struct Generation {
     texts: Map<TextKey, Arc<TextEntry>>,
     shapes: Map<u64, Arc<Statement>>,
-    described: Map<TextKey, Described>,
+    /// With whether no execution has followed yet.
+    described: Map<TextKey, (Arc<Described>, bool)>,
+    wide: Map<TextKey, u32>,
     bytes: usize,
 }
 
@@ -195,8 +199,9 @@ impl Texts {
         self.current.texts.get(&key)
     }
 
-    /// Keeps the columns of a text's result until [`Self::take_described`].
+    /// Keeps the columns of a text's result until [`Self::described`].
     pub(crate) fn describe(&mut self, key: TextKey, fields: &[Field], batch: &RecordBatch) {
+        let types = fields.iter().take(DESCRIBED_FIELDS_MAX).map(|field| field.type_oid).collect();
         let fields: Vec<_> = fields
             .iter()
             .take(DESCRIBED_FIELDS_MAX)
@@ -207,16 +212,33 @@ impl Texts {
             .collect();
         if fields.iter().any(|(table, ..)| *table != 0) && self.find(key).is_some() {
             self.current.bytes += fields.iter().map(|(.., name)| 48 + name.len()).sum::<usize>();
-            self.current.described.insert(key, Described { fields });
+            self.current.described.insert(key, (Arc::new(Described { fields, types }), true));
         }
     }
 
-    /// Hands out the description of a text once: to the first execution after it, whose database is the one
-    /// that it was made in.
-    pub(crate) fn take_described(&mut self, key: TextKey) -> Option<Described> {
-        if self.current.described.is_empty() {
-            return None;
+    /// What was said of the columns of a text's result. It is fresh once: for the first execution after it, whose
+    /// database is the one that it was made in.
+    pub(crate) fn described(&mut self, key: TextKey) -> Option<(Arc<Described>, bool)> {
+        let current = &mut self.current.described;
+        if !current.contains_key(&key)
+            && let Some(known) = self.previous.described.remove(&key)
+        {
+            current.insert(key, known);
         }
-        self.current.described.remove(&key)
+        let (known, fresh) = current.get_mut(&key)?;
+        Some((known.clone(), std::mem::take(fresh)))
+    }
+
+    /// Notes which parameters of a text were declared with a type wider than integers.
+    pub(crate) fn widen(&mut self, key: TextKey, parameters: u32) {
+        if self.current.wide.len() < self.texts_max {
+            self.current.wide.insert(key, parameters);
+        }
+    }
+
+    /// Bit n-1: parameter n was declared with a type wider than integers.
+    pub(crate) fn wide_parameters(&self, key: TextKey) -> u32 {
+        let known = |generation: &Generation| generation.wide.get(&key).copied();
+        known(&self.current).or_else(|| known(&self.previous)).unwrap_or(0)
     }
 }

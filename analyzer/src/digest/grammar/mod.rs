@@ -2,6 +2,7 @@
 
 mod conditions;
 mod node;
+pub mod scans;
 mod scope;
 #[cfg(test)]
 mod tests;
