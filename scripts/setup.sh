@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the named parts need and this machine lacks; costs nothing when all is there.
 #
-#   scripts/setup.sh build postgres python node ruby java go haproxy
+#   scripts/setup.sh build postgres python node ruby java go prometheus haproxy
 #
 # System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
 # into target/venv, those of Node into target/node. Rust itself is a precondition.
