@@ -3,6 +3,7 @@
 use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts};
+use crate::finding::{MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
@@ -229,6 +230,17 @@ impl Analyzer {
             Some(statement) => Meaning { statement: statement.clone(), entry: entry.cloned() },
             None => Meaning { statement: self.unknown_text.clone(), entry: None },
         }
+    }
+
+    /// Silences the findings that the rule names, from the next snapshot on; false where there is no room for one
+    /// more rule.
+    pub fn mute(&mut self, rule: MuteRule) -> bool {
+        self.findings.mute(rule)
+    }
+
+    /// Takes a rule back; false where there was none for that target.
+    pub fn unmute(&mut self, target: &MuteTarget) -> bool {
+        self.findings.unmute(target)
     }
 
     /// Closes what has gone quiet; call it about once a second.

@@ -10,7 +10,7 @@ pub use results::ResultLimits;
 pub use sessions::SessionLimits;
 pub use texts::TextLimits;
 
-use crate::finding::Kind;
+use crate::finding::{Kind, MuteRule};
 
 /// Limits and thresholds; `Default` is what the documentation publishes.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,8 @@ pub struct Limits {
     pub texts: TextLimits,
     /// Kinds that are not reported (`findings.disable`).
     pub disabled: Vec<Kind>,
+    /// What an operator has silenced from the start (`findings.mutes`).
+    pub mutes: Vec<MuteRule>,
     /// Scale of severities.
     pub severity: SeverityLimits,
     /// A finding without occurrence for this long is resolved, in microseconds.
@@ -103,6 +105,7 @@ impl Default for Limits {
             results: ResultLimits::default(),
             texts: TextLimits::default(),
             disabled: Vec::new(),
+            mutes: Vec::new(),
             severity: SeverityLimits::default(),
             close_after_us: 24 * 3_600 * 1_000_000,
             rate_window_min_us: 300 * 1_000_000,
