@@ -53,7 +53,7 @@ impl Analyzer {
             labels: Labels::new(&limits),
             sessions: Sessions::new(limits.sessions_max),
             digests: DigestTable::new(limits.digests_max, limits.sources_max),
-            units: Units::new(limits.traces_max, limits.trace_idle_us, limits.unit_gap_us),
+            units: Units::new(&limits),
             counters: Counters::default(),
             findings: Findings::new(&limits),
             introspected: Map::default(),
@@ -154,6 +154,8 @@ impl Analyzer {
         let session = self.sessions.of(record.session);
         session.last_us = session.last_us.max(record.end_us);
         self.labels.add_transaction(session.database, session.service, record);
+        let pair = (session.database, session.service);
+        self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
         self.findings.transaction(record, &self.labels, &self.digests);
     }
@@ -187,8 +189,16 @@ impl Analyzer {
             let (digests, labels) = (&mut self.digests, &mut self.labels);
             service_us = self.counters.add(&counted, session, digests, labels, untracked);
             let trace = tags.and_then(|tags| tags.trace);
-            let step = Step { record, phases: &counted.phases, service, route, trace };
-            self.units.step(&mut session.unit, &step, &mut self.labels);
+            let step = Step {
+                record,
+                phases: &counted.phases,
+                statement: &meaning.statement,
+                literals: entry.map_or(&[], |entry| entry.literals(record.member)),
+                service,
+                route,
+                trace,
+            };
+            self.units.step(session, &step, &mut self.labels);
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
@@ -272,6 +282,7 @@ impl Analyzer {
             ..Snapshot::default()
         };
         self.labels.fill(&mut snapshot);
+        self.units.fill(&mut snapshot);
         snapshot.overflow.push(("digests", self.digests.overflowed));
         self.findings.fill(now, &mut snapshot);
         snapshot

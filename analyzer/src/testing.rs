@@ -186,6 +186,10 @@ impl Stream {
                 .unwrap_or(exec.columns.first().map_or(0, |column| column.2.len() as u64)),
             sent_bytes: exec.bytes,
             received_bytes: 50,
+            binds_hash: exec
+                .binds
+                .iter()
+                .fold(0, |hash, value| self.salt.fold(hash, Some(&value.to_be_bytes()))),
             round_trip,
             transaction: exec.transaction,
             binds,

@@ -47,6 +47,10 @@ pub struct Limits {
     pub traces_max: usize,
     /// A trace without statements for this long is over, in microseconds.
     pub trace_idle_us: u64,
+    /// Statements of all open units that are told apart; an entry is 80 bytes.
+    pub unit_entries_max: usize,
+    /// (database, service, shape) rows of transactions.
+    pub transaction_shapes_max: usize,
     /// N+1: limits of the data-flow proof.
     pub flow: FlowLimits,
     /// Missing index: thresholds of tier 1.
@@ -98,6 +102,8 @@ impl Default for Limits {
             unit_gap_us: 50_000,
             traces_max: 4_096,
             trace_idle_us: 10_000_000,
+            unit_entries_max: 65_536,
+            transaction_shapes_max: 256,
             flow: FlowLimits::default(),
             missing_index: MissingIndexLimits::default(),
             loops: LoopLimits::default(),
