@@ -3,6 +3,7 @@
 use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts};
+use crate::finding::{MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
@@ -52,7 +53,7 @@ impl Analyzer {
             labels: Labels::new(&limits),
             sessions: Sessions::new(limits.sessions_max),
             digests: DigestTable::new(limits.digests_max, limits.sources_max),
-            units: Units::new(limits.traces_max, limits.trace_idle_us, limits.unit_gap_us),
+            units: Units::new(&limits),
             counters: Counters::default(),
             findings: Findings::new(&limits),
             introspected: Map::default(),
@@ -157,6 +158,8 @@ impl Analyzer {
         let session = self.sessions.of(record.session);
         session.last_us = session.last_us.max(record.end_us);
         self.labels.add_transaction(session.database, session.service, record);
+        let pair = (session.database, session.service);
+        self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
         self.findings.transaction(record, &self.labels, &self.digests);
     }
@@ -190,8 +193,16 @@ impl Analyzer {
             let (digests, labels) = (&mut self.digests, &mut self.labels);
             service_us = self.counters.add(&counted, session, digests, labels, untracked);
             let trace = tags.and_then(|tags| tags.trace);
-            let step = Step { record, phases: &counted.phases, service, route, trace };
-            self.units.step(&mut session.unit, &step, &mut self.labels);
+            let step = Step {
+                record,
+                phases: &counted.phases,
+                statement: &meaning.statement,
+                literals: entry.map_or(&[], |entry| entry.literals(record.member)),
+                service,
+                route,
+                trace,
+            };
+            self.units.step(session, &step, &mut self.labels);
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
@@ -247,6 +258,17 @@ impl Analyzer {
         }
     }
 
+    /// Silences the findings that the rule names, from the next snapshot on; false where there is no room for one
+    /// more rule.
+    pub fn mute(&mut self, rule: MuteRule) -> bool {
+        self.findings.mute(rule)
+    }
+
+    /// Takes a rule back; false where there was none for that target.
+    pub fn unmute(&mut self, target: &MuteTarget) -> bool {
+        self.findings.unmute(target)
+    }
+
     /// Closes what has gone quiet; call it about once a second.
     pub fn tick(&mut self, now: Micros) {
         self.counters.books.other += self.digests.tick(now);
@@ -276,6 +298,7 @@ impl Analyzer {
             ..Snapshot::default()
         };
         self.labels.fill(&mut snapshot);
+        self.units.fill(&mut snapshot);
         snapshot.overflow.push(("digests", self.digests.overflowed));
         self.findings.fill(now, &mut snapshot);
         snapshot

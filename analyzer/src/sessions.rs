@@ -5,7 +5,7 @@ use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::latency::median;
 use crate::record::{Driver, Micros, SessionId};
-use crate::units::SessionUnit;
+use crate::units::{SessionUnit, ShapeSoFar};
 use std::sync::Arc;
 
 /// A session without events for this long may make room for a new one.
@@ -107,6 +107,12 @@ pub(crate) struct Session {
     pub(crate) batch: Option<OpenBatch>,
     /// Unit of work in progress.
     pub(crate) unit: Option<SessionUnit>,
+    /// Ordinal of the latest round trip that was counted in a unit.
+    pub(crate) unit_round_trip: u32,
+    /// Transaction in progress.
+    pub(crate) shape: ShapeSoFar,
+    /// It stands for sessions without state: nothing in it may go on from record to record.
+    pub(crate) stands_for_many: bool,
     /// First-row time of trivial exchanges.
     pub(crate) baseline: Baseline,
     /// Smallest service time of trivial exchanges.
@@ -127,6 +133,9 @@ impl Session {
             last_us: 0,
             batch: None,
             unit: None,
+            unit_round_trip: 0,
+            shape: ShapeSoFar::default(),
+            stands_for_many: false,
             baseline: Baseline::default(),
             round_trip: Floor::default(),
         }
@@ -147,11 +156,11 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(max: usize) -> Self {
-        let rest = Session::new(
-            DatabaseId::default(),
-            ServiceId::default(),
-            Arc::from(crate::labels::OTHER),
-        );
+        let user = Arc::from(crate::labels::OTHER);
+        let rest = Session {
+            stands_for_many: true,
+            ..Session::new(DatabaseId::default(), ServiceId::default(), user)
+        };
         Self { known: Map::default(), rest, max, seen: 0, opaque: 0 }
     }
 

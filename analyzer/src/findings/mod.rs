@@ -23,7 +23,7 @@ pub(crate) use orm::{Orm, by_introspection};
 
 use crate::Map;
 use crate::digest::DigestTable;
-use crate::finding::Finding;
+use crate::finding::{Finding, MuteRule, MuteTarget};
 use crate::flow::{Flow, Occurrence};
 use crate::labels::Labels;
 use crate::limits::Limits;
@@ -171,6 +171,16 @@ impl Findings {
         self.each(labels, digests, |detector, context| detector.closed(session, at_us, context));
         self.flow.close_session(session);
         self.settle(labels, digests);
+    }
+
+    /// Silences what the rule names; false where there is no room for one more rule.
+    pub(crate) fn mute(&mut self, rule: MuteRule) -> bool {
+        self.register.mute(rule)
+    }
+
+    /// Takes a rule back; false where there was none.
+    pub(crate) fn unmute(&mut self, target: &MuteTarget) -> bool {
+        self.register.unmute(target)
     }
 
     /// Evaluates rules over windows and ends what has gone quiet.
