@@ -70,8 +70,10 @@ pub struct TableChange {
     pub hazards: Vec<Hazard>,
     /// The lock that it takes.
     pub lock: LockMode,
-    /// It makes the table.
+    /// It makes the table: not where one of that name may have been there before.
     pub creates: bool,
+    /// The table is temporary: nobody else sees it.
+    pub temporary: bool,
     /// It validates a constraint.
     pub validates: bool,
 }

@@ -37,9 +37,10 @@ const STABLE: [&str; 12] = [
 /// The change that a statement makes, if it is one.
 pub(super) fn change(statement: &Tree) -> Option<TableChange> {
     Some(match statement {
-        Tree::CreateStmt(create) => created(create.relation.as_ref()),
+        Tree::CreateStmt(create) => created(create.relation.as_ref(), create.if_not_exists),
         Tree::CreateTableAsStmt(create) => {
-            created(create.into.as_ref().and_then(|into| into.rel.as_ref()))
+            let range = create.into.as_ref().and_then(|into| into.rel.as_ref());
+            created(range, create.if_not_exists)
         }
         Tree::AlterTableStmt(alter) if alter.objtype() == ObjectType::ObjectTable => altered(alter),
         Tree::IndexStmt(index) => indexed(index),
@@ -56,8 +57,14 @@ fn relation(range: Option<&RangeVar>) -> Option<Relation> {
     Some(Relation { schema: written(&range.schemaname), name: range.relname.clone(), alias: None })
 }
 
-fn created(range: Option<&RangeVar>) -> TableChange {
-    TableChange { table: relation(range), creates: true, ..TableChange::default() }
+fn created(range: Option<&RangeVar>, unless_there: bool) -> TableChange {
+    const TEMPORARY: &str = "t";
+    TableChange {
+        table: relation(range),
+        creates: !unless_there,
+        temporary: range.is_some_and(|range| range.relpersistence == TEMPORARY),
+        ..TableChange::default()
+    }
 }
 
 fn one(rule: &'static str, lock: LockMode, table: Option<Relation>) -> TableChange {

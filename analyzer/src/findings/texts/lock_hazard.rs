@@ -95,8 +95,8 @@ impl LockHazards {
         });
         let hazards = self.hazards(seen, change, table.as_ref());
         if let Some(table) = table.clone() {
-            if change.creates {
-                self.tables.made(seen, table);
+            if change.creates || change.temporary {
+                self.tables.made(seen, table, change.temporary);
             } else if change.validates {
                 self.tables.validated(table);
             }
@@ -128,7 +128,7 @@ impl LockHazards {
     /// The hazards of a change, as far as what is known of its table doesn't take them away.
     fn hazards(&self, seen: &Seen<'_>, change: &TableChange, table: Option<&Table>) -> Vec<Hazard> {
         let known = table.and_then(|table| self.tables.find(table));
-        if known.is_some_and(|of| of.is_own(seen) || of.is_empty()) {
+        if known.is_some_and(|of| of.is_own(seen) || of.is_empty() || of.temporary) {
             return Vec::new();
         }
         let checked = known.is_some_and(|of| of.validated);

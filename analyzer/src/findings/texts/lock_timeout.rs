@@ -25,6 +25,10 @@ pub(super) struct LockTimeouts {
 impl LockTimeouts {
     /// Takes in one successful control statement.
     pub(super) fn statement(&mut self, seen: &Seen<'_>) {
+        let settles = |words: &&str| seen.statement.starts_with(words);
+        if !["SET", "RESET", "DISCARD"].iter().any(settles) {
+            return;
+        }
         let text = seen.statement.text.to_ascii_lowercase();
         let session = seen.record.session;
         let is_reset = text.starts_with("reset all") || text.starts_with("discard all");

@@ -4,6 +4,7 @@
 
 use super::{Key, is_work, key};
 use crate::Map;
+use crate::digest::Statement;
 use crate::facts::{PredicateClass, Smell, StatementFacts};
 use crate::finding::{EvidenceValue, Kind, Proof, Severity};
 use crate::findings::cost::OccurrenceCost;
@@ -234,7 +235,7 @@ impl Detector for Smells {
             return;
         }
         self.learn(seen, context);
-        let statement = seen.statement.clone();
+        let statement: &Statement = seen.statement;
         let Some(facts) = &statement.facts else { return };
         for (smell, offset) in facts.smells.iter().zip(&statement.smell_offsets) {
             let few = !facts.limited && seen.record.rows < RANDOM_ROWS_MIN;

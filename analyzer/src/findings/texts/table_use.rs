@@ -21,6 +21,8 @@ pub(super) struct Use {
     pub(super) rows_min: u64,
     /// It was made on this stream, and these rows were written since.
     pub(super) made: Option<Made>,
+    /// It is temporary.
+    pub(super) temporary: bool,
     /// A constraint of it was validated on this stream.
     pub(super) validated: bool,
     /// Two sessions that used it last, the latest first.
@@ -111,12 +113,13 @@ impl Tables {
     }
 
     /// A table was made.
-    pub(super) fn made(&mut self, seen: &Seen<'_>, table: Table) {
+    pub(super) fn made(&mut self, seen: &Seen<'_>, table: Table, temporary: bool) {
         let (session, transaction) = (seen.record.session, seen.record.transaction);
         let of = self.entry(table);
         *of = Use {
             made: Some(Made { session, transaction, rows: seen.record.rows }),
             last_us: seen.record.end_us(),
+            temporary,
             ..Use::default()
         };
     }
