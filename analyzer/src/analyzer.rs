@@ -230,6 +230,8 @@ impl Analyzer {
             baseline_us: session.baseline.median_us(),
             rtt_us: session.round_trip.at(record.end_us()),
             service_us,
+            list_elements: entry.map_or(0, |entry| entry.list_elements(record.member)),
+            code: entry.map_or(0, |entry| entry.code(record.member)),
             described: described.as_ref().map(|(described, _)| &**described),
             described_anew: described.as_ref().is_some_and(|(_, anew)| *anew),
             wide_parameters: self.texts.wide_parameters(record.text),
@@ -241,7 +243,7 @@ impl Analyzer {
         let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
         let session = self.sessions.known(id);
         if let (Some(statement), Some(session)) = (statement, session) {
-            let prepared = Prepared { session: id, database: session.database, statement, took_us };
+            let prepared = Prepared { database: session.database, statement, took_us };
             self.findings.prepared(&prepared, &self.labels, &self.digests);
         }
     }

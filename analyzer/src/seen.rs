@@ -4,7 +4,7 @@ use crate::digest::{Described, Statement};
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::record::{
-    BindCell, Driver, Outcome, RecordBatch, ResultColumn, SessionId, StatementRecord, Timing,
+    BindCell, Driver, Outcome, RecordBatch, ResultColumn, StatementRecord, Timing,
 };
 use crate::text::{Class, SharedSlot, Tags};
 use std::sync::Arc;
@@ -33,6 +33,10 @@ pub(crate) struct Seen<'a> {
     pub(crate) rtt_us: Option<u64>,
     /// Its own time, or that of a whole batch of its digest on the last member; `None` inside batches.
     pub(crate) service_us: Option<u64>,
+    /// Elements of the longest list of the text.
+    pub(crate) list_elements: u32,
+    /// Identity of the text without white space and comments.
+    pub(crate) code: u64,
     /// What was said of the columns of its result.
     pub(crate) described: Option<&'a Described>,
     /// It was said since the text's last execution.
@@ -44,7 +48,6 @@ pub(crate) struct Seen<'a> {
 /// A Parse that was answered by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
-    pub(crate) session: SessionId,
     pub(crate) database: DatabaseId,
     pub(crate) statement: Arc<Statement>,
     /// Upper bound of what parsing took.

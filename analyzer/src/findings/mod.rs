@@ -17,6 +17,7 @@ mod rewrite;
 mod samples;
 mod sessions;
 mod severity;
+mod subject;
 mod texts;
 
 pub(crate) use orm::{Orm, by_introspection};

@@ -147,6 +147,12 @@ impl Register {
         opened
     }
 
+    /// What is claimed now of that kind, in no order.
+    pub(crate) fn claims(&self, kind: Kind) -> impl Iterator<Item = &Claim> {
+        let open = move |entry: &&Entry| entry.state == State::Open && entry.claim.kind == kind;
+        self.entries.values().filter(open).map(|entry| &entry.claim)
+    }
+
     /// One more execution of a parent that could have led to an occurrence.
     pub(crate) fn parent_ended(&mut self, parent: ParentEnded) {
         let key = (parent.database, parent.digest);
