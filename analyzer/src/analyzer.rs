@@ -66,6 +66,11 @@ impl Analyzer {
         self.texts.held()
     }
 
+    /// Bytes of all results that are held for the data-flow proof, roughly.
+    pub fn held_bytes(&self) -> usize {
+        self.findings.held_bytes()
+    }
+
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
         for text in &batch.texts {
@@ -119,6 +124,7 @@ impl Analyzer {
             let name = label(name, self.limits.label_bytes_max);
             session.service = self.labels.service(&Arc::from(service_of(&name)));
             session.application_name = name;
+            session.client = session.client_key();
             // A changed application name is the border of a unit.
             self.units.end(&mut session.unit, &mut self.labels);
         }
@@ -177,11 +183,13 @@ impl Analyzer {
             literals: entry.map_or(&[], |entry| entry.literals(record.member)),
             shared_slots: entry.map_or(&[], |entry| entry.shared_slots(record.member)),
             tags,
+            entry: meaning.entry.as_ref(),
             database: session.database,
             service,
             route,
             driver: session.driver,
             application_name: &session.application_name,
+            client: session.client,
             baseline_us: session.baseline.median_us(),
             rtt_us: session.round_trip.at(record.end_us()),
             service_us,

@@ -11,6 +11,8 @@ use std::sync::Arc;
 const IDLE_BEFORE_EVICTION_US: u64 = 600 * 1_000_000;
 /// Trivial exchanges from which the baseline is taken.
 const BASELINE_SAMPLES_MAX: usize = 16;
+/// Domain of client keys among the uses of the hash.
+const CLIENT_DOMAIN: u64 = 0x0063_6c69_656e_7400;
 /// Half of the rolling window of a floor.
 const FLOOR_SLOT_US: u64 = 300 * 1_000_000;
 
@@ -92,6 +94,8 @@ pub(crate) struct Session {
     pub(crate) user: Arc<str>,
     /// Raw `application_name`.
     pub(crate) application_name: Arc<str>,
+    /// Hash of what is known of the client process: user and application name.
+    pub(crate) client: u64,
     /// Driver, if a name gave it away.
     pub(crate) driver: Driver,
     /// Time of the latest event.
@@ -113,6 +117,7 @@ impl Session {
             service,
             user,
             application_name: Arc::from(""),
+            client: 0,
             driver: Driver::Unknown,
             last_us: 0,
             batch: None,
@@ -120,6 +125,14 @@ impl Session {
             baseline: Baseline::default(),
             round_trip: Floor::default(),
         }
+    }
+
+    /// Equal for sessions of the same client: same user, same application name.
+    pub(crate) fn client_key(&self) -> u64 {
+        let mut hash = crate::text::StableHash::new(CLIENT_DOMAIN);
+        hash.bytes(self.user.as_bytes());
+        hash.bytes(self.application_name.as_bytes());
+        hash.finish()
     }
 }
 
