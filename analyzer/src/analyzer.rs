@@ -74,6 +74,11 @@ impl Analyzer {
         self.texts.held()
     }
 
+    /// Bytes of all results that are held for the data-flow proof, roughly.
+    pub fn held_bytes(&self) -> usize {
+        self.findings.held_bytes()
+    }
+
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
         for text in &batch.texts {
@@ -138,6 +143,7 @@ impl Analyzer {
             session.application_name = name;
             session.introspected =
                 self.introspected.get(&(session.database, session.service)).copied();
+            session.client_key = session.key_of_client();
             // A changed application name is the border of a unit.
             self.units.end(&mut session.unit, &mut self.labels);
         }
@@ -221,12 +227,14 @@ impl Analyzer {
             literals: entry.map_or(&[], |entry| entry.literals(record.member)),
             shared_slots: entry.map_or(&[], |entry| entry.shared_slots(record.member)),
             tags,
+            entry: meaning.entry.as_ref(),
             database: session.database,
             service,
             route,
             driver: session.driver,
             application_name: &session.application_name,
             introspected: session.introspected,
+            client: session.client_key,
             baseline_us: session.baseline.median_us(),
             rtt_us: session.round_trip.at(record.end_us()),
             service_us,

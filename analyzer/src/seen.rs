@@ -1,6 +1,6 @@
 //! One execution as the detectors see it: the record, what it executed, and who sent it.
 
-use crate::digest::{Described, Statement};
+use crate::digest::{Described, Statement, TextEntry};
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::record::{
@@ -20,6 +20,8 @@ pub(crate) struct Seen<'a> {
     /// Parameters that count under another slot: elements of lists.
     pub(crate) shared_slots: &'a [SharedSlot],
     pub(crate) tags: Option<&'a Tags>,
+    /// What its text means: literals, shared slots and tags are taken from it.
+    pub(crate) entry: Option<&'a Arc<TextEntry>>,
     pub(crate) database: DatabaseId,
     pub(crate) service: ServiceId,
     pub(crate) route: Option<&'a Arc<str>>,
@@ -27,6 +29,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) application_name: &'a Arc<str>,
     /// The ORM that asked the service's connections about themselves.
     pub(crate) introspected: Option<Orm>,
+    /// Whose sessions are those of one client process, as far as that is known.
+    pub(crate) client: u64,
     /// Median first-row time of the session's trivial exchanges.
     pub(crate) baseline_us: Option<u64>,
     /// Smallest service time of the session's trivial exchanges.

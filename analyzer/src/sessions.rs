@@ -12,6 +12,8 @@ use std::sync::Arc;
 const IDLE_BEFORE_EVICTION_US: u64 = 600 * 1_000_000;
 /// Trivial exchanges from which the baseline is taken.
 const BASELINE_SAMPLES_MAX: usize = 16;
+/// Domain of client keys among the uses of the hash.
+const CLIENT_DOMAIN: u64 = 0x0063_6c69_656e_7400;
 /// Half of the rolling window of a floor.
 const FLOOR_SLOT_US: u64 = 300 * 1_000_000;
 
@@ -97,6 +99,8 @@ pub(crate) struct Session {
     pub(crate) client: Arc<str>,
     /// Start-up packet to first ReadyForQuery.
     pub(crate) setup_us: u64,
+    /// Hash of what is known of the client process: address, user and application name.
+    pub(crate) client_key: u64,
     /// Driver, if a name gave it away.
     pub(crate) driver: Driver,
     /// The ORM that asked the service's connections about themselves.
@@ -128,6 +132,7 @@ impl Session {
             application_name: Arc::from(""),
             client: Arc::from(""),
             setup_us: 0,
+            client_key: 0,
             driver: Driver::Unknown,
             introspected: None,
             last_us: 0,
@@ -139,6 +144,15 @@ impl Session {
             baseline: Baseline::default(),
             round_trip: Floor::default(),
         }
+    }
+
+    /// Equal for sessions of the same client: same address, same user, same application name.
+    pub(crate) fn key_of_client(&self) -> u64 {
+        let mut hash = crate::text::StableHash::new(CLIENT_DOMAIN);
+        hash.bytes(self.client.as_bytes());
+        hash.bytes(self.user.as_bytes());
+        hash.bytes(self.application_name.as_bytes());
+        hash.finish()
     }
 }
 

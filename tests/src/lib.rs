@@ -12,6 +12,7 @@
 //! Everything waits with a limit; what goes past it fails the test with the output seen so far.
 
 pub mod guard;
+pub mod load;
 pub mod paths;
 pub mod postgres;
 pub mod process;

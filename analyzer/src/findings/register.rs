@@ -161,15 +161,37 @@ impl Register {
         }
     }
 
+    /// An occurrence that still goes on: opens or reopens the finding and shows its numbers so far, but counts
+    /// nothing; that is for its end.
+    pub(crate) fn progress(&mut self, claim: Claim, so_far: Sighting) {
+        let id = claim.id;
+        self.open(claim, so_far.at_us);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.last_us = entry.last_us.max(so_far.at_us);
+            entry.latest = so_far;
+        }
+    }
+
     /// Adds an occurrence; opens or reopens the finding.
     pub(crate) fn sighting(&mut self, claim: Claim, sighting: Sighting) {
         let id = claim.id;
+        if let Some(parents_now) = self.open(claim, sighting.at_us)
+            && let Some(entry) = self.entries.get_mut(&id)
+        {
+            entry.parents_then = parents_now;
+            entry.add(sighting);
+        }
+    }
+
+    /// Finds or makes the entry of a claim; returns the parent's executions, or nothing where there is no place.
+    fn open(&mut self, claim: Claim, at_us: Micros) -> Option<u64> {
+        let id = claim.id;
         if self.limits.disabled.contains(&claim.kind) {
-            return;
+            return None;
         }
         if !self.entries.contains_key(&id) && !self.make_room() {
             self.overflowed += 1;
-            return;
+            return None;
         }
         let parents = claim.parent_key.and_then(|key| self.parents.get(&key));
         let parents_now: u64 = parents.into_iter().flatten().map(|route| route.sightings).sum();
@@ -177,7 +199,7 @@ impl Register {
         let opens = match self.entries.get_mut(&id) {
             Some(entry) => entry.update(claim),
             None => {
-                self.entries.insert(id, Entry::new(claim, sighting.at_us));
+                self.entries.insert(id, Entry::new(claim, at_us));
                 true
             }
         };
@@ -187,10 +209,7 @@ impl Register {
                 None => self.opened.push((kind, 1)),
             }
         }
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.parents_then = parents_now;
-            entry.add(sighting);
-        }
+        Some(parents_now)
     }
 
     /// At the limit the cheapest resolved finding goes, then the cheapest that is only worth knowing.
