@@ -134,7 +134,8 @@ pub fn lexer(data: &[u8]) {
     let again = text::read(data, &salt);
     assert_eq!(format!("{read:?}"), format!("{again:?}"));
     let shapes = text::read_shape(data, &salt);
-    let shape = |info: &text::TextInfo| info.parts.iter().map(|part| part.shape).collect::<Vec<_>>();
+    let shape =
+        |info: &text::TextInfo| info.parts.iter().map(|part| part.shape).collect::<Vec<_>>();
     assert_eq!(shape(&read), shape(&shapes));
     let _cut = text::read_cut(data, &salt);
 }
@@ -203,9 +204,10 @@ fn event(numbers: &mut Numbers<'_>) -> Event {
         }),
         1 => Event::Closed { session, at_us: numbers.number(), opaque: numbers.byte() & 1 == 0 },
         2 => Event::Renamed { session, application_name: numbers.span() },
-        3 => {
-            Event::Described { text: TextKey(u64::from(numbers.byte() % 8)), fields: numbers.span() }
-        }
+        3 => Event::Described {
+            text: TextKey(u64::from(numbers.byte() % 8)),
+            fields: numbers.span(),
+        },
         4 => Event::Transaction(TransactionRecord {
             session,
             transaction: numbers.number() as u32,
@@ -233,7 +235,9 @@ fn batch(data: &[u8]) -> RecordBatch {
                 bytes: numbers.span(),
                 cut: numbers.byte() & 1 == 1,
             }),
-            1 => batch.columns.push(ResultColumn { cells: numbers.span(), ..ResultColumn::default() }),
+            1 => batch
+                .columns
+                .push(ResultColumn { cells: numbers.span(), ..ResultColumn::default() }),
             2 => batch.fields.push(Field { label: numbers.span(), ..Field::default() }),
             _ => batch.events.push(event(&mut numbers)),
         }
@@ -244,9 +248,10 @@ fn batch(data: &[u8]) -> RecordBatch {
 /// Whatever a batch says, the analyzer counts each statement in exactly one term of the books.
 pub fn ingest(data: &[u8]) {
     let batch = batch(data);
-    let sent = batch.events.iter().filter(
-        |event| matches!(event, Event::Statement(record) if record.timing != Timing::Part),
-    );
+    let sent = batch
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Statement(record) if record.timing != Timing::Part));
     let sent = sent.count() as u64;
     let mut analyzer = Analyzer::new(Limits::default(), Salt::new(1, 2));
     analyzer.ingest(&batch);

@@ -73,13 +73,12 @@ pub struct Run {
 pub fn run(seed: u64) -> Run {
     let mut random = Random::new(seed);
     let is_lossy = random.one_in(8);
-    let (full, parcels) = sync_channel(if is_lossy { 4 } else { 65_536 });
+    let (full, parcels) = sync_channel(if is_lossy { 1 } else { 65_536 });
     let (_give, spare) = sync_channel(1);
     let counters = Arc::new(OutboxCounters::default());
     let outbox = Rc::new(RefCell::new(Outbox::new(0, full, spare, Arc::clone(&counters))));
-    let mut sessions: Vec<Session> = (0..=random.below(6))
-        .map(|number| Session::new(number, &mut random, &outbox))
-        .collect();
+    let mut sessions: Vec<Session> =
+        (0..=random.below(6)).map(|number| Session::new(number, &mut random, &outbox)).collect();
     while let Some(session) =
         sessions.iter_mut().filter(|session| session.watch.is_some()).min_by_key(|s| s.next_us)
     {
@@ -222,7 +221,8 @@ fn statements(batches: &[RecordBatch], id: SessionId) -> impl Iterator<Item = St
 fn check_times(seed: u64, session: &Session, records: &[StatementRecord]) {
     let mut last_end_us = 0;
     for record in records {
-        let sum = record.queue_us + record.first_row_us + record.transfer_us + record.client_stall_us;
+        let sum =
+            record.queue_us + record.first_row_us + record.transfer_us + record.client_stall_us;
         assert_eq!(sum, record.end_us() - record.begin_us, "seed {seed}: phases add up");
         assert!(record.begin_us >= session.begin_us, "seed {seed}: {record:?} begins too early");
         assert!(record.end_us() <= session.end_us, "seed {seed}: {record:?} ends too late");
@@ -231,7 +231,10 @@ fn check_times(seed: u64, session: &Session, records: &[StatementRecord]) {
         }
         let has_own = matches!(record.timing, Timing::Exact | Timing::Bound) && !record.is_portal();
         if has_own {
-            assert!(record.begin_us >= last_end_us, "seed {seed}: {record:?} overlaps {last_end_us}");
+            assert!(
+                record.begin_us >= last_end_us,
+                "seed {seed}: {record:?} overlaps {last_end_us}"
+            );
             last_end_us = record.end_us();
         }
     }
@@ -273,6 +276,10 @@ fn analyzed(seed: u64, batches: &[RecordBatch]) -> String {
     let terms = exact + bound + batch_members + empty + aborted;
     assert_eq!(statements, terms, "seed {seed}: {:?}", snapshot.books);
     let printed = format!("{snapshot:?}");
-    assert_eq!(printed, format!("{:?}", analyze()), "seed {seed}: the same input, the same snapshot");
+    assert_eq!(
+        printed,
+        format!("{:?}", analyze()),
+        "seed {seed}: the same input, the same snapshot"
+    );
     printed
 }

@@ -362,7 +362,8 @@ impl Script {
 
     fn transaction_control(&mut self) {
         self.step(true);
-        let (verb, tag) = if self.in_transaction { ("commit", "COMMIT") } else { ("begin", "BEGIN") };
+        let (verb, tag) =
+            if self.in_transaction { ("commit", "COMMIT") } else { ("begin", "BEGIN") };
         let text = self.text(verb);
         self.in_transaction = !self.in_transaction;
         self.asks(&query(&text));
