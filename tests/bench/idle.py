@@ -46,7 +46,7 @@ async def played_server(reader, writer):
         await reader.readexactly(len(QUERY))
         writer.write(ANSWER)
         await reader.read()
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
         pass
     finally:
         writer.close()

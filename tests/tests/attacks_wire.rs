@@ -261,7 +261,7 @@ fn row_12_false_counts_and_broken_insides_pass() {
         pass(&mut server, &mut client, &noise(3, 2_000));
         assert_eq!(proxy.http("/live").0, 200, "{name}");
     }
-    let formats = [b"\0\0\xff\xff".to_vec(), vec![0, 1].repeat(65_535), vec![0, 0, 0, 0]].concat();
+    let formats = [b"\0\0\xff\xff".to_vec(), [0, 1].repeat(65_535), vec![0, 0, 0, 0]].concat();
     let from_client = [
         raw::frame(b'B', &formats),
         raw::frame(b'B', b"\0\0\xff\xff"),
