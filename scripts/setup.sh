@@ -39,6 +39,7 @@ want_build() {
 }
 
 want_postgres() { server_bin >/dev/null || missing+=("postgresql-$POSTGRES_MAJOR" "postgresql-client-$POSTGRES_MAJOR"); }
+want_prometheus() { have promtool || missing+=(prometheus); }
 want_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy); }
 
 want_python() {
@@ -46,21 +47,29 @@ want_python() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 }
 
-# Debian makes and starts a cluster when a server package arrives; ours are private, so ask it not to,
-# by a drop-in that is gone again afterwards.
+# Debian makes a cluster when a PostgreSQL server arrives and starts the services of what is installed; ours are
+# private, so ask it not to, by drop-ins that are gone again afterwards.
+readonly NO_CLUSTER=/etc/postgresql-common/createcluster.d/pgsonde.conf NO_SERVICES=/usr/sbin/policy-rc.d
+
+quiet_services() {
+  as_root mkdir -p "${NO_CLUSTER%/*}"
+  printf 'create_main_cluster = false\n' | as_root tee "$NO_CLUSTER" >/dev/null
+  local undo="as_root rm -f $NO_CLUSTER; as_root rmdir --ignore-fail-on-non-empty ${NO_CLUSTER%/*}"
+  if [ ! -e "$NO_SERVICES" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$NO_SERVICES" >/dev/null
+    as_root chmod 755 "$NO_SERVICES"
+    undo="as_root rm -f $NO_SERVICES; $undo"
+  fi
+  # shellcheck disable=SC2064 # the paths are fixed now on purpose
+  trap "$undo" EXIT
+}
+
 install_missing() {
   [ ${#missing[@]} -gt 0 ] || return 0
   have apt-get || fail "please install by hand: ${missing[*]}"
-  local drop_in=/etc/postgresql-common/createcluster.d/pgsonde.conf quiet_cluster=false
-  if [[ " ${missing[*]} " == *" postgresql-"* ]]; then quiet_cluster=true; fi
   printf 'setup: apt-get install --no-install-recommends %s\n' "${missing[*]}" >&2
   as_root apt-get update -qq
-  if $quiet_cluster; then
-    as_root mkdir -p "${drop_in%/*}"
-    printf 'create_main_cluster = false\n' | as_root tee "$drop_in" >/dev/null
-    # shellcheck disable=SC2064 # the path is fixed now on purpose
-    trap "as_root rm -f $drop_in; as_root rmdir --ignore-fail-on-non-empty ${drop_in%/*}" EXIT
-  fi
+  quiet_services
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2
 }
 
@@ -75,7 +84,7 @@ python_packages() {
 }
 
 for part in "$@"; do
-  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, haproxy)"
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, haproxy, prometheus)"
   "want_$part"
 done
 install_missing

@@ -1,21 +1,26 @@
 //! The analyzer: takes batches of events in, hands a snapshot out.
 
+use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts};
-use crate::findings::Findings;
-use crate::labels::{Labels, ServiceId, label, service_of};
+use crate::finding::{MuteRule, MuteTarget};
+use crate::findings::{Findings, Orm, by_introspection};
+use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
 use crate::record::{
-    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, Timing,
-    TrafficRecord, TransactionRecord,
+    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, TextKey,
+    Timing, TrafficRecord, TransactionRecord,
 };
-use crate::seen::Seen;
+use crate::seen::{Prepared, Seen};
 use crate::sessions::{Session, Sessions};
 use crate::snapshot::Snapshot;
 use crate::text::Class;
 use crate::units::{Step, Units};
 use crate::value::Salt;
 use std::sync::Arc;
+
+/// Round trips of a session in which an ORM asks about the server.
+const INTROSPECTION_ROUND_TRIPS_MAX: u32 = 64;
 
 /// All statistics and detectors of one proxy.
 pub struct Analyzer {
@@ -27,6 +32,8 @@ pub struct Analyzer {
     units: Units,
     counters: Counters,
     findings: Findings,
+    /// Which ORM asked the connections of a service about themselves; bounded by the ceilings of the labels.
+    introspected: Map<(DatabaseId, ServiceId), Orm>,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
 }
@@ -46,9 +53,10 @@ impl Analyzer {
             labels: Labels::new(&limits),
             sessions: Sessions::new(limits.sessions_max),
             digests: DigestTable::new(limits.digests_max, limits.sources_max),
-            units: Units::new(limits.traces_max, limits.trace_idle_us, limits.unit_gap_us),
+            units: Units::new(&limits),
             counters: Counters::default(),
             findings: Findings::new(&limits),
+            introspected: Map::default(),
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
@@ -90,8 +98,15 @@ impl Analyzer {
             Event::Described { text, fields } => {
                 self.texts.describe(*text, fields.of(&batch.fields), batch);
             }
+            Event::Prepared { session, text, took_us } => self.prepared(*session, *text, *took_us),
+            Event::WideParameters { text, parameters } => {
+                self.texts.widen(*text, *parameters);
+            }
             Event::Statement(record) => self.statement(record, batch),
             Event::Transaction(transaction) => self.transaction(transaction),
+            Event::Waiting { session, since_us, at_us } => {
+                self.waiting(*session, *since_us, *at_us);
+            }
             Event::Traffic(traffic) => self.traffic(traffic),
             Event::Closed { session, at_us, opaque } => self.closed(*session, *at_us, *opaque),
         }
@@ -103,6 +118,8 @@ impl Analyzer {
         let database = self.labels.database(&database);
         let mut session = Session::new(database, ServiceId::default(), user);
         session.last_us = opened.at_us;
+        session.client = text(opened.client);
+        session.setup_us = opened.setup_us;
         let evicted = self.sessions.open(opened.session, session);
         self.renamed(opened.session, opened.application_name.of(&batch.bytes));
         if let Some((id, gone)) = evicted {
@@ -119,6 +136,8 @@ impl Analyzer {
             let name = label(name, self.limits.label_bytes_max);
             session.service = self.labels.service(&Arc::from(service_of(&name)));
             session.application_name = name;
+            session.introspected =
+                self.introspected.get(&(session.database, session.service)).copied();
             // A changed application name is the border of a unit.
             self.units.end(&mut session.unit, &mut self.labels);
         }
@@ -139,8 +158,17 @@ impl Analyzer {
         let session = self.sessions.of(record.session);
         session.last_us = session.last_us.max(record.end_us);
         self.labels.add_transaction(session.database, session.service, record);
+        let pair = (session.database, session.service);
+        self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
         self.findings.transaction(record, &self.labels, &self.digests);
+    }
+
+    fn waiting(&mut self, id: SessionId, since_us: Micros, at_us: Micros) {
+        if let Some(session) = self.sessions.known(id) {
+            session.last_us = session.last_us.max(at_us);
+            self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+        }
     }
 
     fn traffic(&mut self, record: &TrafficRecord) {
@@ -165,11 +193,27 @@ impl Analyzer {
             let (digests, labels) = (&mut self.digests, &mut self.labels);
             service_us = self.counters.add(&counted, session, digests, labels, untracked);
             let trace = tags.and_then(|tags| tags.trace);
-            let step = Step { record, phases: &counted.phases, service, route, trace };
-            self.units.step(&mut session.unit, &step, &mut self.labels);
+            let step = Step {
+                record,
+                phases: &counted.phases,
+                statement: &meaning.statement,
+                literals: entry.map_or(&[], |entry| entry.literals(record.member)),
+                service,
+                route,
+                trace,
+            };
+            self.units.step(session, &step, &mut self.labels);
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
+        let described = self.texts.described(record.text);
+        if session.introspected.is_none() && record.round_trip <= INTROSPECTION_ROUND_TRIPS_MAX {
+            let statement = &meaning.statement;
+            session.introspected = by_introspection(statement.class, &statement.text);
+            if let Some(orm) = session.introspected {
+                self.introspected.insert((session.database, session.service), orm);
+            }
+        }
         let seen = Seen {
             record,
             batch,
@@ -182,12 +226,26 @@ impl Analyzer {
             route,
             driver: session.driver,
             application_name: &session.application_name,
+            introspected: session.introspected,
             baseline_us: session.baseline.median_us(),
             rtt_us: session.round_trip.at(record.end_us()),
             service_us,
+            list_elements: entry.map_or(0, |entry| entry.list_elements(record.member)),
+            code: entry.map_or(0, |entry| entry.code(record.member)),
+            described: described.as_ref().map(|(described, _)| &**described),
+            described_anew: described.as_ref().is_some_and(|(_, anew)| *anew),
+            wide_parameters: self.texts.wide_parameters(record.text),
         };
-        let described = self.texts.take_described(record.text);
-        self.findings.statement(&seen, described.as_ref(), &self.labels, &self.digests);
+        self.findings.statement(&seen, &self.labels, &self.digests);
+    }
+
+    fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
+        let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
+        let session = self.sessions.known(id);
+        if let (Some(statement), Some(session)) = (statement, session) {
+            let prepared = Prepared { database: session.database, statement, took_us };
+            self.findings.prepared(&prepared, &self.labels, &self.digests);
+        }
     }
 
     fn meaning(&mut self, record: &StatementRecord) -> Meaning {
@@ -200,6 +258,17 @@ impl Analyzer {
             Some(statement) => Meaning { statement: statement.clone(), entry: entry.cloned() },
             None => Meaning { statement: self.unknown_text.clone(), entry: None },
         }
+    }
+
+    /// Silences the findings that the rule names, from the next snapshot on; false where there is no room for one
+    /// more rule.
+    pub fn mute(&mut self, rule: MuteRule) -> bool {
+        self.findings.mute(rule)
+    }
+
+    /// Takes a rule back; false where there was none for that target.
+    pub fn unmute(&mut self, target: &MuteTarget) -> bool {
+        self.findings.unmute(target)
     }
 
     /// Closes what has gone quiet; call it about once a second.
@@ -231,6 +300,7 @@ impl Analyzer {
             ..Snapshot::default()
         };
         self.labels.fill(&mut snapshot);
+        self.units.fill(&mut snapshot);
         snapshot.overflow.push(("digests", self.digests.overflowed));
         self.findings.fill(now, &mut snapshot);
         snapshot

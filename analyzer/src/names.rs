@@ -116,7 +116,7 @@ mod tests {
 
     fn described(fields: &[(u32, i16, &str)]) -> Described {
         let fields = fields.iter().map(|(oid, attnum, label)| (*oid, *attnum, Arc::from(*label)));
-        Described { fields: fields.collect() }
+        Described { fields: fields.collect(), types: Vec::new() }
     }
 
     fn names(statement: &Statement, fields: &[(u32, i16, &str)]) -> Names {

@@ -53,6 +53,10 @@ pub struct RecordBatch {
     pub fields: Vec<Field>,
     /// Arena of result cell hashes, salted, 32 bit ([`crate::value::Salt`]).
     pub cells: Vec<u32>,
+    /// Arena of width samples.
+    pub samples: Vec<WidthSample>,
+    /// Arena of the bytes per column that width samples hold.
+    pub widths: Vec<u64>,
 }
 
 /// A statement text that the analyzer may not know yet.
@@ -88,6 +92,17 @@ pub struct ResultColumn {
     pub table_oid: u32,
     /// Hashes in the arena `cells`; a cell without a canonical value (NULL) is 0.
     pub cells: Span,
+}
+
+/// Where the bytes of a large result are: sums over its first rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WidthSample {
+    /// Rows of the sample.
+    pub rows: u32,
+    /// Bytes of these rows, with what can't be attributed to a column.
+    pub bytes: u64,
+    /// Bytes by position of the column, in the arena `widths`.
+    pub columns: Span,
 }
 
 /// One column of a result as RowDescription names it.
@@ -129,10 +144,37 @@ pub enum Event {
         /// Its columns in the arena `fields`.
         fields: Span,
     },
+    /// A Parse was answered by itself.
+    Prepared {
+        /// On which session.
+        session: SessionId,
+        /// The text.
+        text: TextKey,
+        /// Upper bound of what parsing took: the way to the server and back is in it.
+        took_us: u64,
+    },
+    /// Parameters of a text whose declared types no integer column is compared with by its index.
+    /// Sent once per text and epoch.
+    WideParameters {
+        /// The text.
+        text: TextKey,
+        /// Bit n-1: parameter n (of the first 32) was declared numeric, float4 or float8.
+        parameters: u32,
+    },
     /// One execution of one statement (or a part of one, see [`Timing::Part`]).
     Statement(StatementRecord),
     /// A transaction block ended (ReadyForQuery went from T or E to I), or the session ended inside one.
     Transaction(TransactionRecord),
+    /// The session stands inside a transaction with nothing in flight: its client has had the latest answer since
+    /// `since_us` and sent nothing up to `at_us`. Repeated while it lasts.
+    Waiting {
+        /// Whose.
+        session: SessionId,
+        /// Since when.
+        since_us: Micros,
+        /// Up to when.
+        at_us: Micros,
+    },
     /// Bytes and prepares since the session's last such event.
     Traffic(TrafficRecord),
     /// The session ended.
@@ -159,6 +201,10 @@ pub struct SessionOpened {
     pub user: Span,
     /// Start-up parameter `application_name`.
     pub application_name: Span,
+    /// Address of the client without its port; `local` for a Unix socket.
+    pub client: Span,
+    /// Start-up packet read to first ReadyForQuery.
+    pub setup_us: u64,
 }
 
 /// Which driver a name spelling belongs to.
@@ -266,6 +312,12 @@ pub struct StatementRecord {
     pub binds: Span,
     /// Key-like columns of the result.
     pub columns: Span,
+    /// Its place in the arena `samples`, from 1; 0 where the result was too small to be looked at.
+    pub sample: u32,
+    /// Elements of the largest array bind; 0 where there is none, or where it can't be told.
+    pub array_elements: u32,
+    /// Parameter values.
+    pub bind_count: u16,
     /// Statements in the batch; only with [`Timing::BatchLast`].
     pub batch_statements: u32,
     /// Position of the statement in its text, from 0 (multi-statement Query).
@@ -284,9 +336,19 @@ pub struct StatementRecord {
     pub truncated: bool,
     /// The session was inside a transaction block before the request: `think_us` is think_in_transaction.
     pub in_transaction: bool,
+    /// The client asked for a limited number of rows at a time (Execute with a row limit).
+    pub row_limited: bool,
+    /// The text was parsed for this execution: extended protocol, no earlier execution of that Parse.
+    pub parsed: bool,
 }
 
 impl StatementRecord {
+    /// Where the bytes of its result are, and the bytes by column.
+    pub fn width_sample<'a>(&self, batch: &'a RecordBatch) -> Option<(WidthSample, &'a [u64])> {
+        let sample = *batch.samples.get((self.sample as usize).checked_sub(1)?)?;
+        Some((sample, sample.columns.of(&batch.widths)))
+    }
+
     /// Sum of the phases.
     pub fn duration_us(&self) -> u64 {
         self.queue_us + self.first_row_us + self.transfer_us + self.client_stall_us
@@ -388,7 +450,8 @@ mod tests {
 
     #[test]
     fn a_record_stays_small() {
-        assert!(size_of::<StatementRecord>() <= 152, "{} bytes", size_of::<StatementRecord>());
+        // 152 and the four facts that detectors of results and texts can't do without.
+        assert!(size_of::<StatementRecord>() <= 160, "{} bytes", size_of::<StatementRecord>());
         assert!(size_of::<Event>() <= 160, "{} bytes", size_of::<Event>());
     }
 }

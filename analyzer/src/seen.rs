@@ -1,6 +1,7 @@
 //! One execution as the detectors see it: the record, what it executed, and who sent it.
 
-use crate::digest::Statement;
+use crate::digest::{Described, Statement};
+use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::record::{
     BindCell, Driver, Outcome, RecordBatch, ResultColumn, StatementRecord, Timing,
@@ -24,12 +25,33 @@ pub(crate) struct Seen<'a> {
     pub(crate) route: Option<&'a Arc<str>>,
     pub(crate) driver: Driver,
     pub(crate) application_name: &'a Arc<str>,
+    /// The ORM that asked the service's connections about themselves.
+    pub(crate) introspected: Option<Orm>,
     /// Median first-row time of the session's trivial exchanges.
     pub(crate) baseline_us: Option<u64>,
     /// Smallest service time of the session's trivial exchanges.
     pub(crate) rtt_us: Option<u64>,
     /// Its own time, or that of a whole batch of its digest on the last member; `None` inside batches.
     pub(crate) service_us: Option<u64>,
+    /// Elements of the longest list of the text.
+    pub(crate) list_elements: u32,
+    /// Identity of the text without white space and comments.
+    pub(crate) code: u64,
+    /// What was said of the columns of its result.
+    pub(crate) described: Option<&'a Described>,
+    /// It was said since the text's last execution.
+    pub(crate) described_anew: bool,
+    /// Bit n-1: parameter n was declared with a type wider than integers.
+    pub(crate) wide_parameters: u32,
+}
+
+/// A Parse that was answered by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) database: DatabaseId,
+    pub(crate) statement: Arc<Statement>,
+    /// Upper bound of what parsing took.
+    pub(crate) took_us: u64,
 }
 
 impl Seen<'_> {

@@ -1,10 +1,11 @@
 //! What the analyzer remembers of each client session. Bounded: beyond the limit a session is `other`.
 
 use crate::Map;
+use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::latency::median;
 use crate::record::{Driver, Micros, SessionId};
-use crate::units::SessionUnit;
+use crate::units::{SessionUnit, ShapeSoFar};
 use std::sync::Arc;
 
 /// A session without events for this long may make room for a new one.
@@ -92,14 +93,26 @@ pub(crate) struct Session {
     pub(crate) user: Arc<str>,
     /// Raw `application_name`.
     pub(crate) application_name: Arc<str>,
+    /// Address of the client, without its port.
+    pub(crate) client: Arc<str>,
+    /// Start-up packet to first ReadyForQuery.
+    pub(crate) setup_us: u64,
     /// Driver, if a name gave it away.
     pub(crate) driver: Driver,
+    /// The ORM that asked the service's connections about themselves.
+    pub(crate) introspected: Option<Orm>,
     /// Time of the latest event.
     pub(crate) last_us: Micros,
     /// Flush group in progress.
     pub(crate) batch: Option<OpenBatch>,
     /// Unit of work in progress.
     pub(crate) unit: Option<SessionUnit>,
+    /// Ordinal of the latest round trip that was counted in a unit.
+    pub(crate) unit_round_trip: u32,
+    /// Transaction in progress.
+    pub(crate) shape: ShapeSoFar,
+    /// It stands for sessions without state: nothing in it may go on from record to record.
+    pub(crate) stands_for_many: bool,
     /// First-row time of trivial exchanges.
     pub(crate) baseline: Baseline,
     /// Smallest service time of trivial exchanges.
@@ -113,10 +126,16 @@ impl Session {
             service,
             user,
             application_name: Arc::from(""),
+            client: Arc::from(""),
+            setup_us: 0,
             driver: Driver::Unknown,
+            introspected: None,
             last_us: 0,
             batch: None,
             unit: None,
+            unit_round_trip: 0,
+            shape: ShapeSoFar::default(),
+            stands_for_many: false,
             baseline: Baseline::default(),
             round_trip: Floor::default(),
         }
@@ -137,11 +156,11 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(max: usize) -> Self {
-        let rest = Session::new(
-            DatabaseId::default(),
-            ServiceId::default(),
-            Arc::from(crate::labels::OTHER),
-        );
+        let user = Arc::from(crate::labels::OTHER);
+        let rest = Session {
+            stands_for_many: true,
+            ..Session::new(DatabaseId::default(), ServiceId::default(), user)
+        };
         Self { known: Map::default(), rest, max, seen: 0, opaque: 0 }
     }
 

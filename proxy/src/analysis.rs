@@ -115,7 +115,8 @@ impl Analysis {
 
 /// Empties a batch but keeps its capacity.
 pub fn clear(batch: &mut RecordBatch) {
-    let RecordBatch { epoch, events, texts, bytes, binds, columns, fields, cells } = batch;
+    let RecordBatch { epoch, events, texts, bytes, binds, columns, fields, cells, samples, widths } =
+        batch;
     *epoch = 0;
     events.clear();
     texts.clear();
@@ -124,4 +125,6 @@ pub fn clear(batch: &mut RecordBatch) {
     columns.clear();
     fields.clear();
     cells.clear();
+    samples.clear();
+    widths.clear();
 }

@@ -5,6 +5,7 @@
 //! * [`analysis`] is the analyzer's thread.
 //! * [`export`] renders snapshots: metrics, API, report, page.
 
+pub mod advisor;
 pub mod analysis;
 pub mod cli;
 pub mod clock;

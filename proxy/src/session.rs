@@ -5,6 +5,7 @@ use crate::counters::{Gauges, Opaque, SETUP_BUCKETS_US};
 use crate::hot::observe::SessionObserver;
 use crate::hot::outbox::Outbox;
 use crate::hot::relay::{Cause, Relay};
+use crate::hot::standing::Standing;
 use crate::hot::watch::Watch;
 use crate::own_error;
 use crate::shared::Shared;
@@ -15,6 +16,7 @@ use pgsonde_wire::foreign::{StartupParameters, startup_parameters};
 use pgsonde_wire::startup::{Startup, Step};
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -44,6 +46,8 @@ pub struct Surroundings {
 #[derive(Default)]
 pub struct DrainSwitch {
     draining: Cell<bool>,
+    /// Whether the session waits inside a transaction.
+    pub standing: Rc<Standing>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -95,7 +99,8 @@ pub async fn serve(mut client: TcpStream, around: &Surroundings, switch: &DrainS
     let limit = shared.settings.proxy.startup_timeout;
     match timeout(limit, negotiate(&mut client)).await {
         Ok(Ok(Asked::Session { packet, early, major })) => {
-            let opening = Opening { packet, early, major, began_us };
+            let asked = (client_label(client.peer_addr()), clock::now_us());
+            let opening = Opening { packet, early, major, began_us, asked };
             session(client, opening, around, switch).await;
         }
         Ok(Ok(Asked::Cancel { packet })) => cancel(client, &packet, shared).await,
@@ -170,6 +175,13 @@ struct Opening {
     early: Vec<u8>,
     major: u16,
     began_us: u64,
+    /// By whom, and when the packet was complete.
+    asked: (String, u64),
+}
+
+/// The address without its port; a Unix socket has none.
+fn client_label(peer: io::Result<SocketAddr>) -> String {
+    peer.map_or_else(|_| "local".to_owned(), |peer| peer.ip().to_canonical().to_string())
 }
 
 async fn session(
@@ -191,7 +203,7 @@ async fn session(
         }
     };
     let connected_us = clock::now_us();
-    let watch = watch(&opening, around);
+    let watch = watch(&opening, around).with_standing(Rc::clone(&switch.standing));
     let gauges = Arc::clone(&around.gauges);
     let mut relay = Relay::new(client, server, watch, gauges, &opening.early);
     let left = shared
@@ -245,7 +257,9 @@ fn watch(opening: &Opening, around: &Surroundings) -> Watch {
     };
     let session = SessionId(around.shared.next_session.fetch_add(1, Relaxed));
     let salt = Rc::clone(&around.salt);
-    let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox));
+    let (client, asked_us) = opening.asked.clone();
+    let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox))
+        .asked_by(client, asked_us);
     let text_bytes_max = around.shared.settings.profile.max_statement_text_bytes;
     Watch::new(observer, Arc::clone(&around.gauges), opaque).with_text_limit(text_bytes_max)
 }

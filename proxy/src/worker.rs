@@ -124,7 +124,7 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
                 }
                 None => break,
             },
-            _ = clock.tick() => local.around.outbox.borrow_mut().send(),
+            _ = clock.tick() => local.tell(),
         }
         if draining && local.switches.borrow().is_empty() {
             break;
@@ -134,6 +134,16 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
 }
 
 impl Local {
+    /// Tells of sessions that wait inside a transaction, and sends off the batch.
+    fn tell(&self) {
+        let now_us = crate::clock::now_us();
+        let mut outbox = self.around.outbox.borrow_mut();
+        let switches = self.switches.borrow();
+        let waiting = switches.values().filter_map(|switch| switch.standing.tell(now_us));
+        waiting.for_each(|event| outbox.push(event));
+        outbox.send();
+    }
+
     fn start(&mut self, client: TcpStream) {
         let id = self.next;
         self.next += 1;

@@ -17,6 +17,7 @@ pub mod guard;
 pub mod paths;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod random;
 pub mod raw;

@@ -32,6 +32,8 @@ struct PartEntry {
     statement: Arc<Statement>,
     literals: Box<[BindCell]>,
     shared_slots: Box<[SharedSlot]>,
+    list_elements: u32,
+    code: u64,
 }
 
 impl TextEntry {
@@ -51,6 +53,16 @@ impl TextEntry {
         self.parts.get(usize::from(member)).map_or(&[], |part| &part.shared_slots)
     }
 
+    /// Elements of the longest list of the statement at a position.
+    pub(crate) fn list_elements(&self, member: u16) -> u32 {
+        self.parts.get(usize::from(member)).map_or(0, |part| part.list_elements)
+    }
+
+    /// Identity of the statement at a position, without white space and comments.
+    pub(crate) fn code(&self, member: u16) -> u64 {
+        self.parts.get(usize::from(member)).map_or(0, |part| part.code)
+    }
+
     fn bytes(&self) -> usize {
         let literals: usize = self
             .parts
@@ -59,22 +71,27 @@ impl TextEntry {
             .sum();
         let tags = [&self.tags.route, &self.tags.service, &self.tags.framework, &self.tags.mark];
         let tags: usize = tags.into_iter().flatten().map(|tag| tag.len()).sum();
-        ENTRY_BYTES + literals + tags + self.parts.len() * size_of::<PartEntry>()
+        let keys: usize = self.tags.keys.iter().map(|(key, _)| 40 + key.len()).sum();
+        ENTRY_BYTES + literals + tags + keys + self.parts.len() * size_of::<PartEntry>()
     }
 }
 
-/// The columns of a text's result, until the first execution tells which database they belong to.
+/// The columns of a text's result.
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
     /// Table, attribute and label by position.
     pub(crate) fields: Vec<(u32, i16, Arc<str>)>,
+    /// OIDs of their types.
+    pub(crate) types: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
 struct Generation {
     texts: Map<TextKey, Arc<TextEntry>>,
     shapes: Map<u64, Arc<Statement>>,
-    described: Map<TextKey, Described>,
+    /// With whether no execution has followed yet.
+    described: Map<TextKey, (Arc<Described>, bool)>,
+    wide: Map<TextKey, u32>,
     bytes: usize,
 }
 
@@ -143,6 +160,8 @@ impl Texts {
                 statement: self.statement(&part, cut),
                 literals: part.literals.into_boxed_slice(),
                 shared_slots: part.shared_slots.into_boxed_slice(),
+                list_elements: part.list_elements,
+                code: part.code,
             })
             .collect();
         let whole = match parts.len() {
@@ -195,8 +214,9 @@ impl Texts {
         self.current.texts.get(&key)
     }
 
-    /// Keeps the columns of a text's result until [`Self::take_described`].
+    /// Keeps the columns of a text's result until [`Self::described`].
     pub(crate) fn describe(&mut self, key: TextKey, fields: &[Field], batch: &RecordBatch) {
+        let types = fields.iter().take(DESCRIBED_FIELDS_MAX).map(|field| field.type_oid).collect();
         let fields: Vec<_> = fields
             .iter()
             .take(DESCRIBED_FIELDS_MAX)
@@ -207,16 +227,33 @@ impl Texts {
             .collect();
         if fields.iter().any(|(table, ..)| *table != 0) && self.find(key).is_some() {
             self.current.bytes += fields.iter().map(|(.., name)| 48 + name.len()).sum::<usize>();
-            self.current.described.insert(key, Described { fields });
+            self.current.described.insert(key, (Arc::new(Described { fields, types }), true));
         }
     }
 
-    /// Hands out the description of a text once: to the first execution after it, whose database is the one
-    /// that it was made in.
-    pub(crate) fn take_described(&mut self, key: TextKey) -> Option<Described> {
-        if self.current.described.is_empty() {
-            return None;
+    /// What was said of the columns of a text's result. It is fresh once: for the first execution after it, whose
+    /// database is the one that it was made in.
+    pub(crate) fn described(&mut self, key: TextKey) -> Option<(Arc<Described>, bool)> {
+        let current = &mut self.current.described;
+        if !current.contains_key(&key)
+            && let Some(known) = self.previous.described.remove(&key)
+        {
+            current.insert(key, known);
         }
-        self.current.described.remove(&key)
+        let (known, fresh) = current.get_mut(&key)?;
+        Some((known.clone(), std::mem::take(fresh)))
+    }
+
+    /// Notes which parameters of a text were declared with a type wider than integers.
+    pub(crate) fn widen(&mut self, key: TextKey, parameters: u32) {
+        if self.current.wide.len() < self.texts_max {
+            self.current.wide.insert(key, parameters);
+        }
+    }
+
+    /// Bit n-1: parameter n was declared with a type wider than integers.
+    pub(crate) fn wide_parameters(&self, key: TextKey) -> u32 {
+        let known = |generation: &Generation| generation.wide.get(&key).copied();
+        known(&self.current).or_else(|| known(&self.previous)).unwrap_or(0)
     }
 }

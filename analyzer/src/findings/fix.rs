@@ -1,7 +1,8 @@
-//! The call that replaces a loop, in the words of the ORM at hand (findings, section 4.5).
+//! What an N+1 reads, and which words of the table of fixes that asks for.
 
+use super::advice::{Entities, advice};
 use super::orm::Orm;
-use crate::finding::Fix;
+use crate::finding::{Fix, Kind};
 
 /// What the loop reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,82 +52,18 @@ pub(crate) struct Loop<'a> {
 impl Loop<'_> {
     /// One sentence with the call to write.
     pub(crate) fn fix(&self, orm: Option<Orm>, sql: Option<String>) -> Fix {
-        let child = self.child_table.unwrap_or("the rows");
-        let parent = self.parent_table.unwrap_or("the first result");
-        let aim = match self.shape {
-            Shape::ToOne | Shape::ToMany => format!("Load `{child}` together with `{parent}`"),
-            Shape::Aggregate => {
-                format!("Compute the figure from `{child}` in the query on `{parent}`")
-            }
-            Shape::Refresh => format!("Keep the rows of `{parent}` instead of reading them again"),
+        let variant = match self.shape {
+            Shape::ToOne => "plain",
+            Shape::ToMany => "to_many",
+            Shape::Aggregate => "aggregate",
+            Shape::Refresh => "refresh",
         };
-        let text = match orm {
-            Some(orm) => {
-                format!("{aim}. This looks like {}: use {}.", orm.name(), call(orm, self.shape))
-            }
-            None => format!("{aim}: {}.", self.plain(child)),
+        let entities = Entities {
+            parent: self.parent_table,
+            child: self.child_table,
+            column: self.child_column,
         };
-        Fix { orm: orm.map(Orm::name), text, sql }
-    }
-
-    fn plain(&self, child: &str) -> String {
-        let column = self.child_column.unwrap_or("key");
-        match self.shape {
-            Shape::ToOne | Shape::ToMany => {
-                format!(
-                    "join `{child}` in, or read it once with `{column} = ANY($1)` for all values"
-                )
-            }
-            Shape::Aggregate => {
-                format!(
-                    "one query over `{child}` with `{column} = ANY($1)` and GROUP BY `{column}`"
-                )
-            }
-            Shape::Refresh => "select every needed column the first time".to_owned(),
-        }
-    }
-}
-
-fn call(orm: Orm, shape: Shape) -> &'static str {
-    match (orm, shape) {
-        (Orm::SqlAlchemy, Shape::ToOne) => {
-            "`joinedload(...)` of the relationship, with `raiseload('*', sql_only=True)` as a guard"
-        }
-        (Orm::SqlAlchemy, Shape::ToMany) => "`selectinload(...)` of the relationship",
-        (Orm::SqlAlchemy, Shape::Aggregate) => "a `column_property` or a grouped subquery",
-        (Orm::SqlAlchemy, Shape::Refresh) => {
-            "`expire_on_commit=False`, or `undefer(...)` of the column"
-        }
-        (Orm::Django, Shape::ToOne) => "`select_related(...)`",
-        (Orm::Django, Shape::ToMany) => {
-            "`prefetch_related(...)`, with `Prefetch(queryset=...)` if a filter defeats it"
-        }
-        (Orm::Django, Shape::Aggregate) => "`annotate(Count(...))`",
-        (Orm::Django, Shape::Refresh) => "the query without `.only()` or `.defer()`",
-        (Orm::Rails, Shape::ToOne) => "`includes(...)`, with `strict_loading` as a guard",
-        (Orm::Rails, Shape::ToMany) => "`preload(...)`",
-        (Orm::Rails, Shape::Aggregate) => "a `counter_cache` or a grouped `count`",
-        (Orm::Rails, Shape::Refresh) => "a wider `select(...)`",
-        (Orm::Hibernate, Shape::ToOne) => "`JOIN FETCH`, an `@EntityGraph`, or `@BatchSize`",
-        (Orm::Hibernate, Shape::ToMany) => "`@Fetch(SUBSELECT)` or `default_batch_fetch_size`",
-        (Orm::Hibernate, Shape::Aggregate) => "a projection with the aggregate",
-        (Orm::Hibernate, Shape::Refresh) => "a fetch profile",
-        (Orm::Prisma, Shape::ToOne) => "`include`",
-        (Orm::Prisma, Shape::ToMany) => {
-            "`include`, with `relationLoadStrategy` to choose join or query"
-        }
-        (Orm::Prisma, Shape::Aggregate) => "`_count` in `include` or `select`",
-        (Orm::Prisma, Shape::Refresh) => "a wider `select`",
-        (Orm::EfCore, Shape::ToOne) => "`.Include(...)`",
-        (Orm::EfCore, Shape::ToMany) => "`.Include(...).AsSplitQuery()`",
-        (Orm::EfCore, Shape::Aggregate) => "`Select(x => x.Items.Count())`",
-        (Orm::EfCore, Shape::Refresh) => {
-            "the tracked entity, or `AsNoTracking()` with every needed column"
-        }
-        (Orm::Gorm, Shape::ToOne) => "`Joins(...)`",
-        (Orm::Gorm, Shape::ToMany) => "`Preload(...)`",
-        (Orm::Gorm, Shape::Aggregate) => "a grouped subquery",
-        (Orm::Gorm, Shape::Refresh) => "a wider `Select(...)`",
+        Fix { sql, ..advice(Kind::NPlusOne, Some(variant), orm, &entities) }
     }
 }
 

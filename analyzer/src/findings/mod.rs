@@ -2,6 +2,7 @@
 //!
 //! A detector is one file and one line in [`detectors`].
 
+mod advice;
 mod cost;
 mod fix;
 mod hour;
@@ -16,17 +17,20 @@ mod rewrite;
 mod samples;
 mod sessions;
 mod severity;
+mod subject;
 mod texts;
 
+pub(crate) use orm::{Orm, by_introspection};
+
 use crate::Map;
-use crate::digest::{Described, DigestTable};
-use crate::finding::Finding;
+use crate::digest::DigestTable;
+use crate::finding::{Finding, MuteRule, MuteTarget};
 use crate::flow::{Flow, Occurrence};
 use crate::labels::Labels;
 use crate::limits::Limits;
 use crate::names::Names;
 use crate::record::{Micros, SessionId, TransactionRecord};
-use crate::seen::Seen;
+use crate::seen::{Prepared, Seen};
 use crate::sessions::Session;
 use crate::snapshot::{NPlusOneRow, Snapshot};
 use cost::Costs;
@@ -47,10 +51,20 @@ pub(crate) struct Context<'a> {
 pub(crate) trait Detector {
     /// Takes in one execution.
     fn statement(&mut self, _seen: &Seen<'_>, _context: &mut Context<'_>) {}
+    /// A Parse was answered by itself.
+    fn prepared(&mut self, _prepared: &Prepared, _context: &mut Context<'_>) {}
     /// A session may send statements from here on.
     fn opened(&mut self, _session: SessionId, _session_of: &Session, _context: &mut Context<'_>) {}
     /// A transaction block ended.
     fn transaction(&mut self, _record: &TransactionRecord, _context: &mut Context<'_>) {}
+    /// A session stands inside a transaction with nothing in flight, since the first and up to the second time.
+    fn waiting(
+        &mut self,
+        _session: SessionId,
+        _from_to_us: [Micros; 2],
+        _context: &mut Context<'_>,
+    ) {
+    }
     /// A session ended, or its state was given up.
     fn closed(&mut self, _session: SessionId, _at_us: Micros, _context: &mut Context<'_>) {}
     /// Takes in one proved data flow.
@@ -95,14 +109,8 @@ impl Findings {
     }
 
     /// Takes in one execution of a session with state.
-    pub(crate) fn statement(
-        &mut self,
-        seen: &Seen<'_>,
-        described: Option<&Described>,
-        labels: &Labels,
-        digests: &DigestTable,
-    ) {
-        if let Some(described) = described {
+    pub(crate) fn statement(&mut self, seen: &Seen<'_>, labels: &Labels, digests: &DigestTable) {
+        if let Some(described) = seen.described.filter(|_| seen.described_anew) {
             self.names.learn(seen.database, seen.statement, described);
         }
         self.flow.statement(seen);
@@ -112,6 +120,11 @@ impl Findings {
         }
         self.each(labels, digests, |detector, context| detector.statement(seen, context));
         self.settle(labels, digests);
+    }
+
+    /// A Parse was answered by itself.
+    pub(crate) fn prepared(&mut self, of: &Prepared, labels: &Labels, digests: &DigestTable) {
+        self.each(labels, digests, |detector, context| detector.prepared(of, context));
     }
 
     /// A transaction block ended.
@@ -137,6 +150,17 @@ impl Findings {
         self.each(labels, digests, |detector, context| detector.opened(id, session, context));
     }
 
+    /// A session stands inside a transaction with nothing in flight, since the first and up to the second time.
+    pub(crate) fn waiting(
+        &mut self,
+        id: SessionId,
+        from_to_us: [Micros; 2],
+        labels: &Labels,
+        digests: &DigestTable,
+    ) {
+        self.each(labels, digests, |detector, context| detector.waiting(id, from_to_us, context));
+    }
+
     /// A session ended, or its state was given up.
     pub(crate) fn closed(
         &mut self,
@@ -148,6 +172,16 @@ impl Findings {
         self.each(labels, digests, |detector, context| detector.closed(session, at_us, context));
         self.flow.close_session(session);
         self.settle(labels, digests);
+    }
+
+    /// Silences what the rule names; false where there is no room for one more rule.
+    pub(crate) fn mute(&mut self, rule: MuteRule) -> bool {
+        self.register.mute(rule)
+    }
+
+    /// Takes a rule back; false where there was none.
+    pub(crate) fn unmute(&mut self, target: &MuteTarget) -> bool {
+        self.register.unmute(target)
     }
 
     /// Evaluates rules over windows and ends what has gone quiet.

@@ -2,6 +2,7 @@
 
 use crate::flow::Sender;
 use crate::record::Driver;
+use crate::text::Class;
 
 /// The ORMs whose calls we can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,18 @@ pub(crate) enum Orm {
 }
 
 impl Orm {
+    /// All of them, in the order of the table of fixes.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 7] = [
+        Self::SqlAlchemy,
+        Self::Django,
+        Self::Rails,
+        Self::Hibernate,
+        Self::Prisma,
+        Self::EfCore,
+        Self::Gorm,
+    ];
+
     /// The name that people know.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -46,12 +59,42 @@ const WORDS: [(&str, Orm); 12] = [
     ("gorm", Orm::Gorm),
 ];
 
-/// Guesses by tag, then application name, then driver, then the style of the texts.
+/// What an ORM asks a new connection: words that its text contains, lower case, all of them. Statements that only
+/// a driver sends (type scans of Npgsql, JDBC or pgx) say too little.
+const INTROSPECTION: [(&[&str], Orm); 9] = [
+    (&["select pg_catalog.version()"], Orm::SqlAlchemy),
+    (&["show standard_conforming_strings"], Orm::SqlAlchemy),
+    (&["pg_catalog.pg_class.relname", "pg_catalog.pg_table_is_visible"], Orm::SqlAlchemy),
+    (&["c.relname", "pg_catalog.pg_get_partkeydef", "relispartition"], Orm::Django),
+    (&["from \"django_migrations\""], Orm::Django),
+    (&["show max_identifier_length"], Orm::Rails),
+    (&["from \"schema_migrations\""], Orm::Rails),
+    (&["from \"_prisma_migrations\""], Orm::Prisma),
+    (&["from \"__efmigrationshistory\""], Orm::EfCore),
+];
+
+/// The ORM that asks a connection for such things, if only one does. Only what is not the application's own is
+/// looked at: control and catalogue statements, and the tables in which ORMs keep their migrations.
+pub(crate) fn by_introspection(class: Class, text: &str) -> Option<Orm> {
+    const LONGEST: usize = 2_048;
+    let looks_inward =
+        matches!(class, Class::Control | Class::Catalogue) || text.contains("igrations");
+    if !looks_inward || text.len() > LONGEST {
+        return None;
+    }
+    let text = text.to_lowercase();
+    let is = |words: &&(&[&str], Orm)| words.0.iter().all(|word| text.contains(word));
+    INTROSPECTION.iter().find(is).map(|(_, orm)| *orm)
+}
+
+/// Guesses by tag, then application name, then driver, then what the service asked its connections, then the style
+/// of the texts.
 pub(crate) fn guess(sender: &Sender, texts: &[&str]) -> Option<Orm> {
     let words = [sender.framework.as_deref(), sender.application_name.as_deref()];
     let by_word = words.into_iter().flatten().find_map(by_word);
     by_word
         .or_else(|| by_driver(sender.driver))
+        .or(sender.introspected)
         .or_else(|| texts.iter().find_map(|text| by_style(text)))
 }
 
@@ -159,6 +202,24 @@ mod tests {
     }
 
     #[test]
+    fn introspection() {
+        for (class, text, orm) in [
+            (Class::Catalogue, "select pg_catalog.version()", Some(Orm::SqlAlchemy)),
+            (Class::Control, "SHOW max_identifier_length", Some(Orm::Rails)),
+            (Class::Control, "SHOW search_path", None),
+            (
+                Class::Read,
+                "SELECT \"schema_migrations\".\"version\" FROM \"schema_migrations\"",
+                Some(Orm::Rails),
+            ),
+            (Class::Read, "SELECT version FROM migrations", None),
+            (Class::Read, "show max_identifier_length", None),
+        ] {
+            assert_eq!(by_introspection(class, text), orm, "{text}");
+        }
+    }
+
+    #[test]
     fn tags_outrank_names_outrank_drivers_outrank_style() {
         let sender = |framework: Option<&str>, name: &str, driver| Sender {
             framework: framework.map(Arc::from),
@@ -172,6 +233,13 @@ mod tests {
             (sender(None, "EFCore shop", Driver::ActiveRecord), Some(Orm::EfCore)),
             (sender(None, "web", Driver::ActiveRecord), Some(Orm::Rails)),
             (sender(None, "web", Driver::Psycopg3), Some(Orm::Gorm)),
+            (
+                Sender {
+                    introspected: Some(Orm::SqlAlchemy),
+                    ..sender(None, "web", Driver::Psycopg3)
+                },
+                Some(Orm::SqlAlchemy),
+            ),
         ] {
             assert_eq!(guess(&sender, &gorm), orm);
         }

@@ -3,6 +3,7 @@
 use super::gate::Evidence;
 use crate::Map;
 use crate::digest::Statement;
+use crate::findings::Orm;
 use crate::labels::ServiceId;
 use crate::record::{Driver, Micros};
 use crate::seen::Seen;
@@ -25,6 +26,8 @@ pub(crate) struct Sender {
     pub(crate) driver: Driver,
     pub(crate) application_name: Option<Arc<str>>,
     pub(crate) framework: Option<Arc<str>>,
+    /// The ORM that asked the service's connections about themselves.
+    pub(crate) introspected: Option<Orm>,
 }
 
 impl Sender {
@@ -35,6 +38,7 @@ impl Sender {
             driver: seen.driver,
             application_name: Some(seen.application_name.clone()),
             framework: seen.tags.and_then(|tags| tags.framework.clone()),
+            introspected: seen.introspected,
         }
     }
 }

@@ -10,7 +10,7 @@ pub use results::ResultLimits;
 pub use sessions::SessionLimits;
 pub use texts::TextLimits;
 
-use crate::finding::Kind;
+use crate::finding::{Kind, MuteRule};
 
 /// Limits and thresholds; `Default` is what the documentation publishes.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,10 @@ pub struct Limits {
     pub traces_max: usize,
     /// A trace without statements for this long is over, in microseconds.
     pub trace_idle_us: u64,
+    /// Statements of all open units that are told apart; an entry is 80 bytes.
+    pub unit_entries_max: usize,
+    /// (database, service, shape) rows of transactions.
+    pub transaction_shapes_max: usize,
     /// N+1: limits of the data-flow proof.
     pub flow: FlowLimits,
     /// Missing index: thresholds of tier 1.
@@ -61,6 +65,8 @@ pub struct Limits {
     pub texts: TextLimits,
     /// Kinds that are not reported (`findings.disable`).
     pub disabled: Vec<Kind>,
+    /// What an operator has silenced from the start (`findings.mutes`).
+    pub mutes: Vec<MuteRule>,
     /// Scale of severities.
     pub severity: SeverityLimits,
     /// A finding without occurrence for this long is resolved, in microseconds.
@@ -96,6 +102,8 @@ impl Default for Limits {
             unit_gap_us: 50_000,
             traces_max: 4_096,
             trace_idle_us: 10_000_000,
+            unit_entries_max: 65_536,
+            transaction_shapes_max: 256,
             flow: FlowLimits::default(),
             missing_index: MissingIndexLimits::default(),
             loops: LoopLimits::default(),
@@ -103,6 +111,7 @@ impl Default for Limits {
             results: ResultLimits::default(),
             texts: TextLimits::default(),
             disabled: Vec::new(),
+            mutes: Vec::new(),
             severity: SeverityLimits::default(),
             close_after_us: 24 * 3_600 * 1_000_000,
             rate_window_min_us: 300 * 1_000_000,

@@ -140,6 +140,9 @@ pub(crate) const FINDING_KEYS: &[FindingKey] = &[
     count("findings.tx_chatter.round_trips_min", "1000", 10, MILLION, |l, v| {
         l.sessions.chatter_round_trips_min = v;
     }),
+    share("findings.tx_chatter.warning_time_share", "50%", |l, v| {
+        l.sessions.chatter_warning_time_min_ratio = ratio(v);
+    }),
     count("findings.results.rows", "10000", 100, u64::MAX, |l, v| {
         l.results.unbounded_rows_min = v;
     }),

@@ -13,4 +13,6 @@ pub mod observe;
 pub mod outbox;
 pub mod plan;
 pub mod relay;
+mod scratch;
+pub mod standing;
 pub mod watch;

@@ -1,10 +1,11 @@
 //! Translates what the tracker saw into the analyzer's records: the only file that knows both crates.
 
 use super::outbox::Outbox;
-use super::plan::{BINDS_HASHED_MAX, Formats, Plans};
+use super::plan::{BINDS_HASHED_MAX, Formats, Plans, is_wide};
+use super::scratch::Scratch;
 use pgsonde_analyzer::record::{
-    self, BindCell, Driver, Event, Field, ResultColumn, SessionId, SessionOpened, Span,
-    StatementRecord, Tag, TextKey, Timing, TrafficRecord, TransactionRecord,
+    self, BindCell, Driver, Event, Field, SessionId, SessionOpened, StatementRecord, Tag, TextKey,
+    Timing, TrafficRecord, TransactionRecord,
 };
 use pgsonde_analyzer::value::{ColumnShape, Salt, SelectedColumns, select_columns, text_key};
 use pgsonde_wire::backend::{Column, DataRow, RowDescription};
@@ -16,23 +17,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Rows hashed per result (`value_rows_max`).
-const VALUE_ROWS_MAX: usize = 1_024;
-
-/// Cells hashed per result (`value_cells_max`).
-const VALUE_CELLS_MAX: usize = 4_096;
-
-/// Bytes of cells looked at per result (`value_scan_max_kib`).
-const VALUE_SCAN_BYTES_MAX: usize = 64 * 1024;
-
 /// Columns described to the analyzer per text.
 const DESCRIBED_COLUMNS_MAX: usize = 64;
 
 /// Bytes of a column label or session label that are passed on.
 const LABEL_BYTES_MAX: usize = 256;
-
-/// A scratch vector that grew above this many cells is given back after its result.
-const SCRATCH_CELLS_KEPT: usize = 1_024;
 
 /// Time between two reports of a session's traffic, in microseconds.
 const TRAFFIC_PERIOD_US: u64 = 1_000_000;
@@ -51,6 +40,8 @@ pub struct BoundPortal {
     formats: Formats,
     binds: Vec<BindCell>,
     binds_hash: u64,
+    bind_count: u16,
+    array_elements: u32,
 }
 
 /// One execution on its way. Its bind cells lie in the observer's queue at absolute positions.
@@ -60,26 +51,18 @@ pub struct Request {
     formats: Formats,
     binds_start: u64,
     binds_len: u16,
+    bind_count: u16,
+    array_elements: u32,
     binds_hash: u64,
-}
-
-/// The result that is coming in, or that ended and waits for its times.
-#[derive(Debug, Default)]
-struct Scratch {
-    begun: bool,
-    columns: SelectedColumns,
-    formats: Formats,
-    /// Row by row, `columns.len()` cells each.
-    cells: Vec<u32>,
-    rows: usize,
-    bytes: usize,
-    truncated: bool,
+    parsed: bool,
 }
 
 /// Observes one session.
 pub struct SessionObserver {
     session: SessionId,
     labels: StartupParameters,
+    client: String,
+    asked_us: Micros,
     salt: Rc<Salt>,
     outbox: Rc<RefCell<Outbox>>,
     plans: Plans,
@@ -91,6 +74,8 @@ pub struct SessionObserver {
     binds: VecDeque<BindCell>,
     /// Absolute position of the first cell in `binds`.
     binds_begin: u64,
+    /// The latest text parsed that was not executed since; 0 for none.
+    parsed: TextKey,
     driver: Driver,
     is_open: bool,
     /// Bytes and prepares since the last report; the relay adds the bytes.
@@ -109,6 +94,8 @@ impl SessionObserver {
         Self {
             session,
             labels,
+            client: String::new(),
+            asked_us: 0,
             salt,
             outbox,
             plans: Plans::default(),
@@ -118,11 +105,23 @@ impl SessionObserver {
             held_binds: Vec::new(),
             binds: VecDeque::new(),
             binds_begin: 0,
+            parsed: TextKey::default(),
             driver: Driver::Unknown,
             is_open: false,
             traffic: TrafficRecord::default(),
             traffic_reported_us: 0,
         }
+    }
+
+    /// Says who connects, and when its start-up packet was read.
+    #[must_use]
+    pub fn asked_by(self, client: String, asked_us: Micros) -> Self {
+        Self { client, asked_us, ..self }
+    }
+
+    /// Whose session it is.
+    pub fn session(&self) -> SessionId {
+        self.session
     }
 
     /// The session ended, or is not looked at any more.
@@ -188,6 +187,16 @@ impl SessionObserver {
         outbox.push(Event::Described { text, fields });
     }
 
+    /// Tells the analyzer which parameters were declared with a type wider than integers, once per text.
+    fn tell_wide(&mut self, text: TextKey, parse: &Parse<'_>) {
+        let types = parse.types().take(BINDS_HASHED_MAX).enumerate();
+        let parameters = types.fold(0, |bits, (at, oid)| bits | u32::from(is_wide(oid)) << at);
+        let mut outbox = self.outbox.borrow_mut();
+        if parameters != 0 && outbox.wants_parameters(text) {
+            outbox.push(Event::WideParameters { text, parameters });
+        }
+    }
+
     /// Removes the request's bind cells, and those of skipped requests before it, from the queue.
     fn take_binds(&mut self, request: &Request) {
         self.held_binds.clear();
@@ -204,7 +213,8 @@ impl SessionObserver {
     fn emit(&mut self, settled: &Settled) {
         let mut outbox = self.outbox.borrow_mut();
         let binds = outbox.binds(&self.held_binds);
-        let columns = place_columns(&mut outbox, &self.held);
+        let columns = self.held.place_columns(&mut outbox);
+        let sample = self.held.place_sample(&mut outbox);
         let record = StatementRecord {
             begin_us: settled.begin_us,
             queue_us: settled.queue_us,
@@ -214,9 +224,10 @@ impl SessionObserver {
             wait_us: settled.wait_us,
             batch_statements: settled.batch_statements,
             timing: timing(settled.timing),
-            truncated: self.held.truncated,
+            truncated: self.held.is_truncated(),
             binds,
             columns,
+            sample,
             ..self.held_record
         };
         outbox.push(Event::Statement(record));
@@ -240,8 +251,15 @@ impl Observer for SessionObserver {
         } else {
             let types = &mut self.plans.entry(plan).types;
             types.iter_mut().zip(parse.types()).for_each(|(place, oid)| *place = oid);
+            self.tell_wide(text, parse);
         }
+        self.parsed = text;
         Prepared { text, plan }
+    }
+
+    fn prepared(&mut self, statement: Prepared, took_us: u64) {
+        let (session, text) = (self.session, statement.text);
+        self.outbox.borrow_mut().push(Event::Prepared { session, text, took_us });
     }
 
     fn bound(
@@ -257,15 +275,22 @@ impl Observer for SessionObserver {
         let BoundPortal { binds, .. } = portal;
         binds.clear();
         let mut binds_hash = 0;
+        let mut elements = 0;
         let formats = bind.each_value(|index, value| {
             binds_hash = salt.fold(binds_hash, value);
             if let (Some(oid), Some(value)) = (types.get(index), value) {
                 let binary = bind.formats.is_binary(index);
-                salt.bind(index as u16 + 1, *oid, binary, value, &mut |cell| binds.push(cell));
+                let slot = index as u16 + 1;
+                let count = salt.bind(slot, *oid, binary, value, &mut |cell| binds.push(cell));
+                elements = elements.max(count);
             }
         })?;
         portal.statement = statement;
         portal.binds_hash = binds_hash;
+        portal.bind_count = bind.values_count;
+        // A scalar is no list.
+        portal.array_elements =
+            u32::try_from(elements).map_or(u32::MAX, |n| if n > 1 { n } else { 0 });
         portal.formats = formats.map_or(Formats::default(), |of| Formats::from_codes(of.bytes()));
         Ok(())
     }
@@ -274,12 +299,19 @@ impl Observer for SessionObserver {
         let binds_start = self.binds_begin + self.binds.len() as u64;
         let Some(portal) = portal else { return Request { binds_start, ..Request::default() } };
         self.binds.extend(&portal.binds);
+        let parsed = portal.statement.text == self.parsed && self.parsed != TextKey::default();
+        if parsed {
+            self.parsed = TextKey::default();
+        }
         Request {
             statement: portal.statement,
             formats: portal.formats,
             binds_start,
             binds_len: portal.binds.len() as u16,
             binds_hash: portal.binds_hash,
+            bind_count: portal.bind_count,
+            array_elements: portal.array_elements,
+            parsed,
         }
     }
 
@@ -326,11 +358,11 @@ impl Observer for SessionObserver {
     }
 
     fn wants_rows(&self, _request: Request) -> bool {
-        !self.current.begun || self.current.wants_more()
+        !self.current.has_begun() || self.current.wants_more()
     }
 
     fn row(&mut self, request: Request, row: &DataRow<'_>) {
-        if !self.current.begun {
+        if !self.current.has_begun() {
             let columns = self.plans.find(request.statement.plan).map(|plan| plan.columns);
             self.current.begin(columns.unwrap_or_default(), request.formats);
         }
@@ -353,6 +385,10 @@ impl Observer for SessionObserver {
             sent_bytes: ended.sent_bytes,
             received_bytes: ended.received_bytes,
             binds_hash: request.binds_hash,
+            bind_count: request.bind_count,
+            array_elements: request.array_elements,
+            parsed: request.parsed,
+            row_limited: ended.row_limited,
             round_trip: ended.round_trip,
             transaction: ended.transaction,
             member: ended.member,
@@ -404,82 +440,11 @@ impl Observer for SessionObserver {
             database: outbox.bytes(cut(self.labels.database.as_bytes())),
             user: outbox.bytes(cut(self.labels.user.as_bytes())),
             application_name: outbox.bytes(cut(self.labels.application_name.as_bytes())),
+            client: outbox.bytes(cut(self.client.as_bytes())),
+            setup_us: now.saturating_sub(self.asked_us),
         });
         outbox.push(event);
     }
-}
-
-impl Scratch {
-    fn clear(&mut self) {
-        self.begun = false;
-        self.columns = SelectedColumns::default();
-        self.cells.clear();
-        self.cells.shrink_to(SCRATCH_CELLS_KEPT);
-        (self.rows, self.bytes, self.truncated) = (0, 0, false);
-    }
-
-    fn begin(&mut self, columns: SelectedColumns, formats: Formats) {
-        self.clear();
-        self.begun = true;
-        (self.columns, self.formats) = (columns, formats);
-    }
-
-    fn wants_more(&self) -> bool {
-        !self.columns.is_empty() && !self.truncated
-    }
-
-    /// Hashes the selected cells of a row, or notes that a limit was reached.
-    fn add(&mut self, row: &DataRow<'_>, salt: &Salt) {
-        let width = self.columns.len();
-        if width == 0 {
-            return;
-        }
-        if self.rows >= VALUE_ROWS_MAX
-            || self.cells.len() + width > VALUE_CELLS_MAX
-            || self.bytes > VALUE_SCAN_BYTES_MAX
-        {
-            self.truncated = true;
-            return;
-        }
-        let mut selected = self.columns.as_slice().iter().peekable();
-        for (field, cell) in (0_u16..).zip(row.cells()) {
-            let Some(column) = selected.peek() else { break };
-            self.bytes += cell.map_or(0, <[u8]>::len);
-            if column.field == field {
-                let binary = self.formats.is_binary(field);
-                self.cells.push(cell.map_or(0, |bytes| salt.cell(column.type_oid, binary, bytes)));
-                selected.next();
-            }
-        }
-        self.rows += 1;
-        // A row that ends early (cut, or lying about its count) counts as NULLs.
-        self.cells.resize(self.rows * width, 0);
-    }
-
-    /// A SELECT of at most one row is nobody's parent: its cells need not travel.
-    fn forget_useless(&mut self, tag: Tag, ended: &Ended<'_>) {
-        if tag == Tag::Select && ended.rows <= 1 && !ended.part {
-            self.cells.clear();
-            self.rows = 0;
-        }
-    }
-}
-
-fn place_columns(outbox: &mut Outbox, scratch: &Scratch) -> Span {
-    let width = scratch.columns.len();
-    if scratch.rows == 0 || width == 0 {
-        return Span::default();
-    }
-    let mut columns = [ResultColumn::default(); pgsonde_analyzer::value::SELECTED_COLUMNS_MAX];
-    for (at, (place, column)) in columns.iter_mut().zip(scratch.columns.as_slice()).enumerate() {
-        *place = ResultColumn {
-            field: column.field,
-            attnum: column.attnum,
-            table_oid: column.table_oid,
-            cells: outbox.cells(scratch.cells.iter().skip(at).step_by(width).copied()),
-        };
-    }
-    outbox.columns(columns.into_iter().take(width))
 }
 
 fn select(columns: &RowDescription<'_>) -> SelectedColumns {

@@ -4,7 +4,7 @@
 //! session would, an idle session owns none, and one clock per worker sends off what has become old.
 
 use pgsonde_analyzer::record::{
-    BindCell, Event, Field, NewText, RecordBatch, ResultColumn, Span, TextKey, Timing,
+    BindCell, Event, Field, NewText, RecordBatch, ResultColumn, Span, TextKey, Timing, WidthSample,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -53,6 +53,7 @@ pub struct Outbox {
     epoch: u32,
     known_texts: Box<[u64]>,
     known_descriptions: Box<[u64]>,
+    known_parameters: Box<[u64]>,
     worker: usize,
     full: SyncSender<Parcel>,
     /// Batches that the analyzer is done with, empty but with their capacity.
@@ -73,6 +74,7 @@ impl Outbox {
             epoch: 0,
             known_texts: vec![0; KNOWN_TEXTS].into_boxed_slice(),
             known_descriptions: vec![0; KNOWN_TEXTS].into_boxed_slice(),
+            known_parameters: vec![0; KNOWN_TEXTS].into_boxed_slice(),
             worker,
             full,
             spare,
@@ -111,6 +113,11 @@ impl Outbox {
         remember(&mut self.known_descriptions, key)
     }
 
+    /// Whether the parameters of a text still have to be told.
+    pub fn wants_parameters(&mut self, key: TextKey) -> bool {
+        remember(&mut self.known_parameters, key)
+    }
+
     /// Places bytes in the batch of the next event.
     pub fn bytes(&mut self, bytes: &[u8]) -> Span {
         append(&mut self.batch.bytes, bytes)
@@ -134,6 +141,13 @@ impl Outbox {
     /// Places cells of one column in the batch of the next event.
     pub fn cells(&mut self, cells: impl Iterator<Item = u32>) -> Span {
         extend(&mut self.batch.cells, cells)
+    }
+
+    /// Places a width sample in the batch of the next event; returns its place, from 1.
+    pub fn sample(&mut self, rows: u32, bytes: u64, columns: &[u64]) -> u32 {
+        let columns = append(&mut self.batch.widths, columns);
+        self.batch.samples.push(WidthSample { rows, bytes, columns });
+        self.batch.samples.len() as u32
     }
 
     /// Sends off everything.
@@ -183,6 +197,7 @@ impl Outbox {
     fn forget_texts(&mut self) {
         self.known_texts.fill(0);
         self.known_descriptions.fill(0);
+        self.known_parameters.fill(0);
     }
 }
 

@@ -9,6 +9,14 @@ pub const PLANS_MAX: usize = 1_024;
 /// Bind values looked at per execution (`binds_hashed_max`).
 pub const BINDS_HASHED_MAX: usize = 32;
 
+/// Whether a parameter of this type, compared with an integer column, makes the server cast the column.
+pub fn is_wide(type_oid: u32) -> bool {
+    const FLOAT4: u32 = 700;
+    const FLOAT8: u32 = 701;
+    const NUMERIC: u32 = 1_700;
+    matches!(type_oid, FLOAT4 | FLOAT8 | NUMERIC)
+}
+
 /// Parameter types and key-like columns of one (text, parameter types) pair.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plan {

@@ -1,6 +1,7 @@
 //! Looks at the bytes of one session after they were forwarded: scanners, tracker, observer.
 
 use super::observe::SessionObserver;
+use super::standing::Standing;
 use crate::clock;
 use crate::counters::{Gauges, Opaque};
 use pgsonde_wire::backend::{self, Status};
@@ -8,6 +9,7 @@ use pgsonde_wire::frame::{Frame, FrameScanner, FrameSink};
 use pgsonde_wire::limits::STATEMENT_TEXT_BYTES_MAX;
 use pgsonde_wire::tracker::ExchangeTracker;
 use pgsonde_wire::{Error, Micros, frontend};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The observing side of a session. It learns; it never decides what is forwarded.
@@ -19,6 +21,7 @@ pub struct Watch {
     client: FrameScanner,
     server: FrameScanner,
     opaque: Option<Opaque>,
+    standing: Rc<Standing>,
 }
 
 struct ClientSide<'a> {
@@ -67,7 +70,15 @@ impl Watch {
             client: FrameScanner::default(),
             server: FrameScanner::default(),
             opaque,
+            standing: Rc::default(),
         }
+    }
+
+    /// Notes in `standing` when the session waits inside a transaction.
+    #[must_use]
+    pub fn with_standing(self, standing: Rc<Standing>) -> Self {
+        standing.belong_to(self.observer.session());
+        Self { standing, ..self }
     }
 
     /// Keeps at most this many bytes of a statement text.
@@ -83,6 +94,7 @@ impl Watch {
         if self.opaque.is_some() {
             return;
         }
+        self.standing.go_on();
         self.tracker.client_chunk(written);
         let mut side = ClientSide {
             text_bytes_max: self.text_bytes_max,
@@ -114,6 +126,20 @@ impl Watch {
         let tally = self.tracker.take_tally();
         self.observer.note_tally(tally, read);
         self.note(seen, read);
+        self.note_standing(read);
+    }
+
+    /// Half a request of the client is one in flight, too.
+    fn note_standing(&self, now: Micros) {
+        let waits = self.opaque.is_none()
+            && self.tracker.status() != Status::Idle
+            && !self.tracker.is_waiting()
+            && self.client.at_boundary();
+        if waits {
+            self.standing.wait(now);
+        } else {
+            self.standing.go_on();
+        }
     }
 
     /// The rest of the latest server bytes was forwarded.

@@ -114,6 +114,7 @@ fn column<'a>(reader: &mut Reader<'a>) -> Result<Column<'a>, Error> {
 pub struct DataRow<'a> {
     cells: Reader<'a>,
     count: u16,
+    size: u64,
 }
 
 impl<'a> DataRow<'a> {
@@ -123,7 +124,27 @@ impl<'a> DataRow<'a> {
     /// The body is shorter than its count.
     pub fn read(frame: &Frame<'a>) -> Result<Self, Error> {
         let mut reader = Reader::new(frame.tag, frame.body);
-        Ok(Self { count: reader.u16()?, cells: reader })
+        Ok(Self { count: reader.u16()?, cells: reader, size: frame.size })
+    }
+
+    /// Bytes of the whole frame, also of what was cut.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The length of each cell in bytes (0 for NULL) and its content. A cell that reaches beyond a cut frame has a
+    /// length and no content, and is the last one.
+    pub fn sized_cells(&self) -> impl Iterator<Item = (u64, Option<&'a [u8]>)> {
+        let mut reader = self.cells;
+        let size = self.size;
+        (0..self.count).map_while(move |_| {
+            let Ok(len) = usize::try_from(reader.i32().ok()?) else { return Some((0, None)) };
+            let content = reader.bytes(len).ok();
+            if content.is_none() {
+                reader = Reader::new(tag::DATA_ROW, &[]);
+            }
+            (len as u64 <= size).then_some((len as u64, content))
+        })
     }
 
     /// The cells in order, NULL as `None`. Ends early where the frame was cut or lies.

@@ -170,8 +170,12 @@ impl<'a> Bind<'a> {
         let count = reader.u16()?;
         let (formats, values_count) = match reader.bytes(2 * usize::from(count)) {
             Ok(codes) => (Formats::new(codes), reader.u16()?),
-            // Tens of thousands of format codes: the frame was cut inside them, no value was kept.
-            Err(_) if !frame.whole => (Formats::default(), 0),
+            // Tens of thousands of format codes, one for each value: the frame was cut inside them, no value
+            // was kept.
+            Err(_) if !frame.whole => {
+                reader = Reader::new(frame.tag, &[]);
+                (Formats::default(), count)
+            }
             Err(error) => return Err(error),
         };
         Ok(Self { portal, statement, formats, values_count, values: reader, whole: frame.whole })
@@ -232,6 +236,8 @@ impl<'a> Target<'a> {
 pub struct Execute<'a> {
     /// Portal name.
     pub portal: &'a [u8],
+    /// Whether it asks for a limited number of rows.
+    pub row_limited: bool,
 }
 
 impl<'a> Execute<'a> {
@@ -241,6 +247,8 @@ impl<'a> Execute<'a> {
     /// The name has no NUL.
     pub fn read(frame: &Frame<'a>) -> Result<Self, Error> {
         let mut reader = Reader::new(frame.tag, frame.body);
-        Ok(Self { portal: leading_name(&mut reader, frame.whole)? })
+        let portal = leading_name(&mut reader, frame.whole)?;
+        // 0 and below mean all rows.
+        Ok(Self { portal, row_limited: reader.i32().is_ok_and(|rows| rows > 0) })
     }
 }

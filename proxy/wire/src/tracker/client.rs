@@ -107,6 +107,7 @@ impl<O: Observer> ExchangeTracker<O> {
             received_bytes: std::mem::take(&mut self.request_bytes),
             group: 0,
             portal: 0,
+            row_limited: false,
         };
         self.clock.received(&mut run, frame.last_us);
         run
@@ -172,6 +173,7 @@ impl<O: Observer> ExchangeTracker<O> {
         let statement = portal.and_then(|portal| portal.statement);
         let mut run = self.new_run(request, Protocol::Extended, frame);
         run.portal = ordinal;
+        run.row_limited = execute.row_limited;
         run.group = self.clock.join_group();
         self.queue.push(Kind::Execute(run, statement))
     }

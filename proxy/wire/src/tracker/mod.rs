@@ -32,6 +32,10 @@ pub trait Observer {
     /// A statement text was prepared.
     fn parsed(&mut self, parse: &Parse<'_>) -> Self::Statement;
 
+    /// A Parse was answered by itself: the client waited for nothing else. `took_us` is an upper bound of what
+    /// parsing took, the way to the server and back included.
+    fn prepared(&mut self, statement: Self::Statement, took_us: u64);
+
     /// A portal was bound; `portal` may hold an earlier portal's content.
     ///
     /// # Errors
@@ -140,6 +144,8 @@ pub struct Ended<'a> {
     pub think_us: u64,
     /// The portal was suspended: more parts follow, and the counted end.
     pub part: bool,
+    /// The client asked for a limited number of rows at a time.
+    pub row_limited: bool,
 }
 
 /// What the times of a statement mean.
@@ -232,6 +238,8 @@ pub struct ExchangeTracker<O: Observer> {
     round_trip: u32,
     /// Think time that no statement has taken yet.
     open_think_us: u64,
+    /// When the latest ReadyForQuery was read.
+    ready_us: Micros,
     /// Portal of the suspended statement whose last part is about to be settled.
     draining: Option<u64>,
     /// Ordinal of the first entry of the latest client chunk.
@@ -270,6 +278,7 @@ impl<O: Observer> Default for ExchangeTracker<O> {
             skipping: false,
             round_trip: 0,
             open_think_us: 0,
+            ready_us: 0,
             draining: None,
             chunk_ordinal: 0,
             startup_error: None,

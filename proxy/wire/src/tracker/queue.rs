@@ -57,6 +57,8 @@ pub(super) struct Run<R> {
     pub(super) group: u64,
     /// Ordinal of the portal's Bind; 0 for none.
     pub(super) portal: u64,
+    /// Execute asked for a limited number of rows.
+    pub(super) row_limited: bool,
 }
 
 impl<O: Observer> Entry<O> {
@@ -155,6 +157,14 @@ impl<O: Observer> Queue<O> {
             .filter_map(Entry::run_mut)
             .map(|run| std::mem::take(&mut run.think_us))
             .sum()
+    }
+
+    /// Whether nothing is to be executed in the round trip that begins with the head.
+    pub(super) fn only_prepares(&self) -> bool {
+        let describes =
+            |entry: &&Entry<O>| matches!(entry.kind, Kind::DescribeStatement(_) | Kind::Close(..));
+        let after = self.entries.iter().skip(1).find(|entry| !describes(entry));
+        after.is_some_and(|entry| matches!(entry.kind, Kind::Sync | Kind::Flush))
     }
 
     /// Drops markers that have reached the head.

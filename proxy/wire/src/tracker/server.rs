@@ -91,7 +91,11 @@ impl<O: Observer> ExchangeTracker<O> {
             (tag::READY_FOR_QUERY, Head::Query | Head::FunctionCall | Head::Sync) => {
                 self.on_ready(observer, frame)
             }
-            (tag::PARSE_COMPLETE, Head::Parse) | (tag::NO_DATA, Head::Describe) => {
+            (tag::PARSE_COMPLETE, Head::Parse) => {
+                self.on_parsed(observer, frame.last_us);
+                Ok(())
+            }
+            (tag::NO_DATA, Head::Describe) => {
                 self.queue.pop();
                 Ok(())
             }
@@ -132,6 +136,15 @@ impl<O: Observer> ExchangeTracker<O> {
                 Ok(())
             }
             _ => Err(Self::desync(frame.tag)),
+        }
+    }
+
+    fn on_parsed(&mut self, observer: &mut O, now: Micros) {
+        let alone = self.queue.only_prepares();
+        let Some(Entry { kind: Kind::Parse(early, _), .. }) = self.queue.pop() else { return };
+        if let Some(statement) = early.statement.filter(|_| alone) {
+            let begin_us = early.received_us.max(self.ready_us);
+            observer.prepared(statement, now.saturating_sub(begin_us));
         }
     }
 
@@ -239,6 +252,7 @@ impl<O: Observer> ExchangeTracker<O> {
             in_transaction: run.in_transaction,
             think_us: if first { run.think_us } else { 0 },
             part: false,
+            row_limited: run.row_limited,
         }
     }
 
@@ -250,6 +264,7 @@ impl<O: Observer> ExchangeTracker<O> {
         ended.sent_bytes += parts.sent_bytes;
         ended.received_bytes += parts.received_bytes;
         ended.think_us += parts.think_us;
+        ended.row_limited = true;
         self.draining = Some(portal);
     }
 
@@ -381,6 +396,7 @@ impl<O: Observer> ExchangeTracker<O> {
                 transaction: self.transactions.current(),
                 think_us: parts.think_us,
                 in_transaction: parts.in_transaction,
+                row_limited: true,
                 ..Ended::default()
             },
         );
@@ -412,6 +428,7 @@ impl<O: Observer> ExchangeTracker<O> {
         self.status = status;
         self.round_trip = self.round_trip.wrapping_add(1);
         self.open.end_round_trip();
+        self.ready_us = frame.last_us;
         self.clock.ready(frame.last_us);
         self.queue.drop_markers();
         if self.queue.is_empty() {
@@ -518,6 +535,7 @@ impl<O: Observer> ExchangeTracker<O> {
             received_bytes: 0,
             group: 0,
             portal: 0,
+            row_limited: false,
         }
     }
 

@@ -1,0 +1,142 @@
+//! True bytes of an index that doesn't exist, from row counts, widths and distinct values.
+
+use crate::catalog::{Catalog, Oid, Relation};
+use crate::planner::{CandidateSpec, KeyPart, Method};
+
+/// Usable bytes of a page.
+const PAGE_BYTES: f64 = 8152.0;
+/// Share of a leaf page that CREATE INDEX fills.
+const FILL: f64 = 0.9;
+/// Longest index tuple that may hold a posting list when an index is built, bytes.
+const POSTING_BYTES: f64 = 812.0;
+
+/// What the size of one btree is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Keys {
+    /// Entries.
+    pub rows: f64,
+    /// Distinct key sets.
+    pub distinct: f64,
+    /// Bytes of the key columns and INCLUDE.
+    pub width: f64,
+    /// Equal keys share one entry with a list of rows.
+    pub deduplicated: bool,
+    /// Share of rows with a NULL key.
+    pub null_share: f64,
+}
+
+fn aligned(bytes: f64) -> f64 {
+    (bytes / 8.0).ceil() * 8.0
+}
+
+/// Bytes of a btree.
+pub fn btree_bytes(keys: Keys) -> f64 {
+    let header = if keys.null_share > 0.5 { 16.0 } else { 8.0 };
+    let item = aligned(header + keys.width);
+    let plain = keys.rows * (item + 4.0);
+    let per_value = keys.rows / keys.distinct.max(1.0);
+    let (bytes, posting) = if keys.deduplicated && per_value >= 1.02 {
+        let cap = ((POSTING_BYTES - item) / 6.0).floor().max(1.0);
+        let full = (per_value / cap).floor();
+        let rest = per_value - full * cap;
+        let whole = aligned(item + 6.0 * cap) + 4.0;
+        let tail = if rest < 2.0 { rest * (item + 4.0) } else { aligned(item + 6.0 * rest) + 4.0 };
+        let mean = if full >= 1.0 { whole } else { tail };
+        (keys.distinct.max(1.0) * (full * whole + tail), mean.min(POSTING_BYTES))
+    } else {
+        (plain, 0.0)
+    };
+    let leaves = bytes / (FILL * PAGE_BYTES - 0.5 * posting);
+    ((leaves.max(1.0) * 1.005).ceil() + 1.0) * 8192.0
+}
+
+/// Height of a btree of so many pages above its leaves.
+pub fn height(bytes: u64, width: f64) -> f64 {
+    let fanout = (0.7 * PAGE_BYTES / (aligned(8.0 + width) + 4.0)).floor().max(2.0);
+    let mut pages = (bytes as f64 / 8192.0).max(1.0);
+    let mut height = 0.0;
+    while pages > 1.0 {
+        pages = (pages / fanout).ceil();
+        height += 1.0;
+    }
+    height
+}
+
+/// Average width of a column, bytes.
+pub fn width_of(catalog: &Catalog, relation: &Relation, column: &str) -> f64 {
+    if let Some(statistics) = relation.statistics_of(column) {
+        return statistics.average_width.max(1.0);
+    }
+    let found = relation.column(column).and_then(|column| catalog.types.get(&column.type_oid));
+    found.map_or(16.0, |found| if found.length > 0 { f64::from(found.length) } else { 16.0 })
+}
+
+/// Whether btree may share entries of equal keys of this column.
+fn deduplicates(catalog: &Catalog, relation: &Relation, column: &str) -> bool {
+    let found = relation.column(column).and_then(|column| catalog.types.get(&column.type_oid));
+    found.is_some_and(|found| {
+        !matches!(found.name.as_str(), "numeric" | "jsonb" | "float4" | "float8" | "bpchar")
+            && !matches!(found.kind, 'r' | 'c' | 'm')
+            && found.category != 'A'
+    })
+}
+
+/// Distinct values of one key among `rows`.
+pub fn distinct_of(catalog: &Catalog, table: Oid, part: &KeyPart, rows: f64) -> f64 {
+    let Some(relation) = catalog.relations.get(&table) else { return rows };
+    match part {
+        KeyPart::Column(column) => {
+            relation.statistics_of(column).map_or(rows.sqrt(), |found| found.distinct(rows))
+        }
+        // nothing is known of an expression: as many values as its rows could have
+        KeyPart::Expression(_) => rows / 10.0,
+    }
+}
+
+/// Bytes of a candidate over `rows` entries: the table's rows, or those of its predicate.
+pub fn candidate_bytes(catalog: &Catalog, spec: &CandidateSpec, rows: f64) -> u64 {
+    let Some(relation) = catalog.relations.get(&spec.table) else { return 0 };
+    if spec.method == Method::Gin {
+        return gin_bytes(catalog, relation, spec, rows) as u64;
+    }
+    let mut keys =
+        Keys { rows, distinct: 1.0, deduplicated: spec.include.is_empty(), ..Keys::default() };
+    for key in &spec.keys {
+        match &key.part {
+            KeyPart::Column(column) => {
+                keys.width += width_of(catalog, relation, column);
+                keys.deduplicated &= deduplicates(catalog, relation, column);
+                let nulls = relation.statistics_of(column).map_or(0.0, |found| found.null_fraction);
+                keys.null_share = keys.null_share.max(nulls);
+            }
+            KeyPart::Expression(_) => keys.width += 16.0,
+        }
+        keys.distinct *= distinct_of(catalog, spec.table, &key.part, rows);
+    }
+    keys.width +=
+        spec.include.iter().map(|column| width_of(catalog, relation, column)).sum::<f64>();
+    keys.distinct = keys.distinct.clamp(1.0, rows.max(1.0));
+    btree_bytes(keys) as u64
+}
+
+/// Rough by a factor of two: so is what it decides.
+fn gin_bytes(catalog: &Catalog, relation: &Relation, spec: &CandidateSpec, rows: f64) -> f64 {
+    let elements =
+        spec.keys.iter().map(|key| elements_per_row(catalog, relation, &key.part)).sum::<f64>();
+    (rows * elements * 3.5).max(3.0 * 8192.0)
+}
+
+/// Index entries that a row brings to a GIN index.
+pub fn elements_per_row(catalog: &Catalog, relation: &Relation, part: &KeyPart) -> f64 {
+    let KeyPart::Column(column) = part else { return 8.0 };
+    let counts = relation.statistics_of(column).and_then(|found| found.element_counts.as_deref());
+    let mean =
+        counts.and_then(|text| text.trim_end_matches('}').rsplit(',').next()?.parse::<f64>().ok());
+    mean.unwrap_or_else(|| {
+        let text = relation
+            .column(column)
+            .and_then(|column| catalog.types.get(&column.type_oid))
+            .is_some_and(|found| found.category == 'S');
+        if text { width_of(catalog, relation, column) } else { 5.0 }
+    })
+}

@@ -1,0 +1,218 @@
+//! The read-only side connection: catalogue queries and plain EXPLAIN, nothing else.
+//!
+//! Everything runs in `READ ONLY` transactions under short limits. The server never hears of a statement that the
+//! parser has not found to be one SELECT behind a plain EXPLAIN.
+
+use super::rows::Cells;
+use rustls::{ClientConfig, RootCertStore};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Longest time that connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Longest time that any answer may take: above the server's own limit of 2 s, for a network that went away.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// The session's contract: limits, read-only, and a form of output that doesn't depend on the role.
+const CONTRACT: &str = "SET default_transaction_read_only = on; SET statement_timeout = '2s'; \
+    SET lock_timeout = '50ms'; SET idle_in_transaction_session_timeout = '30s'; SET client_encoding = 'UTF8'; \
+    SET standard_conforming_strings = on; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
+    SET extra_float_digits = 3; SET bytea_output = 'hex'; SET plan_cache_mode = 'force_custom_plan'";
+
+/// Why the side connection gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SideError {
+    /// No connection.
+    #[error("{0}")]
+    Connect(String),
+    /// The server refused a statement.
+    #[error("{message} (SQLSTATE {code})")]
+    Server {
+        /// SQLSTATE.
+        code: String,
+        /// The server's message; it may quote a value of a statement.
+        message: String,
+    },
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Lost(String),
+}
+
+/// One connection and the thread-bound runtime that drives it.
+pub(super) struct Side {
+    runtime: Runtime,
+    client: Client,
+    /// The server's search_path for this role, before anything was set.
+    pub(super) search_path: Vec<String>,
+    /// Statements sent so far.
+    pub(super) sent: u64,
+}
+
+impl Side {
+    /// Connects and sets the contract.
+    pub(super) fn connect(config: &Config) -> Result<Self, SideError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| SideError::Connect(error.to_string()))?;
+        let client = runtime.block_on(async {
+            tokio::time::timeout(CONNECT_LIMIT, open(config)).await.map_err(|_| {
+                SideError::Connect(format!("no answer within {} s", CONNECT_LIMIT.as_secs()))
+            })?
+        })?;
+        let mut side = Self { runtime, client, search_path: Vec::new(), sent: 0 };
+        side.run(CONTRACT)?;
+        side.check_contract()?;
+        let mut path = Vec::new();
+        side.each("SELECT unnest(current_schemas(false)) AS schema", |row| {
+            path.push(row.text("schema"))
+        })?;
+        side.search_path = path;
+        Ok(side)
+    }
+
+    /// A pooler or a proxy may drop settings: then nothing may be sent.
+    fn check_contract(&mut self) -> Result<(), SideError> {
+        let mut kept = false;
+        let sql = "SELECT current_setting('default_transaction_read_only') = 'on' \
+            AND current_setting('statement_timeout') = '2s' AND current_setting('lock_timeout') = '50ms' AS kept";
+        self.each(sql, |row| kept = row.flag("kept"))?;
+        let refused = "the server did not keep the limits of the session (read-only, 2 s, 50 ms)";
+        if kept { Ok(()) } else { Err(SideError::Connect(refused.to_owned())) }
+    }
+
+    /// Runs one of our own constant statements.
+    fn run(&mut self, sql: &'static str) -> Result<(), SideError> {
+        self.ask(sql).map(|_| ())
+    }
+
+    /// Reads a catalogue query's rows, in a read-only transaction.
+    pub(super) fn each(
+        &mut self,
+        sql: &'static str,
+        mut visit: impl FnMut(&Cells<'_>),
+    ) -> Result<(), SideError> {
+        let messages = self.in_transaction("SET LOCAL search_path = pg_catalog", sql)?;
+        for message in &messages {
+            if let SimpleQueryMessage::Row(row) = message {
+                visit(&Cells(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// EXPLAIN (FORMAT JSON) of a text that the parser found to be one SELECT. Without parallel plans on request.
+    pub(super) fn explain(
+        &mut self,
+        select: &str,
+        parallel: bool,
+    ) -> Result<serde_json::Value, SideError> {
+        let local = if parallel {
+            "SET LOCAL jit = off"
+        } else {
+            "SET LOCAL max_parallel_workers_per_gather = 0"
+        };
+        let messages = self.in_transaction(local, &format!("EXPLAIN (FORMAT JSON) {select}"))?;
+        let text = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        text.and_then(|text| serde_json::from_str(text).ok())
+            .ok_or_else(|| SideError::Lost("EXPLAIN gave no JSON".to_owned()))
+    }
+
+    fn in_transaction(
+        &mut self,
+        local: &str,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryMessage>, SideError> {
+        self.ask(&format!("BEGIN READ ONLY; {local}"))?;
+        let outcome = self.ask(sql);
+        self.ask("ROLLBACK")?;
+        outcome
+    }
+
+    fn ask(&mut self, sql: &str) -> Result<Vec<SimpleQueryMessage>, SideError> {
+        self.sent += 1;
+        let Self { runtime, client, .. } = self;
+        let answer = runtime
+            .block_on(async { tokio::time::timeout(ANSWER_LIMIT, client.simple_query(sql)).await });
+        match answer {
+            Ok(Ok(messages)) => Ok(messages),
+            Ok(Err(error)) => Err(classed(&error)),
+            Err(_) => {
+                Err(SideError::Lost(format!("no answer within {} s", ANSWER_LIMIT.as_secs())))
+            }
+        }
+    }
+}
+
+fn classed(error: &tokio_postgres::Error) -> SideError {
+    match error.as_db_error() {
+        Some(database) => SideError::Server {
+            code: database.code().code().to_owned(),
+            message: database.message().to_owned(),
+        },
+        None => SideError::Lost(cause(error)),
+    }
+}
+
+/// The innermost cause says most.
+fn cause(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        text = inner.to_string();
+        source = inner.source();
+    }
+    text
+}
+
+/// TLS where the URL and the server want it; `prefer` goes plain where TLS can't be had.
+async fn open(config: &Config) -> Result<Client, SideError> {
+    if config.get_ssl_mode() == SslMode::Disable {
+        return plain(config).await;
+    }
+    match secured(config).await {
+        Err(_) if config.get_ssl_mode() == SslMode::Prefer => {
+            let mut without = config.clone();
+            without.ssl_mode(SslMode::Disable);
+            plain(&without).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn plain(config: &Config) -> Result<Client, SideError> {
+    let (client, connection) = config.connect(NoTls).await.map_err(|error| refused(&error))?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn secured(config: &Config) -> Result<Client, SideError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SideError::Connect(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connecting = config.connect(MakeRustlsConnect::new(tls));
+    let (client, connection) = connecting.await.map_err(|error| refused(&error))?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+fn refused(error: &tokio_postgres::Error) -> SideError {
+    match classed(error) {
+        SideError::Lost(cause) => SideError::Connect(cause),
+        SideError::Server { code, message } => {
+            SideError::Connect(format!("{message} (SQLSTATE {code})"))
+        }
+        other @ SideError::Connect(_) => other,
+    }
+}
