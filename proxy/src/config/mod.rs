@@ -160,6 +160,15 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Reads the text of a configuration file alone, without flags and environment.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let file = ConfigFile { name: "pgsonde.toml".to_owned(), text: text.to_owned() };
+        Self::from_sources(&Flags::default(), &[], Some(&file))
+    }
+
     fn from_sources(
         flags: &Flags,
         env: &[(String, String)],
