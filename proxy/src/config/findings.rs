@@ -232,4 +232,31 @@ mod tests {
             assert_ne!(limits, Limits::default(), "{} has no effect", finding.key.name);
         }
     }
+
+    /// What users read names every kind and every key with its default, and nothing else.
+    #[test]
+    fn the_documentation_has_every_kind_and_key() {
+        let text = include_str!("../../../docs/findings.md");
+        let kinds: Vec<String> = pgsonde_analyzer::finding::Kind::ALL
+            .iter()
+            .map(|kind| {
+                let words = crate::export::kind_words(kind.name());
+                format!("### `{}`: {words}", kind.name())
+            })
+            .collect();
+        let headings: Vec<&str> = text.lines().filter(|line| line.starts_with("### ")).collect();
+        assert_eq!(headings, kinds);
+        let keys = crate::config::keys::all().filter(|key| key.name.starts_with("findings."));
+        let mut expected: Vec<String> = keys
+            .map(|key| match key.default {
+                "" => format!("| `{}` | |", key.name),
+                default => format!("| `{}` | `{default}` |", key.name),
+            })
+            .collect();
+        let mut rows: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("| `findings.")).collect();
+        expected.sort_unstable();
+        rows.sort_unstable();
+        assert_eq!(rows, expected);
+    }
 }

@@ -279,13 +279,15 @@ impl Detector for Chatter {
 impl Talk {
     /// Learns who talks, and what the transaction does.
     fn see(&mut self, seen: &Seen<'_>, purpose: Purpose) {
-        self.sender.service = seen.service;
+        if self.sender.application_name.is_none() {
+            self.sender = Sender::of(seen);
+        }
         if purpose == Purpose::Work {
             self.block.reads += u64::from(seen.statement.class == Class::Read);
             let locking = seen.statement.facts.as_ref().is_some_and(|facts| facts.locking);
             self.block.works |=
                 locking || !matches!(seen.statement.class, Class::Read | Class::Catalogue);
-            if self.sender.route.as_ref() != seen.route || self.sender.application_name.is_none() {
+            if self.sender.route.as_ref() != seen.route || self.sender.service != seen.service {
                 self.sender = Sender::of(seen);
             }
         } else if purpose == Purpose::Other && seen.record.transaction != 0 {

@@ -73,8 +73,9 @@ impl Open {
     /// Whether the record belongs to this transaction.
     pub(super) fn owns(&self, seen: &Seen<'_>) -> bool {
         let record = seen.record;
-        record.transaction == self.transaction
-            || (self.transaction == 0 && record.tag != Tag::Begin && record.transaction != 0)
+        let named = record.transaction != 0;
+        let only_begun = self.transaction == 0 && record.tag != Tag::Begin;
+        named && (record.transaction == self.transaction || only_begun)
     }
 
     pub(super) fn add(&mut self, seen: &Seen<'_>) {
