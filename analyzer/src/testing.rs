@@ -83,7 +83,7 @@ impl Stream {
         stream
     }
 
-    fn bytes(&mut self, text: &str) -> Span {
+    pub(crate) fn bytes(&mut self, text: &str) -> Span {
         let start = self.batch.bytes.len() as u32;
         self.batch.bytes.extend_from_slice(text.as_bytes());
         Span { start, len: text.len() as u32 }
@@ -167,6 +167,8 @@ impl Stream {
     pub(crate) fn exec(&mut self, exec: Exec<'_>) {
         let text = self.text(exec.sql);
         let (binds, columns) = self.arenas(&exec);
+        let fold = |hash, value: &i64| self.salt.fold(hash, Some(&value.to_be_bytes()));
+        let binds_hash = exec.binds.iter().fold(0, fold);
         let round_trip = self.round_trips.entry(exec.session).or_insert(0);
         *round_trip += u32::from(!exec.same_round_trip);
         let round_trip = *round_trip;
@@ -184,6 +186,7 @@ impl Stream {
                 .unwrap_or(exec.columns.first().map_or(0, |column| column.2.len() as u64)),
             sent_bytes: exec.bytes,
             received_bytes: 50,
+            binds_hash,
             round_trip,
             transaction: exec.transaction,
             binds,

@@ -2,6 +2,7 @@
 //!
 //! A detector is one file and one line in [`detectors`].
 
+mod advice;
 mod cost;
 mod fix;
 mod hour;
