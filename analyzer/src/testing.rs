@@ -98,7 +98,7 @@ impl Stream {
         stream
     }
 
-    fn bytes(&mut self, text: &str) -> Span {
+    pub(crate) fn bytes(&mut self, text: &str) -> Span {
         let start = self.batch.bytes.len() as u32;
         self.batch.bytes.extend_from_slice(text.as_bytes());
         Span { start, len: text.len() as u32 }
