@@ -107,7 +107,7 @@ impl Subject {
 
     /// A claim about the statement and the first table that it names.
     pub(crate) fn claim(&self, verdict: Verdict, context: &Context<'_>) -> Claim {
-        self.claim_about(verdict, self.table().cloned(), context)
+        self.claim_about(verdict, self.table(), context)
     }
 
     /// A claim about everything that a client sends.
@@ -132,12 +132,12 @@ impl Subject {
     pub(crate) fn claim_about(
         &self,
         verdict: Verdict,
-        table: Option<Arc<str>>,
+        table: Option<&Arc<str>>,
         context: &Context<'_>,
     ) -> Claim {
         let database = context.labels.database_name(self.database);
         let column = verdict.column.as_deref().and_then(|column| column.rsplit('.').next());
-        let entities = Entities { parent: None, child: table.as_deref(), column };
+        let entities = Entities { parent: None, child: table.map(|table| &**table), column };
         let orm = orm::guess(&self.sender, &[&self.statement.text]);
         Claim {
             id: self.identity(&database, &verdict),
@@ -149,7 +149,7 @@ impl Subject {
             service: context.labels.service_name(self.sender.service),
             fix: advice(verdict.kind, verdict.rule, orm, &entities),
             child: Some(Child {
-                table: table.clone(),
+                table: table.cloned(),
                 column: column.map(Arc::from),
                 digest: self.statement.digest,
                 query_text: self.statement.text.clone(),

@@ -50,12 +50,12 @@ impl<'a> Walk<'a> {
         let (Some(left), Some(right)) = (boxed(&e.lexpr), boxed(&e.rexpr)) else { return };
         let operator = node::last_name(&e.name);
         match e.kind() {
-            AExprKind::AexprLike | AExprKind::AexprIlike => {
-                if matches!(operator, "~~" | "~~*") && wild_start(right).is_some() {
-                    let found = self.first_column(left);
-                    let at = location(left).unwrap_or(e.location);
-                    self.smell("leading_wildcard", at, found);
-                }
+            AExprKind::AexprLike | AExprKind::AexprIlike
+                if matches!(operator, "~~" | "~~*") && wild_start(right).is_some() =>
+            {
+                let found = self.first_column(left);
+                let at = location(left).unwrap_or(e.location);
+                self.smell("leading_wildcard", at, found);
             }
             AExprKind::AexprOp if COMPARISONS.contains(&operator) => {
                 if self.is_value(right) {

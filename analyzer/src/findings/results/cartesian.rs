@@ -26,7 +26,7 @@ impl Cartesian {
 
     fn find(&self, seen: &Seen<'_>) -> Option<(Vec<Table>, Product)> {
         let columns = seen.columns();
-        let kept = columns.first()?.cells.len as u64;
+        let kept = u64::from(columns.first()?.cells.len);
         if kept < self.limits.cartesian_rows_min {
             return None;
         }

@@ -130,12 +130,11 @@ impl Churn {
                     Some(key) => format!("of `{key}` in their comment"),
                     None => "of their comment".to_owned(),
                 };
-                claim(seen, window, "comment", what, key, context);
+                claim(seen, window, "comment", &what, key, context);
             }
             Cause::Literals if window.bound == 0 => self.client(seen, window, context),
             Cause::Literals => {
-                let what = "of literals in the text".to_owned();
-                claim(seen, window, "literals", what, None, context);
+                claim(seen, window, "literals", "of literals in the text", None, context);
             }
         }
     }
@@ -180,7 +179,7 @@ fn claim(
     seen: &Seen<'_>,
     window: &Window,
     cause: &'static str,
-    what: String,
+    what: &str,
     key: Option<Arc<str>>,
     context: &mut Context<'_>,
 ) {

@@ -77,10 +77,9 @@ impl LockHazards {
             let meanwhile =
                 end_us > held.begin_us && held.end_us.is_none_or(|locked| begin_us < locked);
             let other = held.subject.session != record.session.0;
-            if same && meanwhile && other && held.sessions.len() < SESSIONS_MAX {
-                if !held.sessions.contains(&record.session) {
-                    held.sessions.push(record.session);
-                }
+            let room = held.sessions.len() < SESSIONS_MAX;
+            if same && meanwhile && other && room && !held.sessions.contains(&record.session) {
+                held.sessions.push(record.session);
             }
         }
     }
@@ -165,7 +164,7 @@ impl LockHazards {
             let verdict = self.verdict(held, *hazard, held_us);
             let claim = held.subject.claim_about(
                 verdict,
-                held.table.as_ref().map(|(_, table)| table.clone()),
+                held.table.as_ref().map(|(_, table)| table),
                 context,
             );
             let waited_us = held_us * held.sessions.len() as u64;
