@@ -3,7 +3,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SETUP := scripts/setup.sh
 PYTHON := $(TARGET)/venv/bin/python
 
-.PHONY: all build demo test lint fmt bench docs ci
+.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke idle docs ci
 
 all: build
 
@@ -24,6 +24,20 @@ fmt: ## rewrites the sources as rustfmt wants them
 
 bench: ## pgbench direct, through haproxy and through pgsonde; ARGS=--quick for two rounds
 	$(SETUP) build postgres python haproxy && cargo build --release -p pgsonde && $(PYTHON) tests/bench/bench.py $(ARGS)
+
+compat: ## the drivers' own test suites, directly and through the proxy; ARGS=--list names them, ARGS="asyncpg" picks
+	$(SETUP) build postgres python && cargo build --release -p pgsonde && $(PYTHON) tests/compat/compat.py $(ARGS)
+
+soak: ## each fault 20 times, then 8 hours of mixed load with restarts; ARGS="--minutes 10" for less
+	$(SETUP) build postgres python && cargo build --release -p pgsonde && cargo build --workspace --bins --tests \
+	  && PGSONDE_FAULT_ROUNDS=20 PGSONDE_SIMULATION_SEEDS=50000 cargo test --workspace --test faults --test simulation \
+	  && $(PYTHON) tests/bench/soak.py $(ARGS)
+
+fuzz-smoke: ## each fuzz body for a minute; ARGS="600 exchange" for ten, and for one body
+	$(SETUP) build && scripts/fuzz-smoke.sh $(ARGS)
+
+idle: ## memory of 10,000 idle sessions
+	$(SETUP) build python && cargo build --release -p pgsonde && $(PYTHON) tests/bench/idle.py $(ARGS)
 
 docs: ## the documentation of all crates
 	$(SETUP) build && cargo doc --workspace --no-deps

@@ -3,6 +3,7 @@
 use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts};
+use crate::finding::{MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
@@ -52,7 +53,7 @@ impl Analyzer {
             labels: Labels::new(&limits),
             sessions: Sessions::new(limits.sessions_max),
             digests: DigestTable::new(limits.digests_max, limits.sources_max),
-            units: Units::new(limits.traces_max, limits.trace_idle_us, limits.unit_gap_us),
+            units: Units::new(&limits),
             counters: Counters::default(),
             findings: Findings::new(&limits),
             introspected: Map::default(),
@@ -71,6 +72,11 @@ impl Analyzer {
     #[cfg(test)]
     pub(crate) fn held_texts(&self) -> (usize, usize) {
         self.texts.held()
+    }
+
+    /// Bytes of all results that are held for the data-flow proof, roughly.
+    pub fn held_bytes(&self) -> usize {
+        self.findings.held_bytes()
     }
 
     /// Takes in one batch.
@@ -137,6 +143,7 @@ impl Analyzer {
             session.application_name = name;
             session.introspected =
                 self.introspected.get(&(session.database, session.service)).copied();
+            session.client_key = session.key_of_client();
             // A changed application name is the border of a unit.
             self.units.end(&mut session.unit, &mut self.labels);
         }
@@ -157,6 +164,8 @@ impl Analyzer {
         let session = self.sessions.of(record.session);
         session.last_us = session.last_us.max(record.end_us);
         self.labels.add_transaction(session.database, session.service, record);
+        let pair = (session.database, session.service);
+        self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
         self.findings.transaction(record, &self.labels, &self.digests);
     }
@@ -190,8 +199,16 @@ impl Analyzer {
             let (digests, labels) = (&mut self.digests, &mut self.labels);
             service_us = self.counters.add(&counted, session, digests, labels, untracked);
             let trace = tags.and_then(|tags| tags.trace);
-            let step = Step { record, phases: &counted.phases, service, route, trace };
-            self.units.step(&mut session.unit, &step, &mut self.labels);
+            let step = Step {
+                record,
+                phases: &counted.phases,
+                statement: &meaning.statement,
+                literals: entry.map_or(&[], |entry| entry.literals(record.member)),
+                service,
+                route,
+                trace,
+            };
+            self.units.step(session, &step, &mut self.labels);
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
@@ -210,15 +227,19 @@ impl Analyzer {
             literals: entry.map_or(&[], |entry| entry.literals(record.member)),
             shared_slots: entry.map_or(&[], |entry| entry.shared_slots(record.member)),
             tags,
+            entry: meaning.entry.as_ref(),
             database: session.database,
             service,
             route,
             driver: session.driver,
             application_name: &session.application_name,
             introspected: session.introspected,
+            client: session.client_key,
             baseline_us: session.baseline.median_us(),
             rtt_us: session.round_trip.at(record.end_us()),
             service_us,
+            list_elements: entry.map_or(0, |entry| entry.list_elements(record.member)),
+            code: entry.map_or(0, |entry| entry.code(record.member)),
             described: described.as_ref().map(|(described, _)| &**described),
             described_anew: described.as_ref().is_some_and(|(_, anew)| *anew),
             wide_parameters: self.texts.wide_parameters(record.text),
@@ -230,7 +251,7 @@ impl Analyzer {
         let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
         let session = self.sessions.known(id);
         if let (Some(statement), Some(session)) = (statement, session) {
-            let prepared = Prepared { session: id, database: session.database, statement, took_us };
+            let prepared = Prepared { database: session.database, statement, took_us };
             self.findings.prepared(&prepared, &self.labels, &self.digests);
         }
     }
@@ -245,6 +266,17 @@ impl Analyzer {
             Some(statement) => Meaning { statement: statement.clone(), entry: entry.cloned() },
             None => Meaning { statement: self.unknown_text.clone(), entry: None },
         }
+    }
+
+    /// Silences the findings that the rule names, from the next snapshot on; false where there is no room for one
+    /// more rule.
+    pub fn mute(&mut self, rule: MuteRule) -> bool {
+        self.findings.mute(rule)
+    }
+
+    /// Takes a rule back; false where there was none for that target.
+    pub fn unmute(&mut self, target: &MuteTarget) -> bool {
+        self.findings.unmute(target)
     }
 
     /// Closes what has gone quiet; call it about once a second.
@@ -276,6 +308,7 @@ impl Analyzer {
             ..Snapshot::default()
         };
         self.labels.fill(&mut snapshot);
+        self.units.fill(&mut snapshot);
         snapshot.overflow.push(("digests", self.digests.overflowed));
         self.findings.fill(now, &mut snapshot);
         snapshot

@@ -40,8 +40,77 @@ pub struct StatementFacts {
     pub functions: Vec<String>,
     /// Function calls in the target list other than the usual aggregates.
     pub functions_in_targets: bool,
+    /// Slots of OFFSET of the outermost query.
+    pub skip_slots: Vec<u16>,
+    /// Patterns that a server can't run fast, at most 8.
+    pub smells: Vec<Smell>,
+    /// What a change of a table does to its other users.
+    pub change: Option<Box<TableChange>>,
     /// Residual predicates (`<>`, NOT IN, multi-table expressions …) that no index serves.
     pub residuals: usize,
+}
+
+/// A pattern in a text that a server can't run fast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smell {
+    /// Which (findings, section 4.4).
+    pub rule: &'static str,
+    /// Where it begins in the text for the parser, in bytes.
+    pub parser_offset: usize,
+    /// Index into [`StatementFacts::relations`] and column, where they are known.
+    pub column: Option<(usize, String)>,
+}
+
+/// What a change of a table does to its other users.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableChange {
+    /// The table, where the text names it.
+    pub table: Option<Relation>,
+    /// Hazards of locking (findings, section 4.3), each rule once.
+    pub hazards: Vec<Hazard>,
+    /// The lock that it takes.
+    pub lock: LockMode,
+    /// It makes the table: not where one of that name may have been there before.
+    pub creates: bool,
+    /// The table is temporary: nobody else sees it.
+    pub temporary: bool,
+    /// It validates a constraint.
+    pub validates: bool,
+}
+
+/// One way to lock out others for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hazard {
+    /// Which (findings, section 4.3).
+    pub rule: &'static str,
+    /// The text alone decides it; else it depends on what the text doesn't say (the old type, a validated CHECK).
+    pub sure: bool,
+}
+
+/// Locks on tables that matter here, by what they keep out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockMode {
+    /// None that keeps out reads or writes.
+    #[default]
+    Light,
+    /// Writes wait.
+    Share,
+    /// Writes wait.
+    ShareRowExclusive,
+    /// Everything waits.
+    AccessExclusive,
+}
+
+impl LockMode {
+    /// As PostgreSQL's manual spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Light => "SHARE UPDATE EXCLUSIVE",
+            Self::Share => "SHARE",
+            Self::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
+            Self::AccessExclusive => "ACCESS EXCLUSIVE",
+        }
+    }
 }
 
 /// One table reference.

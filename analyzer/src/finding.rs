@@ -316,6 +316,41 @@ pub struct Mute {
     pub until_unix_us: Option<u64>,
 }
 
+/// What a rule of an operator silences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MuteTarget {
+    /// One finding, by its id.
+    Finding(u64),
+    /// Every finding of a parent and a child statement.
+    Pair {
+        /// Digest of the parent.
+        parent: u64,
+        /// Digest of the child.
+        child: u64,
+    },
+    /// Findings seen on this route only; a `*` at the end stands for any rest.
+    Route(Arc<str>),
+}
+
+impl Default for MuteTarget {
+    fn default() -> Self {
+        Self::Finding(0)
+    }
+}
+
+/// A rule by which an operator silences findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MuteRule {
+    /// Which.
+    pub target: MuteTarget,
+    /// Why.
+    pub reason: Arc<str>,
+    /// Wall-clock end in Unix microseconds, for people; `None` = until it is taken back.
+    pub until_unix_us: Option<u64>,
+    /// The same moment on the clock of the records; a moment before its start is 0.
+    pub until_us: Option<Micros>,
+}
+
 /// A stable, explained claim.
 #[derive(Clone, Debug)]
 pub struct Finding {

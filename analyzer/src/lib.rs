@@ -19,6 +19,7 @@ mod flow;
 mod labels;
 mod latency;
 mod names;
+mod reorder;
 mod seen;
 mod sessions;
 #[cfg(test)]

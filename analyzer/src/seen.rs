@@ -1,10 +1,10 @@
 //! One execution as the detectors see it: the record, what it executed, and who sent it.
 
-use crate::digest::{Described, Statement};
+use crate::digest::{Described, Statement, TextEntry};
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::record::{
-    BindCell, Driver, Outcome, RecordBatch, ResultColumn, SessionId, StatementRecord, Timing,
+    BindCell, Driver, Outcome, RecordBatch, ResultColumn, StatementRecord, Timing,
 };
 use crate::text::{Class, SharedSlot, Tags};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub(crate) struct Seen<'a> {
     /// Parameters that count under another slot: elements of lists.
     pub(crate) shared_slots: &'a [SharedSlot],
     pub(crate) tags: Option<&'a Tags>,
+    /// What its text means: literals, shared slots and tags are taken from it.
+    pub(crate) entry: Option<&'a Arc<TextEntry>>,
     pub(crate) database: DatabaseId,
     pub(crate) service: ServiceId,
     pub(crate) route: Option<&'a Arc<str>>,
@@ -27,12 +29,18 @@ pub(crate) struct Seen<'a> {
     pub(crate) application_name: &'a Arc<str>,
     /// The ORM that asked the service's connections about themselves.
     pub(crate) introspected: Option<Orm>,
+    /// Whose sessions are those of one client process, as far as that is known.
+    pub(crate) client: u64,
     /// Median first-row time of the session's trivial exchanges.
     pub(crate) baseline_us: Option<u64>,
     /// Smallest service time of the session's trivial exchanges.
     pub(crate) rtt_us: Option<u64>,
     /// Its own time, or that of a whole batch of its digest on the last member; `None` inside batches.
     pub(crate) service_us: Option<u64>,
+    /// Elements of the longest list of the text.
+    pub(crate) list_elements: u32,
+    /// Identity of the text without white space and comments.
+    pub(crate) code: u64,
     /// What was said of the columns of its result.
     pub(crate) described: Option<&'a Described>,
     /// It was said since the text's last execution.
@@ -44,7 +52,6 @@ pub(crate) struct Seen<'a> {
 /// A Parse that was answered by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
-    pub(crate) session: SessionId,
     pub(crate) database: DatabaseId,
     pub(crate) statement: Arc<Statement>,
     /// Upper bound of what parsing took.

@@ -5,13 +5,15 @@ use crate::findings::Orm;
 use crate::labels::{DatabaseId, ServiceId};
 use crate::latency::median;
 use crate::record::{Driver, Micros, SessionId};
-use crate::units::SessionUnit;
+use crate::units::{SessionUnit, ShapeSoFar};
 use std::sync::Arc;
 
 /// A session without events for this long may make room for a new one.
 const IDLE_BEFORE_EVICTION_US: u64 = 600 * 1_000_000;
 /// Trivial exchanges from which the baseline is taken.
 const BASELINE_SAMPLES_MAX: usize = 16;
+/// Domain of client keys among the uses of the hash.
+const CLIENT_DOMAIN: u64 = 0x0063_6c69_656e_7400;
 /// Half of the rolling window of a floor.
 const FLOOR_SLOT_US: u64 = 300 * 1_000_000;
 
@@ -97,6 +99,8 @@ pub(crate) struct Session {
     pub(crate) client: Arc<str>,
     /// Start-up packet to first ReadyForQuery.
     pub(crate) setup_us: u64,
+    /// Hash of what is known of the client process: address, user and application name.
+    pub(crate) client_key: u64,
     /// Driver, if a name gave it away.
     pub(crate) driver: Driver,
     /// The ORM that asked the service's connections about themselves.
@@ -107,6 +111,12 @@ pub(crate) struct Session {
     pub(crate) batch: Option<OpenBatch>,
     /// Unit of work in progress.
     pub(crate) unit: Option<SessionUnit>,
+    /// Ordinal of the latest round trip that was counted in a unit.
+    pub(crate) unit_round_trip: u32,
+    /// Transaction in progress.
+    pub(crate) shape: ShapeSoFar,
+    /// It stands for sessions without state: nothing in it may go on from record to record.
+    pub(crate) stands_for_many: bool,
     /// First-row time of trivial exchanges.
     pub(crate) baseline: Baseline,
     /// Smallest service time of trivial exchanges.
@@ -122,14 +132,27 @@ impl Session {
             application_name: Arc::from(""),
             client: Arc::from(""),
             setup_us: 0,
+            client_key: 0,
             driver: Driver::Unknown,
             introspected: None,
             last_us: 0,
             batch: None,
             unit: None,
+            unit_round_trip: 0,
+            shape: ShapeSoFar::default(),
+            stands_for_many: false,
             baseline: Baseline::default(),
             round_trip: Floor::default(),
         }
+    }
+
+    /// Equal for sessions of the same client: same address, same user, same application name.
+    pub(crate) fn key_of_client(&self) -> u64 {
+        let mut hash = crate::text::StableHash::new(CLIENT_DOMAIN);
+        hash.bytes(self.client.as_bytes());
+        hash.bytes(self.user.as_bytes());
+        hash.bytes(self.application_name.as_bytes());
+        hash.finish()
     }
 }
 
@@ -147,11 +170,11 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(max: usize) -> Self {
-        let rest = Session::new(
-            DatabaseId::default(),
-            ServiceId::default(),
-            Arc::from(crate::labels::OTHER),
-        );
+        let user = Arc::from(crate::labels::OTHER);
+        let rest = Session {
+            stands_for_many: true,
+            ..Session::new(DatabaseId::default(), ServiceId::default(), user)
+        };
         Self { known: Map::default(), rest, max, seen: 0, opaque: 0 }
     }
 

@@ -87,6 +87,12 @@ pub struct Snapshot {
     pub traffic: Vec<TrafficRow>,
     /// (service, route) rows.
     pub routes: Vec<RouteRow>,
+    /// Units that are kept as examples, by id: a typical and the worst one of each route.
+    pub units: Vec<Arc<UnitRow>>,
+    /// Shapes of transactions, the largest sum of durations first.
+    pub transactions: Vec<TransactionRow>,
+    /// Transactions whose shape found no place, as one row.
+    pub transactions_other: TransactionRow,
     /// Statements per unit of work, by service.
     pub unit_statements: Vec<(Arc<str>, Buckets<10>)>,
     /// Findings, worst first.
@@ -389,6 +395,114 @@ pub struct RouteRow {
     pub transfer_us: u64,
     /// Client think time inside transactions.
     pub think_in_transaction_us: u64,
+    /// Round trips in them.
+    pub round_trips: u64,
+    /// Statements that repeat the digest of an earlier one of their unit.
+    pub similar: u64,
+    /// Reads that repeat both digest and values of an earlier one of their unit.
+    pub duplicate: u64,
+    /// Statements of a unit: median.
+    pub statements_p50: u64,
+    /// Statements of a unit: 95 %.
+    pub statements_p95: u64,
+    /// Time of a unit in the database (to first rows and transfer): median.
+    pub database_p50_us: u64,
+    /// Time of a unit in the database: 95 %.
+    pub database_p95_us: u64,
+    /// Id of a unit near the median, in [`Snapshot::units`].
+    pub typical_unit: Option<u64>,
+    /// Id of the unit with the most time in the database.
+    pub worst_unit: Option<u64>,
+}
+
+impl RouteRow {
+    /// Adds the sums of units; quantiles and examples are not sums.
+    pub fn add(&mut self, more: &Self) {
+        self.units += more.units;
+        self.statements += more.statements;
+        self.first_row_us += more.first_row_us;
+        self.transfer_us += more.transfer_us;
+        self.think_in_transaction_us += more.think_in_transaction_us;
+        self.round_trips += more.round_trips;
+        self.similar += more.similar;
+        self.duplicate += more.duplicate;
+    }
+}
+
+/// One unit of work, kept as an example.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitRow {
+    /// Identity within this process; the trace's where it has one.
+    pub id: u64,
+    /// Whether a trace held it together.
+    pub traced: bool,
+    /// Service.
+    pub service: Arc<str>,
+    /// Route, `none` without a tag.
+    pub route: Arc<str>,
+    /// Begin of its first statement.
+    pub begin_us: Micros,
+    /// Begin of the first to end of the last statement.
+    pub duration_us: u64,
+    /// Time to first rows and transfer.
+    pub database_us: u64,
+    /// Statements.
+    pub statements: u64,
+    /// Round trips.
+    pub round_trips: u64,
+    /// Statements that repeat a digest.
+    pub similar: u64,
+    /// Reads that repeat digest and values.
+    pub duplicate: u64,
+    /// Its first statements, at most 200, by begin.
+    pub waterfall: Vec<UnitStatement>,
+    /// Whether statements are missing in the waterfall.
+    pub cut: bool,
+}
+
+/// One statement of a unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnitStatement {
+    /// Begin after the unit's begin.
+    pub offset_us: u64,
+    /// Request read to forwarded.
+    pub queue_us: u64,
+    /// Forwarded to first row or completion.
+    pub first_row_us: u64,
+    /// First row to completion.
+    pub transfer_us: u64,
+    /// Client took nothing.
+    pub client_stall_us: u64,
+    /// What was executed.
+    pub digest: u64,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// Digests of a transaction's shape that are kept.
+pub const TRANSACTION_DIGESTS_MAX: usize = 32;
+
+/// Transactions of one shape: the same statements in the same order, repetitions in a row counted once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransactionRow {
+    /// Hash of the sequence of digests; equal on all proxies and over restarts.
+    pub shape: u64,
+    /// Database.
+    pub database: Arc<str>,
+    /// Service.
+    pub service: Arc<str>,
+    /// The sequence, first 32.
+    pub digests: Vec<u64>,
+    /// Transactions.
+    pub count: u64,
+    /// Statements in them, without BEGIN, COMMIT and ROLLBACK.
+    pub statements: u64,
+    /// Sum of durations.
+    pub total_us: u64,
+    /// Time of their statements.
+    pub busy_us: u64,
+    /// Client think time inside.
+    pub think_us: u64,
 }
 
 /// N+1 sums of one service.

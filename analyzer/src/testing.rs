@@ -30,6 +30,15 @@ pub(crate) struct Exec<'a> {
     pub(crate) truncated: bool,
     pub(crate) batch_statements: u32,
     pub(crate) bytes: u64,
+    /// Bytes by column of a sample of all rows.
+    pub(crate) widths: &'a [u64],
+    pub(crate) protocol: Protocol,
+    /// Parameters; by default the length of `binds`.
+    pub(crate) bind_count: Option<u16>,
+    pub(crate) row_limited: bool,
+    pub(crate) parsed: bool,
+    /// Of `us`, first to last row; by default a tenth.
+    pub(crate) transfer_us: Option<u64>,
 }
 
 impl Default for Exec<'_> {
@@ -50,6 +59,12 @@ impl Default for Exec<'_> {
             truncated: false,
             batch_statements: 0,
             bytes: 100,
+            widths: &[],
+            protocol: Protocol::Simple,
+            bind_count: None,
+            row_limited: false,
+            parsed: false,
+            transfer_us: None,
         }
     }
 }
@@ -83,7 +98,7 @@ impl Stream {
         stream
     }
 
-    fn bytes(&mut self, text: &str) -> Span {
+    pub(crate) fn bytes(&mut self, text: &str) -> Span {
         let start = self.batch.bytes.len() as u32;
         self.batch.bytes.extend_from_slice(text.as_bytes());
         Span { start, len: text.len() as u32 }
@@ -146,7 +161,8 @@ impl Stream {
     fn arenas(&mut self, exec: &Exec<'_>) -> (Span, Span) {
         let binds = Span { start: self.batch.binds.len() as u32, len: exec.binds.len() as u32 };
         for (index, value) in exec.binds.iter().enumerate() {
-            let cell = BindCell { slot: index as u16 + 1, class: 0, hash: self.hash(*value) };
+            let class = (1 << 6) | value.unsigned_abs().max(1).ilog2() as u8;
+            let cell = BindCell { slot: index as u16 + 1, class, hash: self.hash(*value) };
             self.batch.binds.push(cell);
         }
         let columns =
@@ -165,15 +181,41 @@ impl Stream {
         (binds, columns)
     }
 
+    /// A Parse of the text was answered by itself.
+    pub(crate) fn prepared(&mut self, session: u64, sql: &str, took_us: u64) {
+        let text = self.text(sql);
+        self.event(Event::Prepared { session: SessionId(session), text, took_us });
+    }
+
+    /// Parameters of the text were declared numeric or float.
+    pub(crate) fn wide_parameters(&mut self, sql: &str, parameters: u32) {
+        let text = self.text(sql);
+        self.event(Event::WideParameters { text, parameters });
+    }
+
+    fn sample(&mut self, widths: &[u64], rows: u64) -> u32 {
+        if widths.is_empty() {
+            return 0;
+        }
+        let columns = Span { start: self.batch.widths.len() as u32, len: widths.len() as u32 };
+        self.batch.widths.extend(widths);
+        let bytes = widths.iter().sum();
+        self.batch.samples.push(WidthSample { rows: rows as u32, bytes, columns });
+        self.batch.samples.len() as u32
+    }
+
     /// One execution; time goes on by its duration and 100 microseconds.
     pub(crate) fn exec(&mut self, exec: Exec<'_>) {
         let text = self.text(exec.sql);
         let (binds, columns) = self.arenas(&exec);
+        let fold = |hash, value: &i64| self.salt.fold(hash, Some(&value.to_be_bytes()));
+        let binds_hash = exec.binds.iter().fold(0, fold);
         let round_trip = self.round_trips.entry(exec.session).or_insert(0);
         *round_trip += u32::from(!exec.same_round_trip);
         let round_trip = *round_trip;
         self.now += 100 + exec.think_us;
-        let first_row_us = exec.us - exec.us / 10;
+        let first_row_us = exec.us - exec.transfer_us.unwrap_or(exec.us / 10);
+        let sample = self.sample(exec.widths, exec.rows.unwrap_or(1));
         let record = StatementRecord {
             session: SessionId(exec.session),
             text,
@@ -186,10 +228,16 @@ impl Stream {
                 .unwrap_or(exec.columns.first().map_or(0, |column| column.2.len() as u64)),
             sent_bytes: exec.bytes,
             received_bytes: 50,
+            binds_hash,
             round_trip,
             transaction: exec.transaction,
             binds,
             columns,
+            sample,
+            protocol: exec.protocol,
+            bind_count: exec.bind_count.unwrap_or(exec.binds.len() as u16),
+            row_limited: exec.row_limited,
+            parsed: exec.parsed,
             batch_statements: exec.batch_statements,
             outcome: exec.outcome,
             sqlstate: if exec.outcome == Outcome::Error { *b"23505" } else { [0; 5] },

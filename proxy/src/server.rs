@@ -135,7 +135,13 @@ fn cannot_listen(address: &Address, error: &io::Error) -> Problem {
 impl Machinery {
     fn start(settings: Settings) -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let limits = settings.limits();
+        let mut limits = settings.limits();
+        let start = crate::clock::started_at().duration_since(std::time::UNIX_EPOCH);
+        let start_us =
+            start.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+        for mute in &mut limits.mutes {
+            mute.until_us = mute.until_unix_us.map(|until| until.saturating_sub(start_us));
+        }
         let (full, batches) = sync_channel(settings.profile.queue_batches);
         let shared = Arc::new(Shared::new(settings, count));
         let salt = random_salt();

@@ -11,13 +11,18 @@
 //! Every process is started under a [`guard::Guard`], so nothing outlives the test process, however it ends.
 //! Everything waits with a limit; what goes past it fails the test with the output seen so far.
 
+pub mod fake_server;
+pub mod fuzz;
 pub mod guard;
+pub mod load;
 pub mod paths;
 pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;
+pub mod random;
 pub mod raw;
+pub mod simulation;
 pub mod source;
 pub mod transcript;
 

@@ -11,6 +11,7 @@
 //! Every conversation begins after a start-up that ended at 10 us and ends with the close of both sides. Strings
 //! are JSON strings; `-` is the unnamed statement or portal.
 
+use pgsonde::counters::Opaque;
 use pgsonde::hot::observe::SessionObserver;
 use pgsonde::hot::outbox::{Outbox, OutboxCounters, Parcel};
 use pgsonde::hot::watch::Watch;
@@ -22,7 +23,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 
 mod spell;
 
@@ -100,31 +101,44 @@ pub enum Detail {
 
 /// Watches the chunks in their order and prints the records.
 pub fn observe(chunks: &[Chunk], detail: Detail) -> Vec<String> {
+    let (batches, opaque) = batches(chunks);
+    let mut lines = print(&batches, detail);
+    lines.extend(opaque.map(|reason| format!("opaque {}", reason.name())));
+    lines
+}
+
+/// Watches the chunks in their order; gives the batches of records, and why the session became opaque.
+pub fn batches(chunks: &[Chunk]) -> (Vec<RecordBatch>, Option<Opaque>) {
     let (full, batches) = sync_channel(4_096);
     let (_give, spare) = sync_channel(1);
     let outbox = Outbox::new(0, full, spare, Arc::new(OutboxCounters::default()));
     let outbox = Rc::new(RefCell::new(outbox));
-    let salt = Rc::new(Salt::new(1, 2));
-    let labels = StartupParameters { user: "ann".into(), ..StartupParameters::default() };
-    let observer = SessionObserver::new(SessionId(1), labels, salt, Rc::clone(&outbox));
-    let mut watch = Watch::new(observer, Arc::default(), None);
-    let startup = [
-        spell::frame(Side::Server, "AuthenticationOk"),
-        spell::frame(Side::Server, "ReadyForQuery I"),
-    ];
-    watch.server_bytes(&startup.concat(), 10, Some(10));
+    let mut watch = open(SessionId(1), &outbox, 10);
     chunks.iter().for_each(|chunk| show(&mut watch, chunk));
     let opaque = watch.opaque();
     let end_us = chunks.last().map_or(10, |chunk| chunk.written_us);
     watch.close_at(end_us);
     outbox.borrow_mut().send();
     drop((watch, outbox));
-    let mut lines = print(&batches, detail);
-    lines.extend(opaque.map(|reason| format!("opaque {}", reason.name())));
-    lines
+    (batches.try_iter().map(|parcel: Parcel| parcel.batch).collect(), opaque)
 }
 
-fn show(watch: &mut Watch, chunk: &Chunk) {
+/// A session whose start-up ended at `open_us`.
+pub fn open(session: SessionId, outbox: &Rc<RefCell<Outbox>>, open_us: u64) -> Watch {
+    let salt = Rc::new(Salt::new(1, 2));
+    let labels = StartupParameters { user: "ann".into(), ..StartupParameters::default() };
+    let observer = SessionObserver::new(session, labels, salt, Rc::clone(outbox));
+    let mut watch = Watch::new(observer, Arc::default(), None);
+    let startup = [
+        spell::frame(Side::Server, "AuthenticationOk"),
+        spell::frame(Side::Server, "ReadyForQuery I"),
+    ];
+    watch.server_bytes(&startup.concat(), open_us, Some(open_us));
+    watch
+}
+
+/// Shows one chunk, and that it was forwarded.
+pub fn show(watch: &mut Watch, chunk: &Chunk) {
     let at_once = (chunk.read_us == chunk.written_us).then_some(chunk.written_us);
     match chunk.side {
         Side::Client => watch.client_bytes(&chunk.bytes, chunk.read_us, at_once),
@@ -137,15 +151,15 @@ fn show(watch: &mut Watch, chunk: &Chunk) {
     }
 }
 
-fn print(batches: &Receiver<Parcel>, detail: Detail) -> Vec<String> {
+fn print(batches: &[RecordBatch], detail: Detail) -> Vec<String> {
     let mut texts = HashMap::new();
     let mut lines = Vec::new();
-    while let Ok(Parcel { batch, .. }) = batches.try_recv() {
+    for batch in batches {
         for text in &batch.texts {
             let bytes = text.bytes.of(&batch.bytes);
             texts.insert(text.key, String::from_utf8_lossy(bytes).into_owned());
         }
-        let events = batch.events.iter().filter_map(|event| line(event, &batch, &texts, detail));
+        let events = batch.events.iter().filter_map(|event| line(event, batch, &texts, detail));
         lines.extend(events);
     }
     lines

@@ -1,7 +1,7 @@
 //! What one digest is: the part of a text that all its executions share.
 
 use super::grammar::Grammar;
-use crate::facts::StatementFacts;
+use crate::facts::{Smell, StatementFacts};
 use crate::snapshot::Operation;
 use crate::text::{Class, Part, StableHash, cut};
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub(crate) struct Statement {
     pub(crate) tables: Vec<Arc<str>>,
     /// What the grammar knows.
     pub(crate) facts: Option<StatementFacts>,
+    /// Where its smells begin in the redacted text, in bytes.
+    pub(crate) smell_offsets: Vec<Option<usize>>,
 }
 
 impl Statement {
@@ -52,6 +54,11 @@ impl Statement {
             _ => part.operation,
         };
         let shown = cut(&part.redacted, text_bytes_max);
+        let smell_offsets = facts.as_ref().map_or_else(Vec::new, |facts| {
+            let offset =
+                |smell: &Smell| shown_offset(&part.parser_text, smell.parser_offset, shown);
+            facts.smells.iter().map(offset).collect()
+        });
         let tables: Vec<Arc<str>> = facts.as_ref().map(tables_of).unwrap_or_default();
         Self {
             digest,
@@ -63,6 +70,7 @@ impl Statement {
             text: Arc::from(shown),
             tables,
             facts,
+            smell_offsets,
         }
     }
 
@@ -118,6 +126,25 @@ impl Statement {
     pub(crate) fn starts_with(&self, words: &str) -> bool {
         self.text.get(..words.len()).is_some_and(|head| head.eq_ignore_ascii_case(words))
     }
+}
+
+/// Where a word of the parser's text stands in the text for display: they have the same words in the same order, but
+/// for what is folded away in lists.
+fn shown_offset(parser_text: &str, offset: usize, shown: &str) -> Option<usize> {
+    let is_part = |byte: char| byte.is_alphanumeric() || matches!(byte, '_' | '$' | '"');
+    let rest = parser_text.get(offset..)?;
+    let word = rest.get(..rest.find(|c| !is_part(c)).unwrap_or(rest.len()))?;
+    let whole = |text: &str, at: usize| {
+        let before = text.get(..at).and_then(|head| head.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|tail| tail.chars().next());
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    };
+    let places = |text: &str| -> Vec<usize> {
+        let all = text.match_indices(word).map(|(at, _)| at);
+        all.filter(|at| whole(text, *at)).collect()
+    };
+    let ordinal = places(parser_text).iter().position(|at| *at == offset)?;
+    places(shown).get(ordinal).copied().filter(|_| !word.is_empty())
 }
 
 fn class_of(lexed: Class, facts: Option<&StatementFacts>) -> Class {

@@ -32,6 +32,8 @@ struct PartEntry {
     statement: Arc<Statement>,
     literals: Box<[BindCell]>,
     shared_slots: Box<[SharedSlot]>,
+    list_elements: u32,
+    code: u64,
 }
 
 impl TextEntry {
@@ -51,6 +53,16 @@ impl TextEntry {
         self.parts.get(usize::from(member)).map_or(&[], |part| &part.shared_slots)
     }
 
+    /// Elements of the longest list of the statement at a position.
+    pub(crate) fn list_elements(&self, member: u16) -> u32 {
+        self.parts.get(usize::from(member)).map_or(0, |part| part.list_elements)
+    }
+
+    /// Identity of the statement at a position, without white space and comments.
+    pub(crate) fn code(&self, member: u16) -> u64 {
+        self.parts.get(usize::from(member)).map_or(0, |part| part.code)
+    }
+
     fn bytes(&self) -> usize {
         let literals: usize = self
             .parts
@@ -59,7 +71,8 @@ impl TextEntry {
             .sum();
         let tags = [&self.tags.route, &self.tags.service, &self.tags.framework, &self.tags.mark];
         let tags: usize = tags.into_iter().flatten().map(|tag| tag.len()).sum();
-        ENTRY_BYTES + literals + tags + self.parts.len() * size_of::<PartEntry>()
+        let keys: usize = self.tags.keys.iter().map(|(key, _)| 40 + key.len()).sum();
+        ENTRY_BYTES + literals + tags + keys + self.parts.len() * size_of::<PartEntry>()
     }
 }
 
@@ -147,6 +160,8 @@ impl Texts {
                 statement: self.statement(&part, cut),
                 literals: part.literals.into_boxed_slice(),
                 shared_slots: part.shared_slots.into_boxed_slice(),
+                list_elements: part.list_elements,
+                code: part.code,
             })
             .collect();
         let whole = match parts.len() {

@@ -17,15 +17,16 @@ mod rewrite;
 mod samples;
 mod sessions;
 mod severity;
+mod subject;
 mod texts;
 
 pub(crate) use orm::{Orm, by_introspection};
 
 use crate::Map;
 use crate::digest::DigestTable;
-use crate::finding::Finding;
+use crate::finding::{Finding, MuteRule, MuteTarget};
 use crate::flow::{Flow, Occurrence};
-use crate::labels::Labels;
+use crate::labels::{DatabaseId, Labels};
 use crate::limits::Limits;
 use crate::names::Names;
 use crate::record::{Micros, SessionId, TransactionRecord};
@@ -44,6 +45,9 @@ pub(crate) struct Context<'a> {
     pub(crate) labels: &'a Labels,
     pub(crate) digests: &'a DigestTable,
     pub(crate) services: &'a mut Vec<NPlusOneRow>,
+    /// (database, child digest) of every proved `n_plus_one`, and its finding: what a candidate for the same
+    /// child is superseded by.
+    pub(crate) proved_children: &'a mut Map<(DatabaseId, u64), u64>,
 }
 
 /// One kind of finding.
@@ -93,6 +97,7 @@ pub(crate) struct Findings {
     names: Names,
     costs: Costs,
     services: Vec<NPlusOneRow>,
+    proved_children: Map<(DatabaseId, u64), u64>,
 }
 
 impl Findings {
@@ -104,6 +109,7 @@ impl Findings {
             names: Names::new(limits.names_max),
             costs: Costs::default(),
             services: Vec::new(),
+            proved_children: Map::default(),
         }
     }
 
@@ -134,7 +140,7 @@ impl Findings {
         digests: &DigestTable,
     ) {
         self.each(labels, digests, |detector, context| detector.transaction(record, context));
-        self.flow.close_transaction(record.session, record.transaction);
+        self.flow.close_transaction(record);
         self.settle(labels, digests);
     }
 
@@ -169,8 +175,18 @@ impl Findings {
         digests: &DigestTable,
     ) {
         self.each(labels, digests, |detector, context| detector.closed(session, at_us, context));
-        self.flow.close_session(session);
+        self.flow.close_session(session, at_us);
         self.settle(labels, digests);
+    }
+
+    /// Silences what the rule names; false where there is no room for one more rule.
+    pub(crate) fn mute(&mut self, rule: MuteRule) -> bool {
+        self.register.mute(rule)
+    }
+
+    /// Takes a rule back; false where there was none.
+    pub(crate) fn unmute(&mut self, target: &MuteTarget) -> bool {
+        self.register.unmute(target)
     }
 
     /// Evaluates rules over windows and ends what has gone quiet.
@@ -206,10 +222,16 @@ impl Findings {
             labels,
             digests,
             services: &mut self.services,
+            proved_children: &mut self.proved_children,
         };
         for detector in &mut self.detectors {
             call(&mut **detector, &mut context);
         }
+    }
+
+    /// Bytes of all results that are held for the data-flow proof.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.flow.held_bytes()
     }
 
     /// Fills findings, their sums, and the ids in the digest rows.
@@ -218,7 +240,7 @@ impl Findings {
         snapshot.findings_opened = self.register.opened();
         snapshot.n_plus_one.clone_from(&self.services);
         snapshot.overflow.push(("findings", self.register.overflowed));
-        snapshot.overflow.push(("held_results", self.flow.memory().1));
+        snapshot.overflow.extend(self.flow.overflow());
         let mut named: Map<u64, Vec<&Finding>> = Map::default();
         for finding in &snapshot.findings {
             for digest in named_digests(finding) {

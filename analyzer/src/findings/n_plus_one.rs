@@ -11,6 +11,9 @@ use crate::flow::{Occurrence, Source};
 use crate::names::Name;
 use std::sync::Arc;
 
+/// Children of proved loops that are remembered for detectors that only suspect one.
+const PROVED_CHILDREN_MAX: usize = 4_096;
+
 /// Turns proved data flow into claims.
 #[derive(Debug)]
 pub(crate) struct NPlusOne;
@@ -30,10 +33,12 @@ impl Detector for NPlusOne {
         }
         .cost();
         let service = context.labels.service_name(occurrence.sender.service);
-        let sums = service_row(context.services, &service);
-        sums.bursts += 1;
-        sums.statements += n - batched.min(n);
-        sums.busy_us += cost.saved_high_us;
+        if !occurrence.in_progress {
+            let sums = service_row(context.services, &service);
+            sums.bursts += 1;
+            sums.statements += n - batched.min(n);
+            sums.busy_us += cost.saved_high_us;
+        }
         let sighting = Sighting {
             at_us: occurrence.last_us,
             session: occurrence.session.0,
@@ -48,7 +53,17 @@ impl Detector for NPlusOne {
             wall_us: occurrence.wall_us,
         };
         let claim = claim(occurrence, named, service, context);
-        context.register.sighting(claim, sighting);
+        let key = (occurrence.database, occurrence.child.digest);
+        if context.proved_children.len() < PROVED_CHILDREN_MAX
+            || context.proved_children.contains_key(&key)
+        {
+            context.proved_children.insert(key, claim.id);
+        }
+        if occurrence.in_progress {
+            context.register.progress(claim, sighting);
+        } else {
+            context.register.sighting(claim, sighting);
+        }
     }
 }
 
@@ -74,10 +89,11 @@ impl Named {
             Some(table) == child_table.as_ref() && Some(column) == child_column.as_ref()
         });
         let aggregate = occurrence.child.facts.as_ref().is_some_and(|facts| facts.aggregate);
-        let variant = match (own, aggregate) {
-            (true, _) => "refresh",
-            (false, true) => "aggregate",
-            (false, false) => "plain",
+        let variant = match (occurrence.nesting.is_some(), own, aggregate) {
+            (true, ..) => "nested",
+            (false, true, _) => "refresh",
+            (false, false, true) => "aggregate",
+            (false, false, false) => "plain",
         };
         Self { parent, child_table, child_column, variant }
     }
@@ -130,7 +146,7 @@ fn claim(occurrence: &Occurrence, named: Named, service: Arc<str>, context: &Con
         gate: Some(occurrence.gate),
         sentence: sentence(occurrence, &named),
         fix: repeated.fix(orm, sql),
-        evidence: evidence(occurrence),
+        evidence: evidence(occurrence, named.variant),
         rule: None,
         severity_max: Severity::Error,
         severity_own: None,
@@ -225,11 +241,28 @@ fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-fn evidence(occurrence: &Occurrence) -> Vec<(&'static str, EvidenceValue)> {
+fn evidence(occurrence: &Occurrence, variant: &str) -> Vec<(&'static str, EvidenceValue)> {
     let evidence = &occurrence.evidence;
-    vec![
+    let yes_no = |yes: bool| EvidenceValue::Text(Arc::from(if yes { "yes" } else { "no" }));
+    let mut all = vec![
         ("distinct_values_used", EvidenceValue::Count(evidence.used as u64)),
         ("distinct_values_kept", EvidenceValue::Count(evidence.kept as u64)),
         ("wall_ms", EvidenceValue::Number(occurrence.wall_us as f64 / 1_000.0)),
-    ]
+    ];
+    if let Some(nesting) = &occurrence.nesting {
+        all.push(("leaves", EvidenceValue::Count(nesting.leaves as u64)));
+        all.push(("pairs_per_leaf", EvidenceValue::Number(nesting.pairs_per_leaf())));
+        if let Some(digest) = nesting.root_digest {
+            let digest = Arc::from(format!("{digest:016x}"));
+            all.push(("root_digest", EvidenceValue::Text(digest)));
+        }
+    }
+    if variant == "refresh" {
+        all.push(("parent_is_returning", yes_no(occurrence.returned)));
+        all.push(("commit_between", yes_no(occurrence.commit_between)));
+    }
+    if occurrence.in_progress {
+        all.push(("in_progress", yes_no(true)));
+    }
+    all
 }

@@ -18,6 +18,7 @@ pub(crate) enum Orm {
 
 impl Orm {
     /// All of them, in the order of the table of fixes.
+    #[cfg(test)]
     pub(crate) const ALL: [Self; 7] = [
         Self::SqlAlchemy,
         Self::Django,

@@ -1,5 +1,8 @@
 //! The register: one entry per claim, with its sightings, cost, severity and life.
 
+mod life;
+mod mutes;
+
 use super::cost::{Costs, OccurrenceCost};
 use super::hour::Hour;
 use super::samples::Samples;
@@ -12,6 +15,7 @@ use crate::flow::ParentEnded;
 use crate::labels::DatabaseId;
 use crate::limits::Limits;
 use crate::record::Micros;
+use mutes::Mutes;
 use std::sync::Arc;
 
 /// Routes told apart per finding and per parent.
@@ -66,6 +70,18 @@ pub(crate) struct Sighting {
     pub(crate) wall_us: u64,
 }
 
+impl Sighting {
+    fn example(&self) -> Example {
+        Example {
+            at_us: self.at_us,
+            session: self.session,
+            n: self.n.unwrap_or(self.times),
+            rows: self.rows.unwrap_or(0),
+            wall_us: self.wall_us,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct RouteSum {
     route: Option<Arc<str>>,
@@ -78,6 +94,7 @@ struct Entry {
     claim: Claim,
     state: State,
     reopened: u32,
+    superseded_by: Option<u64>,
     sightings: u64,
     latest: Sighting,
     n: Samples,
@@ -106,6 +123,7 @@ pub(crate) struct Register {
     entries: Map<u64, Entry>,
     parents: Map<(DatabaseId, u64), Vec<RouteSum>>,
     opened: Vec<(Kind, u64)>,
+    mutes: Mutes,
     /// Claims that found no place.
     pub(crate) overflowed: u64,
 }
@@ -117,6 +135,7 @@ impl Register {
             entries: Map::default(),
             parents: Map::default(),
             opened: Vec::new(),
+            mutes: Mutes::new(&limits.mutes),
             overflowed: 0,
         }
     }
@@ -128,6 +147,12 @@ impl Register {
         opened
     }
 
+    /// What is claimed now of that kind, in no order.
+    pub(crate) fn claims(&self, kind: Kind) -> impl Iterator<Item = &Claim> {
+        let open = move |entry: &&Entry| entry.state == State::Open && entry.claim.kind == kind;
+        self.entries.values().filter(open).map(|entry| &entry.claim)
+    }
+
     /// One more execution of a parent that could have led to an occurrence.
     pub(crate) fn parent_ended(&mut self, parent: ParentEnded) {
         let key = (parent.database, parent.digest);
@@ -136,15 +161,37 @@ impl Register {
         }
     }
 
+    /// An occurrence that still goes on: opens or reopens the finding and shows its numbers so far, but counts
+    /// nothing; that is for its end.
+    pub(crate) fn progress(&mut self, claim: Claim, so_far: Sighting) {
+        let id = claim.id;
+        self.open(claim, so_far.at_us);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.last_us = entry.last_us.max(so_far.at_us);
+            entry.latest = so_far;
+        }
+    }
+
     /// Adds an occurrence; opens or reopens the finding.
     pub(crate) fn sighting(&mut self, claim: Claim, sighting: Sighting) {
         let id = claim.id;
+        if let Some(parents_now) = self.open(claim, sighting.at_us)
+            && let Some(entry) = self.entries.get_mut(&id)
+        {
+            entry.parents_then = parents_now;
+            entry.add(sighting);
+        }
+    }
+
+    /// Finds or makes the entry of a claim; returns the parent's executions, or nothing where there is no place.
+    fn open(&mut self, claim: Claim, at_us: Micros) -> Option<u64> {
+        let id = claim.id;
         if self.limits.disabled.contains(&claim.kind) {
-            return;
+            return None;
         }
         if !self.entries.contains_key(&id) && !self.make_room() {
             self.overflowed += 1;
-            return;
+            return None;
         }
         let parents = claim.parent_key.and_then(|key| self.parents.get(&key));
         let parents_now: u64 = parents.into_iter().flatten().map(|route| route.sightings).sum();
@@ -152,7 +199,7 @@ impl Register {
         let opens = match self.entries.get_mut(&id) {
             Some(entry) => entry.update(claim),
             None => {
-                self.entries.insert(id, Entry::new(claim, sighting.at_us));
+                self.entries.insert(id, Entry::new(claim, at_us));
                 true
             }
         };
@@ -162,10 +209,7 @@ impl Register {
                 None => self.opened.push((kind, 1)),
             }
         }
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.parents_then = parents_now;
-            entry.add(sighting);
-        }
+        Some(parents_now)
     }
 
     /// At the limit the cheapest resolved finding goes, then the cheapest that is only worth knowing.
@@ -185,21 +229,6 @@ impl Register {
             .min();
         self.overflowed += u64::from(cheapest.is_some());
         cheapest.is_some_and(|(.., id)| self.entries.remove(&id).is_some())
-    }
-
-    /// Resolves what was not seen for long enough, or what its parent has run without often enough.
-    pub(crate) fn tick(&mut self, now: Micros) {
-        for entry in self.entries.values_mut() {
-            let quiet_us = now.saturating_sub(entry.last_us);
-            let parents = entry.claim.parent_key.and_then(|key| self.parents.get(&key));
-            let parents: u64 = parents.into_iter().flatten().map(|route| route.sightings).sum();
-            let clean = parents.saturating_sub(entry.parents_then);
-            let proved_clean = clean >= self.limits.resolve_clean_executions
-                && quiet_us >= self.limits.resolve_min_us;
-            if quiet_us >= self.limits.close_after_us || proved_clean {
-                entry.state = State::Resolved;
-            }
-        }
     }
 
     /// Occurrences / parent executions on the routes that it was seen on.
@@ -243,11 +272,12 @@ impl Register {
                 let mut finding = entry.finding(now, long_enough.then_some(window_us));
                 finding.ratio = self.ratio(entry).map(|(ratio, _)| ratio);
                 finding.severity = self.severity(entry, share);
+                self.silence(&mut finding, entry, now);
                 finding
             })
             .collect();
         findings.sort_by(|a, b| {
-            let rank = |finding: &Finding| (finding.state == State::Open, finding.severity);
+            let rank = |finding: &Finding| (life::rank(finding.state), finding.severity);
             rank(b)
                 .cmp(&rank(a))
                 .then_with(|| b.cost.busy_total_ms.total_cmp(&a.cost.busy_total_ms))
@@ -270,6 +300,7 @@ impl Entry {
             claim,
             state: State::Open,
             reopened: 0,
+            superseded_by: None,
             sightings: 0,
             latest: Sighting::default(),
             n: Samples::default(),
@@ -289,19 +320,6 @@ impl Entry {
             last_us: first_us,
             parents_then: 0,
         }
-    }
-
-    /// Takes the newer wording; true if that reopens it.
-    fn update(&mut self, claim: Claim) -> bool {
-        let named =
-            |claim: &Claim| claim.parent.as_ref().is_some_and(|parent| parent.table.is_some());
-        if named(&claim) || !named(&self.claim) {
-            self.claim = claim;
-        }
-        let reopens = self.state == State::Resolved;
-        self.reopened += u32::from(reopens);
-        self.state = State::Open;
-        reopens
     }
 
     fn add(&mut self, sighting: Sighting) {
@@ -333,20 +351,13 @@ impl Entry {
         self.hour.add(sighting.at_us, [times, low * times, high * times]);
         self.busy_total_us += sighting.cost.busy_us;
         count_route(&mut self.routes, sighting.route.clone(), times, sighting.cost.busy_us);
-        self.keep_example(&sighting);
+        self.keep_example(sighting.example());
         self.last_us = self.last_us.max(sighting.at_us);
         self.latest = sighting;
     }
 
     /// The first, the largest and the latest occurrence.
-    fn keep_example(&mut self, sighting: &Sighting) {
-        let example = Example {
-            at_us: sighting.at_us,
-            session: sighting.session,
-            n: sighting.n.unwrap_or(sighting.times),
-            rows: sighting.rows.unwrap_or(0),
-            wall_us: sighting.wall_us,
-        };
+    fn keep_example(&mut self, example: Example) {
         if self.examples.len() < EXAMPLES_MAX {
             self.examples.push(example);
             return;
@@ -374,7 +385,7 @@ impl Entry {
             state: self.state,
             reopened: self.reopened,
             mute: None,
-            superseded_by: None,
+            superseded_by: self.superseded_by,
             rule: claim.rule,
             database: claim.database,
             parent: claim.parent,

@@ -20,6 +20,15 @@ impl Samples {
         }
     }
 
+    /// Puts `new` in the place of the latest value that equals `old`, if there is one.
+    pub(crate) fn replace(&mut self, old: f64, new: f64) {
+        let (newer, older) = self.values.split_at_mut(self.next);
+        let mut latest_first = newer.iter_mut().rev().chain(older.iter_mut().rev());
+        if let Some(value) = latest_first.find(|value| **value == old) {
+            *value = new;
+        }
+    }
+
     /// Nearest-rank median, if there is a value.
     pub(crate) fn median(&self) -> Option<f64> {
         let mut sorted = self.values.clone();
@@ -45,6 +54,9 @@ mod tests {
             samples.push(value);
             assert_eq!(samples.median(), Some(median));
         }
+        samples.replace(9.0, 0.5);
+        samples.replace(77.0, 99.0);
+        assert_eq!(samples.median(), Some(1.0));
         (0..SAMPLES_MAX).for_each(|_| samples.push(2.0));
         assert_eq!(samples.median_count(), Some(2));
     }

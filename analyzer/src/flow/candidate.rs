@@ -1,6 +1,8 @@
 //! Evidence that one statement's slot is fed by one column of one result.
 
 use super::gate::Evidence;
+use super::order::increasing_run;
+use super::taken::Taken;
 use crate::Map;
 use crate::digest::Statement;
 use crate::findings::Orm;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 const SERVICES_MAX: usize = 32;
 /// Values beyond the kept rows of a truncated parent that are told apart.
 const BEYOND_MAX: usize = 16_384;
+/// Explained executions that are told apart from those of rivals.
+const HITS_MAX: usize = 4_096;
 /// Bytes of one such value in its table.
 const BEYOND_BYTES: usize = 8;
 /// Bytes of a candidate, roughly.
@@ -43,7 +47,17 @@ impl Sender {
     }
 }
 
-/// One (column, child, slot).
+/// One explained execution, or one of its values.
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    execution: u32,
+    busy_us: u32,
+    position: u16,
+    /// A further value of the execution before it.
+    further: bool,
+}
+
+/// One (column, child, slot) under one gate.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) column: usize,
@@ -51,6 +65,8 @@ pub(crate) struct Candidate {
     pub(crate) slot: u16,
     pub(crate) gate: usize,
     pub(crate) sender: Sender,
+    /// Transaction of its first execution.
+    pub(crate) transaction: u32,
     pub(crate) rtt_us: Option<u64>,
     pub(crate) first_us: Micros,
     pub(crate) last_us: Micros,
@@ -58,10 +74,20 @@ pub(crate) struct Candidate {
     used: Vec<u64>,
     used_count: usize,
     hits: u64,
+    log: Vec<Hit>,
     executions: u64,
     tails: Vec<u16>,
     beyond: Map<u32, ()>,
     services: Vec<u64>,
+}
+
+/// What is left of a candidate when the executions of better explanations are taken away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest {
+    pub(crate) used: usize,
+    pub(crate) hits: u64,
+    pub(crate) order: f64,
+    pub(crate) busy_us: u64,
 }
 
 impl Candidate {
@@ -72,6 +98,7 @@ impl Candidate {
             slot,
             gate,
             sender: Sender::of(seen),
+            transaction: seen.record.transaction,
             rtt_us: None,
             first_us: seen.record.begin_us,
             last_us: 0,
@@ -79,6 +106,7 @@ impl Candidate {
             used: Vec::new(),
             used_count: 0,
             hits: 0,
+            log: Vec::new(),
             executions: 0,
             tails: Vec::new(),
             beyond: Map::default(),
@@ -87,52 +115,62 @@ impl Candidate {
     }
 
     /// One execution with values at these positions of the column; `executions` counts all of the child's.
-    pub(crate) fn hit(&mut self, seen: &Seen<'_>, positions: &[u16], executions: u64) {
-        for position in positions {
+    pub(crate) fn hit(
+        &mut self,
+        seen: &Seen<'_>,
+        execution: u32,
+        positions: &[u16],
+        executions: u64,
+    ) {
+        let busy_us = self.explain(seen, executions);
+        for (index, position) in positions.iter().enumerate() {
             self.use_position(*position);
+            if self.log.len() < HITS_MAX {
+                let further = index > 0;
+                self.log.push(Hit { execution, busy_us, position: *position, further });
+            }
         }
         if let Some(first) = positions.first() {
             self.extend_run(*first);
         }
-        self.explain(seen, executions);
     }
 
     /// One execution with a value that the truncated parent didn't keep, once everything kept was used.
-    ///
-    /// Returns the bytes that it grew by.
     pub(crate) fn hit_beyond(
         &mut self,
         seen: &Seen<'_>,
         hash: u32,
         rows_beyond: u64,
         executions: u64,
-    ) -> usize {
+    ) {
         let room = self.beyond.len() < BEYOND_MAX && (self.beyond.len() as u64) < rows_beyond;
         if room && self.beyond.insert(hash, ()).is_none() {
             self.explain(seen, executions);
-            return BEYOND_BYTES;
         }
-        0
     }
 
     /// Bytes, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        CANDIDATE_BYTES + self.beyond.len() * BEYOND_BYTES
+        CANDIDATE_BYTES + self.beyond.len() * BEYOND_BYTES + self.log.capacity() * size_of::<Hit>()
     }
 
-    fn explain(&mut self, seen: &Seen<'_>, executions: u64) {
+    /// Counts an explained execution; returns its own share of the time.
+    fn explain(&mut self, seen: &Seen<'_>, executions: u64) -> u32 {
         self.hits += 1;
         self.executions = executions;
         self.rtt_us = seen.rtt_us.or(self.rtt_us);
         let (begin_us, end_us) = (seen.record.begin_us, seen.record.end_us());
+        let mut busy_us = 0;
         if let Some(us) = seen.service_us {
             // Overlapping children of several sessions count once.
-            self.busy_us += us.min(end_us.saturating_sub(self.last_us.max(begin_us)));
+            busy_us = us.min(end_us.saturating_sub(self.last_us.max(begin_us)));
             if self.services.len() < SERVICES_MAX {
                 self.services.push(us);
             }
         }
+        self.busy_us += busy_us;
         self.last_us = self.last_us.max(end_us);
+        u32::try_from(busy_us).unwrap_or(u32::MAX)
     }
 
     fn use_position(&mut self, position: u16) {
@@ -163,6 +201,15 @@ impl Candidate {
         self.used_count
     }
 
+    /// The positions used, ascending.
+    pub(crate) fn used_positions(&self) -> impl Iterator<Item = u16> {
+        self.used.iter().enumerate().flat_map(|(word, bits)| {
+            (0..64u16)
+                .filter(move |bit| bits >> bit & 1 == 1)
+                .map(move |bit| word as u16 * 64 + bit)
+        })
+    }
+
     /// Median service time in microseconds; inside batches the mean, which is all that can be known.
     pub(crate) fn service_p50_us(&self) -> u64 {
         if self.services.is_empty()
@@ -181,6 +228,34 @@ impl Candidate {
             hits: self.hits,
             executions: self.executions,
             order: self.tails.len() as f64 / self.hits.max(1) as f64,
+            rank: 0.0,
         }
+    }
+
+    /// Whether another explanation has taken any of its executions.
+    pub(crate) fn shares(&self, taken: &Taken) -> bool {
+        self.log.iter().any(|hit| taken.contains(hit.execution))
+    }
+
+    /// What is left without the executions that are taken.
+    pub(crate) fn rest(&self, taken: &Taken) -> Rest {
+        let free: Vec<Hit> =
+            self.log.iter().filter(|hit| !taken.contains(hit.execution)).copied().collect();
+        let first = || free.iter().filter(|hit| !hit.further);
+        let mut positions: Vec<u16> = free.iter().map(|hit| hit.position).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        let hits = first().count();
+        Rest {
+            used: positions.len(),
+            hits: hits as u64,
+            order: increasing_run(first().map(|hit| hit.position)) as f64 / hits.max(1) as f64,
+            busy_us: first().map(|hit| u64::from(hit.busy_us)).sum(),
+        }
+    }
+
+    /// Takes its executions, so that they count in no other occurrence.
+    pub(crate) fn take(&self, taken: &mut Taken) {
+        self.log.iter().filter(|hit| !hit.further).for_each(|hit| taken.insert(hit.execution));
     }
 }

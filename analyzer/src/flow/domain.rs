@@ -5,6 +5,7 @@
 
 use crate::Map;
 use crate::labels::DatabaseId;
+use crate::limits::FlowLimits;
 use crate::seen::Seen;
 
 use super::slots::Slots;
@@ -15,10 +16,6 @@ const VALUES_MAX: usize = 256;
 const SLOTS_MAX: usize = 4;
 /// Executions from which a domain counts as known.
 const EXECUTIONS_MIN: u64 = 50;
-/// Share of the domain that the parent may hold before the guard applies (`domain_share_max_ratio`).
-const SHARE_MAX_RATIO: f64 = 0.5;
-/// Distinct values then demanded (`small_domain_values_min`).
-pub(crate) const GUARDED_VALUES_MIN: usize = 8;
 
 #[derive(Debug, Default)]
 struct Domain {
@@ -32,11 +29,18 @@ struct Domain {
 pub(crate) struct Domains {
     domains: Map<(DatabaseId, u64, u16), Domain>,
     max: usize,
+    share_max_ratio: f64,
+    guarded_values_min: usize,
 }
 
 impl Domains {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { domains: Map::default(), max }
+    pub(crate) fn new(max: usize, limits: &FlowLimits) -> Self {
+        Self {
+            domains: Map::default(),
+            max,
+            share_max_ratio: limits.domain_share_max_ratio,
+            guarded_values_min: limits.small_domain_values_min,
+        }
     }
 
     /// An execution that no result fed.
@@ -65,8 +69,8 @@ impl Domains {
     ) -> Option<usize> {
         let domain = self.domains.get(&(database, digest, slot))?;
         let known = domain.executions >= EXECUTIONS_MIN && domain.values.len() < VALUES_MAX;
-        let small = kept as f64 > SHARE_MAX_RATIO * domain.values.len() as f64;
-        (known && small).then_some(GUARDED_VALUES_MIN)
+        let small = kept as f64 > self.share_max_ratio * domain.values.len() as f64;
+        (known && small).then_some(self.guarded_values_min)
     }
 }
 
@@ -93,13 +97,13 @@ mod tests {
             ("a large domain", 500, VALUES_MAX as u32, 200, false),
             ("nearly large", 500, VALUES_MAX as u32 - 1, 200, true),
         ] {
-            let mut domains = Domains::new(10);
+            let mut domains = Domains::new(10, &FlowLimits::default());
             let mut domain = Domain { executions, ..Domain::default() };
             (0..distinct).chain(0..distinct).for_each(|value| domain.add(value));
             assert_eq!(domain.values.len(), distinct as usize);
             domains.domains.insert((DatabaseId(1), 7, 1), domain);
             let min = domains.values_min(DatabaseId(1), 7, 1, kept);
-            assert_eq!(min, guarded.then_some(GUARDED_VALUES_MIN), "{name}");
+            assert_eq!(min, guarded.then_some(8), "{name}");
             assert_eq!(domains.values_min(DatabaseId(2), 7, 1, kept), None);
         }
     }

@@ -1,5 +1,6 @@
 //! Gates: the circumstances under which data flow proves something. One file per gate, one line here.
 
+use super::chain::Chain;
 use super::held::Held;
 use super::scope::Scope;
 use crate::limits::FlowLimits;
@@ -20,6 +21,8 @@ pub(crate) struct Evidence {
     pub(crate) executions: u64,
     /// Longest increasing run of row positions / hits.
     pub(crate) order: f64,
+    /// Correlation of arrival and row position; only the burst gate fills it.
+    pub(crate) rank: f64,
 }
 
 impl Evidence {
@@ -32,22 +35,29 @@ impl Evidence {
     pub(crate) fn explained(&self) -> f64 {
         self.hits as f64 / self.executions.max(self.hits).max(1) as f64
     }
+
+    /// Explained executions / distinct values used.
+    pub(crate) fn repeats(&self) -> f64 {
+        self.hits as f64 / self.used.max(1) as f64
+    }
 }
 
 /// One way to tell that parent and child belong together.
 pub(crate) trait Gate: Sync {
     /// Name in findings.
     fn name(&self) -> &'static str;
-    /// Whether a result of this execution could ever be a parent here.
-    fn keeps(&self, seen: &Seen<'_>) -> bool;
     /// Whether the gate pairs that result with this execution.
     fn applies(&self, held: &Held, seen: &Seen<'_>) -> bool;
     /// Whether the evidence suffices; [`common`] holds already.
     fn proves(&self, evidence: &Evidence, limits: &FlowLimits) -> bool;
 }
 
-/// All gates, strongest first.
-pub(crate) static GATES: [&dyn Gate; 1] = [&Scope];
+/// The gates that pair a held result with a later execution, strongest first. The burst gate looks back
+/// from its own memory ([`super::burst`]).
+pub(crate) static GATES: [&dyn Gate; 2] = [&Scope, &Chain];
+/// Positions in [`GATES`].
+pub(crate) const SCOPE: usize = 0;
+pub(crate) const CHAIN: usize = 1;
 
 /// The conditions that every gate shares.
 pub(crate) fn common(evidence: &Evidence, limits: &FlowLimits) -> bool {
@@ -68,7 +78,7 @@ pub(crate) fn ended_before(held: &Held, seen: &Seen<'_>) -> bool {
         // Within one round trip the client could not have read the result yet.
         held.round_trip < seen.record.round_trip
     } else {
-        held.end_us <= seen.record.begin_us
+        held.first_end_us <= seen.record.begin_us
     }
 }
 
@@ -79,7 +89,8 @@ mod tests {
     #[test]
     fn common_conditions_at_their_limits() {
         let limits = FlowLimits::default();
-        let good = Evidence { rows: 2, kept: 5, used: 5, hits: 5, executions: 5, order: 1.0 };
+        let good =
+            Evidence { rows: 2, kept: 5, used: 5, hits: 5, executions: 5, order: 1.0, rank: 0.0 };
         for (name, evidence, holds) in [
             ("at the limits", good, true),
             ("one row", Evidence { rows: 1, ..good }, false),

@@ -1,6 +1,7 @@
 //! A result that later statements may be fed from.
 
-use super::candidate::{CANDIDATE_BYTES, Candidate};
+use super::candidate::Candidate;
+use super::column::Column;
 use super::slots::Slots;
 use crate::digest::Statement;
 use crate::labels::DatabaseId;
@@ -13,89 +14,30 @@ use std::sync::Arc;
 /// Ordinal of a held result; later ones are greater.
 pub(crate) type HeldId = u64;
 
-/// Entries from which a column gets a table instead of being scanned.
-const TABLE_ENTRIES_MIN: usize = 256;
 /// Bytes of a held result without columns and candidates, roughly.
 const HELD_BYTES: usize = 512;
+/// Values of one list that are looked up.
+const LIST_VALUES_MAX: usize = 64;
 
-/// The distinct values of one column, in order of first occurrence.
-#[derive(Debug, Default)]
-pub(crate) struct Column {
-    pub(crate) field: u16,
-    pub(crate) attnum: i16,
-    pub(crate) table_oid: u32,
-    distinct: Vec<u32>,
-    /// Open addressing: position + 1 by hash, 0 = free; a power of two, at most half full.
-    table: Vec<u16>,
+/// The run of statements of one session that a result is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChainState {
+    /// Statements since the last fed one.
+    pub(crate) unrelated: u32,
+    /// End of the latest statement.
+    pub(crate) last_end_us: Micros,
 }
 
-impl Column {
-    fn new(column: &ResultColumn) -> Self {
-        Self {
-            field: column.field,
-            attnum: column.attnum,
-            table_oid: column.table_oid,
-            ..Self::default()
-        }
-    }
-
-    /// Distinct values kept.
-    pub(crate) fn len(&self) -> usize {
-        self.distinct.len()
-    }
-
-    /// Position of a value in the order of first occurrence.
-    pub(crate) fn find(&self, hash: u32) -> Option<u16> {
-        if self.table.is_empty() {
-            return self.distinct.iter().position(|known| *known == hash).map(|at| at as u16);
-        }
-        let mask = self.table.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            match self.table[at] {
-                0 => return None,
-                entry if self.distinct[usize::from(entry) - 1] == hash => return Some(entry - 1),
-                _ => at = (at + 1) & mask,
-            }
-        }
-    }
-
-    fn push(&mut self, hash: u32, rows_max: usize) {
-        // Positions are u16, and one value is needed for "free".
-        let rows_max = rows_max.min(usize::from(u16::MAX) - 1);
-        if hash == 0 || self.distinct.len() >= rows_max || self.find(hash).is_some() {
-            return;
-        }
-        self.distinct.push(hash);
-        if self.distinct.len() * 2 > self.table.len() && self.distinct.len() > TABLE_ENTRIES_MIN {
-            self.rebuild();
-        } else if !self.table.is_empty() {
-            self.enter(self.distinct.len() - 1);
-        }
-    }
-
-    fn rebuild(&mut self) {
-        self.table = vec![0; (self.distinct.len() * 4).next_power_of_two()];
-        for position in 0..self.distinct.len() {
-            self.enter(position);
-        }
-    }
-
-    fn enter(&mut self, position: usize) {
-        let mask = self.table.len() - 1;
-        let mut at = self.distinct[position] as usize & mask;
-        while self.table[at] != 0 {
-            at = (at + 1) & mask;
-        }
-        self.table[at] = position as u16 + 1;
-    }
-
-    fn bytes(&self) -> usize {
-        self.distinct.capacity() * 4 + self.table.capacity() * 2 + size_of::<Self>()
-    }
+/// One leaf of a level: the result of one child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaf {
+    /// When it ended.
+    end_us: Micros,
+    pub(crate) rows: u64,
 }
 
-/// A held result.
+/// A held result: one result with all its parts; or a *level*, the results of one child of one root, leaf by
+/// leaf.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) statement: Arc<Statement>,
@@ -105,42 +47,56 @@ pub(crate) struct Held {
     pub(crate) transaction_open: bool,
     pub(crate) trace: Option<u64>,
     pub(crate) trace_open: bool,
+    /// `None`: the chain is closed.
+    pub(crate) chain: Option<ChainState>,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) text: TextKey,
     pub(crate) round_trip: u32,
+    /// End of its first part.
+    pub(crate) first_end_us: Micros,
+    /// End of its latest part.
     pub(crate) end_us: Micros,
     pub(crate) rows: u64,
     pub(crate) truncated: bool,
     /// More parts will follow.
     pub(crate) suspended: bool,
-    /// It is the result of a statement that was itself fed.
-    pub(crate) leaf: bool,
+    /// It came from a write.
+    pub(crate) returned: bool,
+    /// The result whose values led to it, directly or by other levels.
+    pub(crate) root: Option<HeldId>,
+    pub(crate) leaves: Vec<Leaf>,
     pub(crate) last_fed_us: Option<Micros>,
     pub(crate) columns: Vec<Column>,
     pub(crate) candidates: Vec<Candidate>,
-    /// Bytes of the candidates, roughly.
-    pub(crate) candidate_bytes: usize,
+    /// It was counted as a parent that ended.
+    pub(crate) counted: bool,
+    /// Bytes, roughly, when they were last counted.
+    pub(crate) bytes: usize,
+    /// By column: the leaf that each of a level's values belongs to begins here.
+    starts: Vec<Vec<u16>>,
     part_rows: u64,
     executions: Vec<(u64, u64)>,
 }
 
 /// Whether the result of an execution may become a parent: reads with several rows (or parts of them),
-/// writes that return rows. One-row reads never do: that is a queue worker.
-pub(crate) fn may_be_held(seen: &Seen<'_>) -> bool {
+/// writes that return rows, and what was fed itself. Other one-row reads never do: that is a queue worker.
+pub(crate) fn may_be_held(seen: &Seen<'_>, fed: bool) -> bool {
     let columns = seen.columns();
     if columns.is_empty() {
         return false;
     }
+    let rows = seen.record.rows;
     match seen.statement.class {
-        Class::Read => seen.is_part() || seen.record.rows >= 2 || super::is_fetch(seen),
-        Class::Write => seen.record.rows >= 1,
+        Class::Read => seen.is_part() || rows >= 2 || (fed && rows >= 1) || super::is_fetch(seen),
+        Class::Write => rows >= 1,
         _ => false,
     }
 }
 
 impl Held {
-    pub(crate) fn new(seen: &Seen<'_>, statement: Arc<Statement>, leaf: bool) -> Self {
+    pub(crate) fn new(seen: &Seen<'_>, statement: Arc<Statement>, root: Option<HeldId>) -> Self {
         let record = seen.record;
+        let end_us = record.end_us();
         Self {
             statement,
             database: seen.database,
@@ -149,28 +105,39 @@ impl Held {
             transaction_open: record.transaction != 0,
             trace: seen.trace(),
             trace_open: seen.trace().is_some(),
+            chain: Some(ChainState { unrelated: 0, last_end_us: end_us }),
             route: seen.route.cloned(),
             text: record.text,
             round_trip: record.round_trip,
-            end_us: record.end_us(),
+            first_end_us: end_us,
+            end_us,
             rows: 0,
             truncated: false,
             suspended: false,
-            leaf,
+            returned: seen.statement.class == Class::Write,
+            root,
+            leaves: Vec::new(),
             last_fed_us: None,
             columns: Vec::new(),
             candidates: Vec::new(),
-            candidate_bytes: 0,
+            counted: false,
+            bytes: 0,
+            starts: Vec::new(),
             part_rows: 0,
             executions: Vec::new(),
         }
     }
 
-    /// Adds the rows of an execution, or of a part of one.
-    pub(crate) fn append(&mut self, seen: &Seen<'_>, limits: &FlowLimits) {
+    /// Whether no gate can feed from it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.transaction_open && !self.trace_open && self.chain.is_none()
+    }
+
+    /// Adds the rows of an execution, or of a part of one; `asked` are its own binds.
+    pub(crate) fn append(&mut self, seen: &Seen<'_>, asked: &Slots, limits: &FlowLimits) {
         let record = seen.record;
         for column in seen.columns().iter().take(limits.value_columns_max) {
-            self.append_column(column, seen, limits);
+            self.append_column(column, seen, asked, limits);
         }
         let cells = seen.columns().iter().map(|column| u64::from(column.cells.len)).max();
         if seen.is_part() {
@@ -182,13 +149,31 @@ impl Held {
         } else {
             self.rows += record.rows;
         }
+        if self.root.is_some() {
+            self.append_leaf(seen);
+        }
         self.suspended = seen.is_part();
         self.truncated |= record.truncated;
         self.round_trip = self.round_trip.max(record.round_trip);
         self.end_us = self.end_us.max(record.end_us());
     }
 
-    fn append_column(&mut self, column: &ResultColumn, seen: &Seen<'_>, limits: &FlowLimits) {
+    /// A further part of a leaf is no further leaf.
+    fn append_leaf(&mut self, seen: &Seen<'_>) {
+        let (end_us, rows) = (seen.record.end_us(), seen.record.rows);
+        match self.leaves.last_mut().filter(|_| self.suspended) {
+            Some(leaf) => *leaf = Leaf { end_us, rows: leaf.rows.max(rows) },
+            None => self.leaves.push(Leaf { end_us, rows }),
+        }
+    }
+
+    fn append_column(
+        &mut self,
+        column: &ResultColumn,
+        seen: &Seen<'_>,
+        asked: &Slots,
+        limits: &FlowLimits,
+    ) {
         let known = self.columns.iter().position(|known| known.field == column.field);
         let index = known.unwrap_or_else(|| {
             self.columns.push(Column::new(column));
@@ -196,10 +181,45 @@ impl Held {
         });
         let rows_max =
             limits.value_rows_max.min(limits.value_cells_max / self.columns.len().max(1));
+        let level = self.root.is_some();
         let kept = &mut self.columns[index];
+        let from = if level { kept.len() } else { 0 };
         for hash in column.cells.of(&seen.batch.cells) {
-            kept.push(*hash, rows_max);
+            // What a child was asked for comes from its root, not from its own result.
+            if !(level && asked.is_asked_for(*hash)) {
+                self.truncated |= !kept.push(*hash, from, rows_max);
+            }
         }
+        if level {
+            self.starts.resize(self.columns.len(), Vec::new());
+            // Leaves that came before this column did are empty in it.
+            let leaves = self.leaves.len() + usize::from(!self.suspended);
+            self.starts[index].resize(leaves, from as u16);
+        }
+    }
+
+    /// The leaf that a position of a column lies in.
+    fn leaf_of(&self, column: usize, position: u16) -> Option<usize> {
+        let starts = self.starts.get(column)?;
+        starts.partition_point(|start| *start <= position).checked_sub(1)
+    }
+
+    /// The leaves that a candidate looked at.
+    pub(crate) fn leaves_used(&self, candidate: &Candidate) -> Vec<usize> {
+        let mut leaves: Vec<usize> = candidate
+            .used_positions()
+            .filter_map(|position| self.leaf_of(candidate.column, position))
+            .collect();
+        leaves.dedup();
+        leaves
+    }
+
+    /// Values kept of one leaf.
+    pub(crate) fn leaf_len(&self, column: usize, leaf: usize) -> usize {
+        let Some(starts) = self.starts.get(column) else { return 0 };
+        let start = starts.get(leaf).map_or(0, |start| usize::from(*start));
+        let end = starts.get(leaf + 1).map_or(self.columns[column].len(), |end| usize::from(*end));
+        end - start
     }
 
     /// Drops columns that say nothing: one value in several rows (tenant ids).
@@ -223,31 +243,28 @@ impl Held {
         limits: &FlowLimits,
     ) -> bool {
         let executions = self.count_execution(seen.statement.digest, limits.child_digests_max);
-        let child = seen.statement.may_be_child();
+        let executions = executions.filter(|_| seen.statement.may_be_child());
         let mut fed = false;
         for index in 0..slots.len() {
             for column in 0..self.columns.len() {
-                let mut positions = [0u16; 64];
-                let mut found = 0;
-                let (slot, hashes) = slots.at(index);
-                for hash in hashes.iter().take(positions.len()) {
-                    if let Some(position) = self.columns[column].find(*hash) {
-                        positions[found] = position;
-                        found += 1;
-                    }
-                }
+                let mut positions = [0u16; LIST_VALUES_MAX];
+                let found = self.find(column, slots.at(index).1, seen, &mut positions);
                 fed |= found > 0;
-                let Some(executions) = executions.filter(|_| child) else { continue };
+                let Some(executions) = executions else { continue };
+                let (slot, hashes) = slots.at(index);
                 if found == 0 {
-                    let hash = hashes[0];
-                    self.feed_beyond(seen, (column, slot, hash), hashes.len(), executions);
+                    if hashes.len() == 1 {
+                        self.feed_beyond(seen, (column, slot, hashes[0]), gate, executions);
+                    }
                     continue;
                 }
                 let source = (self.statement.digest, self.columns[column].field, slot);
                 if found < limits.batch_values_min && !slots.explained.contains(&source) {
                     slots.explained.push(source);
+                    let execution = slots.execution;
                     self.candidate(column, slot, gate, seen, limits.candidates_max).hit(
                         seen,
+                        execution,
                         &positions[..found],
                         executions,
                     );
@@ -260,27 +277,52 @@ impl Held {
         fed
     }
 
+    /// Positions of the values of one slot in one column.
+    fn find(
+        &self,
+        column: usize,
+        hashes: &[u32],
+        seen: &Seen<'_>,
+        positions: &mut [u16; LIST_VALUES_MAX],
+    ) -> usize {
+        let mut found = 0;
+        for hash in hashes.iter().take(LIST_VALUES_MAX) {
+            let Some(position) = self.columns[column].find(*hash) else { continue };
+            // Of a level, each leaf must have ended before; within a session they have.
+            let ended = self.session == seen.record.session
+                || self.leaf_of(column, position).is_none_or(|leaf| {
+                    self.leaves.get(leaf).is_none_or(|leaf| leaf.end_us <= seen.record.begin_us)
+                });
+            if ended {
+                positions[found] = position;
+                found += 1;
+            }
+        }
+        found
+    }
+
     /// A parent that was cut: once every kept value was used, new values of the same child go on.
     fn feed_beyond(
         &mut self,
         seen: &Seen<'_>,
         (column, slot, hash): (usize, u16, u32),
-        values: usize,
+        gate: usize,
         executions: u64,
     ) {
-        let kept = self.columns[column].len();
-        if !self.truncated || values != 1 {
+        if !self.truncated {
             return;
         }
+        let kept = self.columns[column].len();
         let rows_beyond = self.rows.saturating_sub(kept as u64);
         let same = |candidate: &&mut Candidate| {
             candidate.column == column
                 && candidate.slot == slot
+                && candidate.gate == gate
                 && candidate.child.digest == seen.statement.digest
                 && candidate.used() == kept
         };
         if let Some(candidate) = self.candidates.iter_mut().find(same) {
-            self.candidate_bytes += candidate.hit_beyond(seen, hash, rows_beyond, executions);
+            candidate.hit_beyond(seen, hash, rows_beyond, executions);
         }
     }
 
@@ -291,10 +333,23 @@ impl Held {
             return Some(*count);
         }
         if self.executions.len() >= digests_max {
-            return None;
+            self.forget_a_digest()?;
         }
         self.executions.push((digest, 1));
         Some(1)
+    }
+
+    /// A digest that this result never fed makes room for another.
+    ///
+    /// Only where the scope binds them: it asks for no share of a digest's executions.
+    fn forget_a_digest(&mut self) -> Option<()> {
+        let candidates = &self.candidates;
+        let unfed =
+            |(digest, _): &(u64, u64)| !candidates.iter().any(|c| c.child.digest == *digest);
+        let open = self.transaction_open || self.trace_open;
+        let at = self.executions.iter().position(unfed).filter(|_| open)?;
+        self.executions.remove(at);
+        Some(())
     }
 
     fn candidate(
@@ -308,6 +363,7 @@ impl Held {
         let same = |candidate: &Candidate| {
             candidate.column == column
                 && candidate.slot == slot
+                && candidate.gate == gate
                 && candidate.child.digest == seen.statement.digest
         };
         if let Some(index) = self.candidates.iter().position(same) {
@@ -317,54 +373,27 @@ impl Held {
             let fewest = |(_, candidate): &(usize, &Candidate)| candidate.hits();
             let victim =
                 self.candidates.iter().enumerate().min_by_key(fewest).map_or(0, |(at, _)| at);
-            let gone = self.candidates.remove(victim);
-            self.candidate_bytes = self.candidate_bytes.saturating_sub(gone.bytes());
+            self.candidates.remove(victim);
         }
-        self.candidate_bytes += CANDIDATE_BYTES;
         self.candidates.push(Candidate::new(column, slot, gate, seen));
         let last = self.candidates.len() - 1;
         &mut self.candidates[last]
     }
 
-    /// Bytes, roughly.
-    pub(crate) fn bytes(&self) -> usize {
-        HELD_BYTES + self.columns.iter().map(Column::bytes).sum::<usize>() + self.candidate_bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_column_finds_every_value_below_and_above_the_table_limit() {
-        for count in [1u32, 255, 256, 257, 1_000, 1_024, 1_100] {
-            let mut column = Column::default();
-            let hash = |n: u32| n.wrapping_mul(0x9e37_79b1) | 1;
-            for n in (0..count).chain(0..count) {
-                column.push(hash(n), 1_024);
-            }
-            let kept = count.min(1_024);
-            assert_eq!(column.len(), kept as usize);
-            for n in 0..kept {
-                assert_eq!(column.find(hash(n)), Some(n as u16), "{n} of {count}");
-            }
-            assert_eq!(column.find(2), None);
-        }
+    /// A scope closed: what it proved is judged apart, and what a chain still gathers starts to count anew.
+    pub(crate) fn leave_scope(&mut self) {
+        self.executions.clear();
     }
 
-    #[test]
-    fn colliding_buckets_are_told_apart() {
-        let mut column = Column::default();
-        (1..=600u32).for_each(|n| column.push(n << 16, 1_024));
-        assert_eq!(column.find(600 << 16), Some(599));
-        assert_eq!(column.find(601 << 16), None);
-    }
-
-    #[test]
-    fn null_is_no_value() {
-        let mut column = Column::default();
-        column.push(0, 1_024);
-        assert_eq!(column.len(), 0);
+    /// Counts the bytes again, roughly; returns them as before and as now.
+    pub(crate) fn recount(&mut self) -> (usize, usize) {
+        let before = self.bytes;
+        let starts: usize = self.starts.iter().map(|starts| starts.capacity() * 2).sum();
+        self.bytes = HELD_BYTES
+            + self.columns.iter().map(Column::bytes).sum::<usize>()
+            + self.candidates.iter().map(Candidate::bytes).sum::<usize>()
+            + self.leaves.capacity() * size_of::<Leaf>()
+            + starts;
+        (before, self.bytes)
     }
 }

@@ -2,8 +2,11 @@
 
 use super::candidate::{Candidate, Sender};
 use super::domain::Domains;
-use super::gate::{Evidence, GATES, common};
-use super::held::Held;
+use super::gate::{CHAIN, Evidence, GATES, SCOPE, common};
+use super::held::{Held, HeldId};
+use super::nested::{Nesting, proves_nested};
+use super::rank::Rank;
+use super::taken::Taken;
 use crate::digest::Statement;
 use crate::labels::DatabaseId;
 use crate::limits::FlowLimits;
@@ -39,113 +42,171 @@ pub(crate) struct Occurrence {
     pub(crate) wall_us: u64,
     /// Columns that explain the same executions equally well.
     pub(crate) alternatives: Vec<Source>,
+    /// The parent is a level of results under a root.
+    pub(crate) nesting: Option<Nesting>,
+    /// The parent came from a write, and its transaction ended before its children began.
+    pub(crate) returned: bool,
+    pub(crate) commit_between: bool,
+    /// Its unit is still open: the numbers are those so far.
+    pub(crate) in_progress: bool,
+}
+
+/// Which candidates are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those of the scope gate, and all of results that no gate feeds any more.
+    Left,
+    /// All: the results have to go.
+    All,
+    /// Those of the scope gate, without taking their executions.
+    Progress,
+}
+
+impl Which {
+    fn has(self, held: &Held, candidate: &Candidate) -> bool {
+        match self {
+            Self::Left => candidate.gate == SCOPE || held.is_over(),
+            Self::All => true,
+            Self::Progress => candidate.gate == SCOPE,
+        }
+    }
 }
 
 /// A candidate that passed its gate.
-struct Proved<'a> {
-    held: &'a Held,
-    /// Position among the judged results: later ones are greater.
-    age: usize,
-    candidate: &'a Candidate,
-    evidence: Evidence,
+pub(super) struct Proved<'a> {
+    pub(super) id: HeldId,
+    pub(super) held: &'a Held,
+    pub(super) candidate: &'a Candidate,
+    pub(super) evidence: Evidence,
+    pub(super) nesting: Option<Nesting>,
+    busy_us: u64,
 }
 
-/// Judges results whose unit is over.
-pub(crate) fn judge(results: &[Held], domains: &Domains, limits: &FlowLimits) -> Vec<Occurrence> {
-    let mut proved: Vec<Proved<'_>> = results
-        .iter()
-        .enumerate()
-        .flat_map(|(age, held)| held.candidates.iter().map(move |candidate| (age, held, candidate)))
-        .filter_map(|(age, held, candidate)| {
-            let kept = held.columns[candidate.column].len();
-            let evidence = candidate.evidence(held.rows, kept);
-            let digest = candidate.child.digest;
-            let guard = domains.values_min(held.database, digest, candidate.slot, kept);
-            let proves = common(&evidence, limits)
-                && GATES[candidate.gate].proves(&evidence, limits)
-                && guard.is_none_or(|min| evidence.used >= min);
-            proves.then_some(Proved { held, age, candidate, evidence })
-        })
-        .collect();
-    proved.sort_by(|a, b| b.rank().total_cmp_with(&a.rank()));
-    let mut winners: Vec<(Proved<'_>, Vec<Source>)> = Vec::new();
-    for rival in proved {
-        match winners.iter_mut().find(|(winner, _)| winner.covers(&rival)) {
-            Some((winner, alternatives)) => {
-                if winner.explains_like(&rival) {
-                    alternatives.push(rival.source());
-                }
+/// What judgement needs to know.
+#[derive(Clone, Copy)]
+pub(crate) struct Court<'a> {
+    pub(crate) domains: &'a Domains,
+    pub(crate) limits: &'a FlowLimits,
+}
+
+impl Court<'_> {
+    /// Judges results together, rivals by rank; each execution counts in one occurrence.
+    pub(crate) fn judge(
+        self,
+        results: &[(HeldId, &Held)],
+        which: Which,
+        taken: &mut Taken,
+    ) -> Vec<Occurrence> {
+        let mut proved = self.proved(results, which);
+        proved.sort_by(|a, b| b.rank().total_cmp_with(&a.rank()));
+        let mut winners: Vec<(Proved<'_>, Vec<Source>)> = Vec::new();
+        let mut own = Taken::default();
+        for rival in proved {
+            let used = if which == Which::Progress { &mut own } else { &mut *taken };
+            let equal = winners.iter_mut().find(|(winner, _)| winner.explains_like(&rival));
+            if let Some((_, alternatives)) = equal {
+                alternatives.push(rival.source());
+            } else if let Some(rest) = self.without(rival, used) {
+                rest.candidate.take(used);
+                winners.push((rest, Vec::new()));
             }
-            None => winners.push((rival, Vec::new())),
         }
+        let mut occurrences: Vec<Occurrence> = winners
+            .into_iter()
+            .map(|(winner, alternatives)| winner.occurrence(alternatives, which))
+            .collect();
+        occurrences.sort_by_key(|occurrence| (occurrence.last_us, occurrence.at_us));
+        occurrences
     }
-    let mut occurrences: Vec<Occurrence> =
-        winners.into_iter().map(|(winner, alternatives)| winner.occurrence(alternatives)).collect();
-    occurrences.sort_by_key(|occurrence| (occurrence.last_us, occurrence.at_us));
-    occurrences
-}
 
-/// The order of rivals: explained share, explained executions (the share ends at the last explained one, so it
-/// alone would prefer a rival that explains the first half), order, coverage, a column named after the child's
-/// table, the most recent result, the lowest field.
-struct Rank {
-    measures: [f64; 5],
-    age: usize,
-    field: std::cmp::Reverse<u16>,
-}
+    /// What passes its gate by itself. A level in a chain also needs the level above it to be proved.
+    fn proved<'a>(self, results: &[(HeldId, &'a Held)], which: Which) -> Vec<Proved<'a>> {
+        let mut proved = Vec::new();
+        for (id, held) in results {
+            for candidate in held.candidates.iter().filter(|c| which.has(held, c)) {
+                let kept = held.columns[candidate.column].len();
+                let whole = Proved {
+                    id: *id,
+                    held,
+                    candidate,
+                    evidence: candidate.evidence(held.rows, kept),
+                    nesting: None,
+                    busy_us: candidate.busy_us,
+                };
+                proved.extend(self.check(whole));
+            }
+        }
+        let above: Vec<(HeldId, u64)> = proved
+            .iter()
+            .map(|p: &Proved<'_>| (p.held.root.unwrap_or(p.id), p.candidate.child.digest))
+            .collect();
+        proved.retain(|p| match (&p.nesting, p.held.root) {
+            (Some(_), Some(root)) if p.candidate.gate == CHAIN => {
+                above.contains(&(root, p.held.statement.digest))
+            }
+            _ => true,
+        });
+        proved
+    }
 
-impl Rank {
-    fn total_cmp_with(&self, other: &Self) -> std::cmp::Ordering {
-        let pairs = self.measures.iter().zip(&other.measures);
-        pairs
-            .map(|(a, b)| a.total_cmp(b))
-            .find(|order| order.is_ne())
-            .unwrap_or_else(|| (self.age, self.field).cmp(&(other.age, other.field)))
+    /// Whether the evidence passes the gate, the common conditions and the guard against small domains.
+    fn check<'a>(self, mut p: Proved<'a>) -> Option<Proved<'a>> {
+        let (held, candidate) = (p.held, p.candidate);
+        let leaves = if held.root.is_some() { held.leaves_used(candidate) } else { Vec::new() };
+        let nested = leaves.len() >= 2;
+        if let ([leaf], true) = (&leaves[..], held.leaves.len() >= 2) {
+            // One result of several: judged as if it were alone.
+            p.evidence.kept = held.leaf_len(candidate.column, *leaf);
+            p.evidence.rows = held.leaves.get(*leaf).map_or(0, |leaf| leaf.rows);
+        }
+        if nested {
+            p.nesting = Some(Nesting::of(held, candidate, &leaves, &mut p.evidence));
+        }
+        let digest = candidate.child.digest;
+        let kept = p.evidence.kept;
+        let guard = self.domains.values_min(held.database, digest, candidate.slot, kept);
+        let proves = common(&p.evidence, self.limits)
+            && GATES[candidate.gate].proves(&p.evidence, self.limits)
+            && p.nesting.as_ref().is_none_or(|nesting| {
+                proves_nested(nesting, &p.evidence, candidate.gate, self.limits)
+            })
+            && guard.is_none_or(|min| p.evidence.used >= min);
+        proves.then_some(p)
+    }
+
+    /// The same without executions that other occurrences have explained; `None` where too little is left.
+    fn without<'a>(self, mut rival: Proved<'a>, taken: &Taken) -> Option<Proved<'a>> {
+        if !rival.candidate.shares(taken) {
+            return Some(rival);
+        }
+        let rest = rival.candidate.rest(taken);
+        rival.evidence.used = rest.used;
+        rival.evidence.hits = rest.hits;
+        rival.evidence.order = rest.order;
+        rival.busy_us = rest.busy_us;
+        let proves = rival.nesting.is_none()
+            && common(&rival.evidence, self.limits)
+            && GATES[rival.candidate.gate].proves(&rival.evidence, self.limits);
+        proves.then_some(rival)
     }
 }
 
 impl Proved<'_> {
     fn rank(&self) -> Rank {
-        let named = f64::from(u8::from(self.is_named_after_child()));
-        let evidence = &self.evidence;
-        Rank {
-            measures: [
-                evidence.explained(),
-                evidence.hits as f64,
-                evidence.order,
-                evidence.coverage(),
-                named,
-            ],
-            age: self.age,
-            field: std::cmp::Reverse(self.source().field),
-        }
-    }
-
-    /// Whether the parent's column, as its text names it, contains the child's table in singular or plural.
-    fn is_named_after_child(&self) -> bool {
-        let facts = (self.held.statement.facts.as_ref(), self.candidate.child.facts.as_ref());
-        let (Some(parent), Some(child)) = facts else { return false };
-        let field = usize::from(self.source().field);
-        let column = parent.target_columns.iter().find(|target| target.position == field);
-        let (Some(column), Some(table)) = (column, child.relations.first()) else { return false };
-        let table = table.name.to_lowercase();
-        let singular = table.strip_suffix('s').unwrap_or(&table);
-        column.column.to_lowercase().contains(singular)
-    }
-
-    /// Both explain executions of the same statement at the same time.
-    fn covers(&self, other: &Self) -> bool {
-        let (a, b) = (self.candidate, other.candidate);
-        a.child.digest == b.child.digest && a.first_us <= b.last_us && b.first_us <= a.last_us
+        Rank::of(self)
     }
 
     fn explains_like(&self, other: &Self) -> bool {
-        self.candidate.slot == other.candidate.slot
+        let (a, b) = (self.candidate, other.candidate);
+        a.slot == b.slot
+            && a.child.digest == b.child.digest
+            && a.first_us == b.first_us
+            && a.last_us == b.last_us
             && self.evidence.hits == other.evidence.hits
             && self.evidence.explained() == other.evidence.explained()
     }
 
-    fn source(&self) -> Source {
+    pub(super) fn source(&self) -> Source {
         let column = &self.held.columns[self.candidate.column];
         Source {
             statement: self.held.statement.clone(),
@@ -155,10 +216,10 @@ impl Proved<'_> {
         }
     }
 
-    fn occurrence(self, alternatives: Vec<Source>) -> Occurrence {
-        let candidate = self.candidate;
+    fn occurrence(self, alternatives: Vec<Source>, which: Which) -> Occurrence {
+        let (held, candidate) = (self.held, self.candidate);
         Occurrence {
-            database: self.held.database,
+            database: held.database,
             gate: GATES[candidate.gate].name(),
             parent: self.source(),
             child: candidate.child.clone(),
@@ -167,12 +228,16 @@ impl Proved<'_> {
             evidence: self.evidence,
             rtt_us: candidate.rtt_us,
             service_p50_us: candidate.service_p50_us(),
-            busy_us: candidate.busy_us,
-            session: self.held.session,
-            at_us: self.held.end_us,
+            busy_us: self.busy_us,
+            session: held.session,
+            at_us: held.end_us,
             last_us: candidate.last_us,
             wall_us: candidate.last_us.saturating_sub(candidate.first_us),
             alternatives,
+            nesting: self.nesting,
+            returned: held.returned,
+            commit_between: held.transaction != 0 && held.transaction != candidate.transaction,
+            in_progress: which == Which::Progress,
         }
     }
 }

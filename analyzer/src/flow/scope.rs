@@ -16,10 +16,6 @@ impl Gate for Scope {
         "scope"
     }
 
-    fn keeps(&self, seen: &Seen<'_>) -> bool {
-        seen.record.transaction != 0 || seen.trace().is_some()
-    }
-
     fn applies(&self, held: &Held, seen: &Seen<'_>) -> bool {
         let same_trace = held.trace_open && held.trace == seen.trace();
         let same_transaction = held.transaction_open

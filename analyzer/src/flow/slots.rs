@@ -13,6 +13,8 @@ const VALUES_MAX: usize = 32;
 pub(crate) struct Slots {
     slots: Vec<(u16, Vec<u32>)>,
     used: usize,
+    /// Ordinal of the execution.
+    pub(crate) execution: u32,
     /// Parent columns (digest, field, slot) that have explained this execution already.
     pub(crate) explained: Vec<(u64, u16, u16)>,
 }
@@ -50,6 +52,11 @@ impl Slots {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.used == 0
+    }
+
+    /// The only value of a slot: what the statement was asked for, as opposed to a list of values.
+    pub(crate) fn is_asked_for(&self, hash: u32) -> bool {
+        self.slots[..self.used].iter().any(|(_, values)| *values == [hash])
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,7 +1,9 @@
 //! Where results are held: per session in a ring, bounded in number and in bytes.
 
-use super::held::{Held, HeldId};
+use super::gate::SCOPE;
+use super::held::{ChainState, Held, HeldId};
 use super::is_fetch;
+use super::slots::Slots;
 use crate::Map;
 use crate::digest::Statement;
 use crate::limits::FlowLimits;
@@ -10,8 +12,10 @@ use crate::seen::Seen;
 use crate::text::Class;
 use std::sync::Arc;
 
-/// Results of fed statements that a session holds at most.
-const LEAVES_MAX: usize = 4;
+/// Levels (results of fed statements) that a session holds at most.
+const LEVELS_MAX: usize = 4;
+/// Above the memory limit so much of it is freed at once, in percent.
+const FREED_PERCENT: usize = 5;
 
 /// What is known of one session.
 #[derive(Debug, Default)]
@@ -53,7 +57,7 @@ pub(crate) struct Store {
     rings: Map<SessionId, Ring>,
     next: HeldId,
     bytes: usize,
-    /// Results that had to go because of the memory limit.
+    /// Results that had to go because of a memory limit.
     pub(crate) evictions: u64,
 }
 
@@ -62,12 +66,19 @@ impl Store {
         self.bytes
     }
 
+    /// A held result.
+    pub(crate) fn find(&self, id: HeldId) -> Option<&Held> {
+        self.results.get(&id)
+    }
+
     /// Lets `feed` work on a held result, and accounts for what it grows by.
     pub(crate) fn with(&mut self, id: HeldId, feed: impl FnOnce(&mut Held) -> bool) -> bool {
         let Some(held) = self.results.get_mut(&id) else { return false };
-        let before = held.candidate_bytes;
         let fed = feed(held);
-        self.bytes = self.bytes + held.candidate_bytes - before;
+        if fed {
+            let (before, now) = held.recount();
+            self.bytes = self.bytes + now - before;
+        }
         fed
     }
 
@@ -75,11 +86,23 @@ impl Store {
         self.rings.entry(session).or_default()
     }
 
+    /// Sessions that hold results, in ascending order.
+    pub(crate) fn sessions(&self) -> Vec<SessionId> {
+        let holding = self.rings.iter().filter(|(_, ring)| !ring.results.is_empty());
+        let mut sessions: Vec<SessionId> = holding.map(|(session, _)| *session).collect();
+        sessions.sort_unstable();
+        sessions
+    }
+
+    /// Results of a session.
+    pub(crate) fn of(&self, session: SessionId) -> &[HeldId] {
+        self.rings.get(&session).map_or(&[], |ring| &ring.results)
+    }
+
     /// Results of the session and of the trace, newest first.
     pub(crate) fn visible(&self, session: SessionId, traced: &[HeldId], ids: &mut Vec<HeldId>) {
-        let own = self.rings.get(&session).map_or(&[][..], |ring| &ring.results);
         ids.clear();
-        ids.extend(own.iter().chain(traced));
+        ids.extend(self.of(session).iter().chain(traced));
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.dedup();
     }
@@ -110,57 +133,157 @@ impl Store {
             held.statement.digest == seen.statement.digest
                 && held.transaction == seen.record.transaction
                 && held.trace == seen.trace()
+                && held.chain.is_some()
         })
     }
 
+    /// The level that a fed statement's result belongs to, and the root of a new one.
+    pub(crate) fn level(
+        &self,
+        seen: &Seen<'_>,
+        visible: &[HeldId],
+        roots: &[HeldId],
+    ) -> (Option<HeldId>, Option<HeldId>) {
+        let same = |held: &Held| {
+            held.root.is_some_and(|root| roots.contains(&root))
+                && held.statement.digest == seen.statement.digest
+        };
+        let level = visible.iter().find(|id| self.results.get(*id).is_some_and(same));
+        (level.copied(), roots.iter().max().copied())
+    }
+
     /// Adds the rows of an execution to a held result.
-    pub(crate) fn append(&mut self, id: HeldId, seen: &Seen<'_>, limits: &FlowLimits) {
+    pub(crate) fn append(
+        &mut self,
+        id: HeldId,
+        seen: &Seen<'_>,
+        asked: &Slots,
+        limits: &FlowLimits,
+    ) {
         if let Some(held) = self.results.get_mut(&id) {
-            let before = held.bytes();
-            held.append(seen, limits);
-            self.bytes = self.bytes - before + held.bytes();
+            held.append(seen, asked, limits);
+            let (before, now) = held.recount();
+            self.bytes = self.bytes + now - before;
         }
         self.ring(seen.record.session).last_us = seen.record.end_us();
     }
 
-    /// The result that has to make room in a full ring: fed nothing and oldest, then leaves, then the one that
-    /// was fed from longest ago.
-    pub(crate) fn ring_victim(&self, session: SessionId, results_max: usize) -> Option<HeldId> {
-        let ring = self.rings.get(&session)?;
-        let leaves = ring.results.iter().filter(|id| self.results.get(*id).is_some_and(|h| h.leaf));
-        let mut leaves: Vec<HeldId> = leaves.copied().collect();
-        if leaves.len() >= LEAVES_MAX {
-            return Some(leaves.swap_remove(0));
+    /// Closes chains that a pause has broken; true if there are any.
+    pub(crate) fn break_idle_chains(
+        &mut self,
+        session: SessionId,
+        now: Micros,
+        idle_max_us: u64,
+    ) -> bool {
+        let Some(ring) = self.rings.get(&session) else { return false };
+        let mut broken = false;
+        for id in &ring.results {
+            let Some(held) = self.results.get_mut(id) else { continue };
+            let idle = |chain: &ChainState| now.saturating_sub(chain.last_end_us) > idle_max_us;
+            if held.chain.as_ref().is_some_and(idle) {
+                held.chain = None;
+                broken = true;
+            }
         }
-        if ring.results.len() < results_max.max(1) {
-            return None;
-        }
-        let rank = |id: &HeldId| match self.results.get(id) {
-            Some(held) => match held.last_fed_us {
-                None => (0, 0, *id),
-                Some(at) => (1 + u8::from(!held.leaf), at, *id),
-            },
-            None => (0, 0, *id),
-        };
-        ring.results.iter().copied().min_by_key(rank)
+        broken
     }
 
-    /// Holds a new result.
-    pub(crate) fn insert(&mut self, seen: &Seen<'_>, leaf: bool, limits: &FlowLimits) -> HeldId {
+    /// One more statement of the session: chains go on where it has to do with them, by `roots`, or where it
+    /// `continues` the result itself. True if any chain broke.
+    pub(crate) fn chain_step(
+        &mut self,
+        seen: &Seen<'_>,
+        roots: &[HeldId],
+        continues: Option<HeldId>,
+        unrelated_max: u32,
+    ) -> bool {
+        let Some(ring) = self.rings.get(&seen.record.session) else { return false };
+        let mut broken = false;
+        for id in &ring.results {
+            let Some(held) = self.results.get_mut(id) else { continue };
+            let related = roots.contains(&held.root.unwrap_or(*id)) || continues == Some(*id);
+            let Some(chain) = &mut held.chain else { continue };
+            chain.last_end_us = seen.record.end_us();
+            chain.unrelated = if related { 0 } else { chain.unrelated + 1 };
+            if chain.unrelated > unrelated_max {
+                held.chain = None;
+                broken = true;
+            }
+        }
+        broken
+    }
+
+    /// Results of the session that no gate feeds any more, once nothing that may still grow explains the same
+    /// child: rivals are judged together.
+    pub(crate) fn ripe(&self, session: SessionId) -> Vec<HeldId> {
+        let ids = self.of(session);
+        let held = |id: &HeldId| self.results.get(id);
+        let open = || ids.iter().filter_map(held).filter(|held| !held.is_over());
+        let rivals = |over: &Held| {
+            let children = over.candidates.iter().map(|candidate| candidate.child.digest);
+            let mut children = children.filter(|digest| {
+                open().any(|other| other.candidates.iter().any(|c| c.child.digest == *digest))
+            });
+            children.next().is_some()
+        };
+        let over = ids.iter().filter(|id| held(id).is_some_and(Held::is_over));
+        let waits = over.clone().filter_map(held).any(rivals);
+        if waits { Vec::new() } else { over.copied().collect() }
+    }
+
+    /// The result of a session that has to go before another can be held: levels above their limit first, then
+    /// what fed nothing, then levels, then what was fed from least recently.
+    pub(crate) fn ring_victim(
+        &mut self,
+        session: SessionId,
+        limits: &FlowLimits,
+    ) -> Option<HeldId> {
+        let ring = self.rings.get(&session)?;
+        let rank = |id: &HeldId| match self.results.get(id) {
+            Some(held) => {
+                let feeds = u8::from(!held.candidates.is_empty());
+                (feeds + u8::from(feeds > 0 && held.root.is_none()), held.last_fed_us, *id)
+            }
+            None => (0, None, *id),
+        };
+        let is_level = |id: &&HeldId| self.results.get(*id).is_some_and(|h| h.root.is_some());
+        let levels = ring.results.iter().filter(is_level);
+        if levels.clone().count() > LEVELS_MAX {
+            return levels.copied().min_by_key(rank);
+        }
+        let bytes: usize =
+            ring.results.iter().filter_map(|id| self.find(*id)).map(|h| h.bytes).sum();
+        let many = ring.results.len() > limits.ring_results_max.max(1);
+        let large = bytes > limits.ring_session_max_kib * 1_024;
+        let newest = ring.results.iter().max().copied();
+        let older = ring.results.iter().filter(|id| Some(**id) != newest);
+        let victim = older.copied().min_by_key(rank).filter(|_| many || large);
+        self.evictions += u64::from(victim.is_some() && !many);
+        victim
+    }
+
+    /// Holds a new result; of a fed statement under its root.
+    pub(crate) fn insert(
+        &mut self,
+        seen: &Seen<'_>,
+        root: Option<HeldId>,
+        asked: &Slots,
+        limits: &FlowLimits,
+    ) -> HeldId {
         let id = self.next;
         self.next += 1;
         let write = seen.statement.class == Class::Write;
         let ring = self.rings.entry(seen.record.session).or_default();
         let statement = if is_fetch(seen) { ring.cursor(seen) } else { None };
-        let mut held = Held::new(seen, statement.unwrap_or(seen.statement).clone(), leaf);
-        held.append(seen, limits);
-        if !held.suspended && !write && !is_fetch(seen) {
+        let mut held = Held::new(seen, statement.unwrap_or(seen.statement).clone(), root);
+        held.append(seen, asked, limits);
+        if !held.suspended && !write && !is_fetch(seen) && root.is_none() {
             held.drop_constant_columns();
         }
         ring.results.push(id);
         ring.last_us = seen.record.end_us();
         ring.run = write.then_some(id);
-        self.bytes += held.bytes();
+        self.bytes += held.recount().1;
         self.results.insert(id, held);
         id
     }
@@ -168,7 +291,7 @@ impl Store {
     /// Forgets a result and hands it out.
     pub(crate) fn remove(&mut self, id: HeldId) -> Option<Held> {
         let held = self.results.remove(&id)?;
-        self.bytes = self.bytes.saturating_sub(held.bytes());
+        self.bytes = self.bytes.saturating_sub(held.bytes);
         if let Some(ring) = self.rings.get_mut(&held.session) {
             ring.results.retain(|other| *other != id);
             ring.run = ring.run.filter(|run| *run != id);
@@ -176,42 +299,63 @@ impl Store {
         Some(held)
     }
 
-    /// Above the memory limit: all results of the session that has been idle for longest.
-    pub(crate) fn memory_victims(&mut self, bytes_max: usize) -> Option<Vec<HeldId>> {
-        if self.bytes <= bytes_max {
-            return None;
+    /// A scope of the result is closed and its candidates are judged; the chain may go on.
+    pub(crate) fn leave_scope(&mut self, id: HeldId) {
+        if let Some(held) = self.results.get_mut(&id) {
+            held.candidates.retain(|candidate| candidate.gate != SCOPE);
+            held.leave_scope();
+            held.counted = true;
+            let (before, now) = held.recount();
+            self.bytes = self.bytes + now - before;
         }
-        let idle = self
-            .rings
-            .iter()
-            .filter(|(_, ring)| !ring.results.is_empty())
-            .min_by_key(|(id, ring)| (ring.last_us, **id));
-        let victims = match idle {
-            Some((_, ring)) => ring.results.clone(),
-            // Only results whose session has ended are left; the oldest go.
-            None => self.results.keys().min().map(|id| vec![*id])?,
-        };
-        self.evictions += victims.len() as u64;
-        Some(victims)
     }
 
-    /// Closes the transaction scope; returns the results that no scope holds any more.
+    /// Above the memory limit: all results of the sessions that have been idle for longest.
+    pub(crate) fn memory_victims(&mut self, bytes_max: usize) -> Vec<Vec<HeldId>> {
+        if self.bytes <= bytes_max {
+            return Vec::new();
+        }
+        let mut excess = self.bytes - bytes_max + bytes_max * FREED_PERCENT / 100;
+        let mut idle: Vec<(Micros, SessionId)> =
+            self.rings.iter().map(|(session, ring)| (ring.last_us, *session)).collect();
+        idle.sort_unstable();
+        // Results whose session has ended are in no ring.
+        let mut ended: Vec<HeldId> = self.results.keys().copied().collect();
+        ended.retain(|id| !self.rings.contains_key(&self.results[id].session));
+        ended.sort_unstable();
+        let rings = idle.into_iter().map(|(_, session)| self.of(session).to_vec());
+        let mut victims = Vec::new();
+        for ids in rings.chain(ended.into_iter().map(|id| vec![id])) {
+            if excess == 0 {
+                break;
+            }
+            let bytes: usize = ids.iter().filter_map(|id| self.find(*id)).map(|h| h.bytes).sum();
+            excess = excess.saturating_sub(bytes);
+            if !ids.is_empty() {
+                victims.push(ids);
+            }
+        }
+        self.evictions += victims.iter().map(|ids| ids.len() as u64).sum::<u64>();
+        victims
+    }
+
+    /// Closes the transaction scope; returns the results that no scope holds any more but did.
     pub(crate) fn end_transaction(&mut self, session: SessionId, transaction: u32) -> Vec<HeldId> {
         let Some(ring) = self.rings.get_mut(&session) else { return Vec::new() };
         ring.declared = None;
         ring.run = None;
-        let mut over = Vec::new();
+        let mut left = Vec::new();
         for id in &ring.results {
             let Some(held) = self.results.get_mut(id) else { continue };
             // Also earlier ones, should the record of their end have been lost.
-            if held.transaction <= transaction {
+            if held.transaction_open && held.transaction <= transaction {
                 held.transaction_open = false;
-            }
-            if !held.transaction_open && !held.trace_open {
-                over.push(*id);
+                if !held.trace_open {
+                    left.push(*id);
+                }
             }
         }
-        over
+        left
     }
 
     /// Closes the session; results that a trace holds stay.
@@ -221,6 +365,7 @@ impl Store {
         for id in ring.results {
             if let Some(held) = self.results.get_mut(&id) {
                 held.transaction_open = false;
+                held.chain = None;
                 if !held.trace_open {
                     over.push(id);
                 }
@@ -231,15 +376,15 @@ impl Store {
 
     /// Closes the trace scope of these results; returns those that no scope holds any more.
     pub(crate) fn end_trace(&mut self, ids: &[HeldId]) -> Vec<HeldId> {
-        let mut over = Vec::new();
+        let mut left = Vec::new();
         for id in ids {
             if let Some(held) = self.results.get_mut(id) {
                 held.trace_open = false;
                 if !held.transaction_open {
-                    over.push(*id);
+                    left.push(*id);
                 }
             }
         }
-        over
+        left
     }
 }

@@ -2,12 +2,37 @@
 
 use crate::finding::{Finding, Kind, Proof};
 use crate::limits::{FlowLimits, Limits};
-use crate::record::{Outcome, Tag, Timing};
+use crate::record::{Outcome, Protocol, Tag, Timing};
 use crate::testing::{Exec, Stream, values};
 
 const ORDERS: &str = "SELECT id, customer_id FROM orders WHERE shop_id = $1";
 const CUSTOMER: &str = "SELECT id, name FROM customers WHERE id = $1";
 const ITEMS: &str = "SELECT id, order_id FROM items WHERE order_id = $1";
+
+/// In autocommit.
+const AUTO: Exec<'static> = Exec {
+    session: 1,
+    transaction: 0,
+    sql: "",
+    binds: &[],
+    columns: &[],
+    rows: None,
+    us: 1_000,
+    think_us: 0,
+    timing: Timing::Exact,
+    outcome: Outcome::Ok,
+    tag: Tag::Select,
+    same_round_trip: false,
+    truncated: false,
+    batch_statements: 0,
+    bytes: 100,
+    widths: &[],
+    protocol: Protocol::Simple,
+    bind_count: None,
+    row_limited: false,
+    parsed: false,
+    transfer_us: None,
+};
 
 fn n_plus_ones(stream: &mut Stream) -> Vec<Finding> {
     let mut findings = stream.findings();
@@ -186,21 +211,24 @@ const CLEAN: &[Clean] = &[
     ("a busy endpoint without a parent", |stream| {
         look_ups(stream, Exec::default(), &values(1_000, 50));
     }),
-    ("autocommit without a trace", |stream| {
+    ("autocommit, a pause after the parent", |stream| {
         let auto = Exec { transaction: 0, ..Exec::default() };
         orders(stream, auto, 50);
+        stream.pass(2_300_000);
         look_ups(stream, auto, &values(1_000, 50));
     }),
     ("two requests in two transactions", |stream| {
         orders(stream, Exec::default(), 50);
         stream.commit(1, 1);
+        stream.pass(2_300_000);
         look_ups(stream, Exec { transaction: 2, ..Exec::default() }, &values(1_000, 50));
         stream.commit(1, 2);
     }),
-    ("two sessions", |stream| {
+    ("two clients", |stream| {
         orders(stream, Exec::default(), 50);
-        look_ups(stream, Exec { session: 2, ..Exec::default() }, &values(1_000, 50));
-        stream.commit(2, 1);
+        stream.open(4, "shop", "other");
+        look_ups(stream, Exec { session: 4, ..Exec::default() }, &values(1_000, 50));
+        stream.commit(4, 1);
     }),
     ("one list", |stream| {
         orders(stream, Exec::default(), 50);
@@ -560,3 +588,7 @@ fn batches_take_their_time_once() {
     let finding = &n_plus_ones(&mut stream)[0];
     assert_eq!((finding.n, finding.cost.busy_ms), (Some(5), 5.0));
 }
+
+mod bursts;
+mod chains;
+mod levels;

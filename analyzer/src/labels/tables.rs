@@ -242,18 +242,19 @@ impl Labels {
         bytes.server_sent += traffic.server_sent;
     }
 
-    /// Adds one ended unit of work to its service and its route; `sums` carries the sums of the unit.
+    /// Adds one ended unit of work to its service and its route; `sums` carries the sums of the unit. Tells the place
+    /// of the route's row.
     pub(crate) fn add_unit(
         &mut self,
         service: ServiceId,
         route: Option<&Arc<str>>,
         sums: &RouteRow,
-    ) {
+    ) -> usize {
         let name = self.service_name(service);
         let units = self.units.row(service, ServiceId(0), |_| (name.clone(), Buckets::default()));
         units.1.observe(&UNIT_BUCKETS, sums.statements);
         let number = self.route_number(route);
-        let row = self.routes.row((service, number), (service, ROUTE_OTHER), |full| RouteRow {
+        let at = self.routes.index_of((service, number), (service, ROUTE_OTHER), |full| RouteRow {
             service: name,
             route: if full || number == ROUTE_OTHER {
                 Arc::from(OTHER)
@@ -262,11 +263,10 @@ impl Labels {
             },
             ..RouteRow::default()
         });
+        let row = &mut self.routes.rows[at];
         row.units += 1;
-        row.statements += sums.statements;
-        row.first_row_us += sums.first_row_us;
-        row.transfer_us += sums.transfer_us;
-        row.think_in_transaction_us += sums.think_in_transaction_us;
+        row.add(sums);
+        at
     }
 
     fn route_number(&mut self, route: Option<&Arc<str>>) -> u32 {

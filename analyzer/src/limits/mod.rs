@@ -1,16 +1,18 @@
 //! Every bound of the analyzer, with unit and reason. At a limit it counts what it leaves out.
 
+mod flow;
 mod loops;
 mod results;
 mod sessions;
 mod texts;
 
+pub use flow::FlowLimits;
 pub use loops::LoopLimits;
 pub use results::ResultLimits;
 pub use sessions::SessionLimits;
 pub use texts::TextLimits;
 
-use crate::finding::Kind;
+use crate::finding::{Kind, MuteRule};
 
 /// Limits and thresholds; `Default` is what the documentation publishes.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,10 @@ pub struct Limits {
     pub traces_max: usize,
     /// A trace without statements for this long is over, in microseconds.
     pub trace_idle_us: u64,
+    /// Statements of all open units that are told apart; an entry is 80 bytes.
+    pub unit_entries_max: usize,
+    /// (database, service, shape) rows of transactions.
+    pub transaction_shapes_max: usize,
     /// N+1: limits of the data-flow proof.
     pub flow: FlowLimits,
     /// Missing index: thresholds of tier 1.
@@ -61,6 +67,8 @@ pub struct Limits {
     pub texts: TextLimits,
     /// Kinds that are not reported (`findings.disable`).
     pub disabled: Vec<Kind>,
+    /// What an operator has silenced from the start (`findings.mutes`).
+    pub mutes: Vec<MuteRule>,
     /// Scale of severities.
     pub severity: SeverityLimits,
     /// A finding without occurrence for this long is resolved, in microseconds.
@@ -96,6 +104,8 @@ impl Default for Limits {
             unit_gap_us: 50_000,
             traces_max: 4_096,
             trace_idle_us: 10_000_000,
+            unit_entries_max: 65_536,
+            transaction_shapes_max: 256,
             flow: FlowLimits::default(),
             missing_index: MissingIndexLimits::default(),
             loops: LoopLimits::default(),
@@ -103,6 +113,7 @@ impl Default for Limits {
             results: ResultLimits::default(),
             texts: TextLimits::default(),
             disabled: Vec::new(),
+            mutes: Vec::new(),
             severity: SeverityLimits::default(),
             close_after_us: 24 * 3_600 * 1_000_000,
             rate_window_min_us: 300 * 1_000_000,
@@ -110,60 +121,6 @@ impl Default for Limits {
             resolve_min_us: 3_600 * 1_000_000,
             ratio_drop_ratio: 0.005,
             ratio_drop_executions: 1_000,
-        }
-    }
-}
-
-/// Limits of the data-flow proof.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FlowLimits {
-    /// Distinct values that the child must have used (`min_repeats`).
-    pub distinct_values_min: usize,
-    /// Executions of the child.
-    pub executions_min: usize,
-    /// Rows of the parent.
-    pub parent_rows_min: u64,
-    /// Distinct values per execution from which it is a batched loader.
-    pub batch_values_min: usize,
-    /// Distinct values used / kept, scope gate.
-    pub scope_coverage_min_ratio: f64,
-    /// Results that a session remembers (`result_ring`).
-    pub ring_results_max: usize,
-    /// Rows hashed per result (`result_rows`).
-    pub value_rows_max: usize,
-    /// Columns hashed per result.
-    pub value_columns_max: usize,
-    /// Cells hashed per result.
-    pub value_cells_max: usize,
-    /// Candidates per result.
-    pub candidates_max: usize,
-    /// Child digests counted per result.
-    pub child_digests_max: usize,
-    /// Bytes of all held results, in KiB.
-    pub ring_total_max_kib: usize,
-    /// Occurrences before severity may rise above info.
-    pub sightings_min: u64,
-    /// Occurrences / parent executions before severity may rise above info.
-    pub ratio_min_ratio: f64,
-}
-
-impl Default for FlowLimits {
-    fn default() -> Self {
-        Self {
-            distinct_values_min: 5,
-            executions_min: 5,
-            parent_rows_min: 2,
-            batch_values_min: 10,
-            scope_coverage_min_ratio: 0.25,
-            ring_results_max: 8,
-            value_rows_max: 1_024,
-            value_columns_max: 8,
-            value_cells_max: 4_096,
-            candidates_max: 8,
-            child_digests_max: 16,
-            ring_total_max_kib: 32 * 1024,
-            sightings_min: 3,
-            ratio_min_ratio: 0.02,
         }
     }
 }

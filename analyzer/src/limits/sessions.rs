@@ -19,6 +19,8 @@ pub struct SessionLimits {
     pub chatter_share_min_ratio: f64,
     /// `tx_chatter.round_trips_min`, `ping_overhead.round_trips_min`: round trips seen.
     pub chatter_round_trips_min: u64,
+    /// `tx_chatter.warning_time_share`, of both kinds: share of the time of all statements.
+    pub chatter_warning_time_min_ratio: f64,
 }
 
 impl Default for SessionLimits {
@@ -32,6 +34,7 @@ impl Default for SessionLimits {
             churn_connects_per_min_min: 10,
             chatter_share_min_ratio: 0.4,
             chatter_round_trips_min: 1_000,
+            chatter_warning_time_min_ratio: 0.5,
         }
     }
 }

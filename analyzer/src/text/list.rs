@@ -122,16 +122,20 @@ pub(super) struct List {
     pub(super) first_end: usize,
     /// Index of its closing bracket.
     pub(super) close: usize,
+    /// Elements.
+    pub(super) len: u32,
 }
 
 /// The list that opens at `open`, if all its elements are parameters, literals or rows of them.
 pub(super) fn constants(tokens: &[Token], open: usize, closing: u64) -> Option<List> {
     let first_end = element_end(tokens, open + 1)?;
     let mut at = first_end;
+    let mut len = 1;
     while mark(tokens, at, COMMA) {
         at = element_end(tokens, at + 1)?;
+        len += 1;
     }
-    mark(tokens, at, closing).then_some(List { first_end, close: at })
+    mark(tokens, at, closing).then_some(List { first_end, close: at, len })
 }
 
 fn element_end(tokens: &[Token], at: usize) -> Option<usize> {
@@ -170,12 +174,14 @@ fn is_constant_word(token: &Token) -> bool {
 pub(super) fn rows(tokens: &[Token], open: usize) -> Option<List> {
     let first_end = row_end(tokens, open)?;
     let mut close = first_end - 1;
+    let mut len = 1;
     while mark(tokens, close + 1, COMMA) && mark(tokens, close + 2, OPEN) {
         // a text that was cut ends within a row
         let end = row_end(tokens, close + 2)?;
         close = end - 1;
+        len += 1;
     }
-    Some(List { first_end, close })
+    Some(List { first_end, close, len })
 }
 
 /// Index after the closing parenthesis of the group that opens at `open`, or the end of a cut text.

@@ -56,6 +56,10 @@ pub struct Part {
     pub operation: Operation,
     /// False when the lexer met an unterminated quote or comment: the redacted text is then empty.
     pub readable: bool,
+    /// Elements of its longest list (`IN (…)`, `ARRAY[…]`); 0 without one.
+    pub list_elements: u32,
+    /// Identity of the statement without white space and comments; means nothing outside the process.
+    pub code: u64,
 }
 
 /// Parameters `first..=last` count under `slot`: `IN ($2, $3, $4)` is one list, slot 2.
@@ -106,6 +110,8 @@ pub struct Tags {
     pub framework: Option<Arc<str>>,
     /// `mark`.
     pub mark: Option<Arc<str>>,
+    /// The first keys, known or not, each with a hash of its value: which of them changes.
+    pub keys: Vec<(Arc<str>, u64)>,
 }
 
 /// Reads a whole text: its statements and its tags. Anything is accepted; what can't be lexed gives one

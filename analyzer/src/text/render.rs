@@ -24,6 +24,10 @@ const LIST: u64 = u64::MAX - 3;
 const QUOTED: u64 = u64::MAX - 4;
 const EXACTLY_ONE: u64 = u64::MAX - 5;
 const FIXED_START: u64 = u64::MAX - 6;
+const WILD_START: u64 = u64::MAX - 7;
+
+/// Domain of codes among the uses of [`StableHash`].
+const CODE_DOMAIN: u64 = 0x636f_6465;
 
 /// How much of a statement is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt, depth: Depth) -> P
         class,
         operation,
         readable: true,
+        list_elements: render.list_elements,
+        code: code(raw, tokens),
     }
 }
 
@@ -82,6 +88,7 @@ struct Render<'a> {
     literals: Vec<BindCell>,
     shared: Vec<SharedSlot>,
     next_literal: u16,
+    list_elements: u32,
     /// Literals before this token stand as constants: type modifiers.
     constants_until: usize,
 }
@@ -105,6 +112,7 @@ impl<'a> Render<'a> {
             literals: Vec::new(),
             shared: Vec::new(),
             next_literal: LITERAL_SLOT_FIRST,
+            list_elements: 0,
             constants_until: 0,
         }
     }
@@ -214,6 +222,7 @@ impl<'a> Render<'a> {
         let Some(list) = list else {
             return self.plain(at);
         };
+        self.list_elements = self.list_elements.max(list.len);
         self.plain(at);
         self.plain(at + 1);
         self.mix(LIST);
@@ -351,6 +360,13 @@ impl<'a> Render<'a> {
             self.parsed.push(space, b"'");
             self.parsed.append(digits);
             self.parsed.append(b"%'");
+        } else if self.starts_wild(sign, at) {
+            // and `'%<slot>'` for one without
+            self.mix(WILD_START);
+            let digits = text.get(1..).unwrap_or(&[]);
+            self.parsed.push(space, b"'%");
+            self.parsed.append(digits);
+            self.parsed.append(b"'");
         } else {
             self.parsed.push(space, text);
         }
@@ -375,6 +391,14 @@ impl<'a> Render<'a> {
             && after_like
             && plain
             && matches!(self.bytes(at), [b'\'', first, ..] if !b"%_\\'".contains(first))
+    }
+
+    /// `LIKE '%abc'`, in any case of letters: no ordinary index serves it.
+    fn starts_wild(&self, sign: usize, at: usize) -> bool {
+        let like = |token: &Token| token.is(word(b"like")) || token.is(word(b"ilike"));
+        let after_like = at.checked_sub(1).and_then(|before| self.token(before)).is_some_and(like);
+        let plain = self.token(at).is_some_and(|token| token.kind == Kind::Str);
+        sign == at && after_like && plain && matches!(self.bytes(at), [b'\'', b'%' | b'_', ..])
     }
 
     /// Casts of a constant don't make another statement: shown, but not in the shape. Their modifiers are
@@ -476,6 +500,13 @@ impl<'a> Render<'a> {
             _ => false,
         })
     }
+}
+
+/// Identity of everything but white space and comments.
+fn code(raw: &[u8], tokens: &[Token]) -> u64 {
+    let mut hash = StableHash::new(CODE_DOMAIN);
+    tokens.iter().for_each(|token| hash.bytes(token.bytes(raw)));
+    hash.finish()
 }
 
 /// Parameter number of `$n`; beyond the slots of parameters it is the last one.

@@ -11,6 +11,10 @@ use std::sync::Arc;
 const VALUE_BYTES_MAX: usize = 256;
 /// Longest comment that is read, in bytes.
 const COMMENT_BYTES_MAX: usize = 4_096;
+/// Keys that are remembered with a hash of their value.
+const KEYS_MAX: usize = 8;
+/// Longest key that is remembered, in bytes.
+const KEY_BYTES_MAX: usize = 32;
 /// Domain of trace ids among the uses of [`StableHash`].
 const TRACE_DOMAIN: u64 = 0x74_7261_6365;
 
@@ -43,6 +47,7 @@ struct Found {
     job: Option<String>,
     traceparent: Option<String>,
     mark: Option<String>,
+    keys: Vec<(Arc<str>, u64)>,
 }
 
 impl Found {
@@ -54,10 +59,20 @@ impl Found {
                 rest = comma.and_then(|at| rest.get(at + 1..)).unwrap_or(&[]);
                 continue;
             };
+            self.note(key, value);
             if let Some(slot) = self.slot(key).filter(|slot| slot.is_none()) {
                 *slot = value.decoded().filter(|value| !value.is_empty());
             }
             rest = after;
+        }
+    }
+
+    fn note(&mut self, key: &[u8], value: Value<'_>) {
+        let (Value::Encoded(value) | Value::Plain(value)) = value;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.%".contains(byte);
+        if self.keys.len() < KEYS_MAX && key.len() <= KEY_BYTES_MAX && key.iter().all(plain) {
+            let key = String::from_utf8_lossy(key);
+            self.keys.push((Arc::from(key), crate::value::text_key(value).0));
         }
     }
 
@@ -92,6 +107,7 @@ impl Found {
             trace: self.traceparent.as_deref().and_then(trace),
             framework: framework.map(|name| Arc::from(name.to_lowercase())),
             mark: self.mark.map(Arc::from),
+            keys: self.keys,
         }
     }
 }

@@ -112,7 +112,7 @@ const RENDERED: &[(&str, &str, &str)] = &[
     (
         "SELECT a FROM t WHERE b LIKE 'secret%' OR b LIKE '%secret'",
         "SELECT a FROM t WHERE b LIKE ? OR b LIKE ?",
-        "SELECT a FROM t WHERE b LIKE '32768%' OR b LIKE $32769",
+        "SELECT a FROM t WHERE b LIKE '32768%' OR b LIKE '%32769'",
     ),
     ("SELECT a FROM t LIMIT 1", "SELECT a FROM t LIMIT ?", "SELECT a FROM t LIMIT 1"),
     (
@@ -240,11 +240,8 @@ const SHAPES: &[&[&str]] = &[
     &["SELECT a FROM t LIMIT 1"],
     &["SELECT a FROM t LIMIT 2", "SELECT a FROM t LIMIT $1"],
     &["SELECT a FROM t WHERE a LIKE 'x%'", "SELECT a FROM t WHERE a LIKE 'yes%no'"],
-    &[
-        "SELECT a FROM t WHERE a LIKE '%x'",
-        "SELECT a FROM t WHERE a LIKE $1",
-        "SELECT a FROM t WHERE a LIKE '_y'",
-    ],
+    &["SELECT a FROM t WHERE a LIKE $1", "SELECT a FROM t WHERE a LIKE E'x%'"],
+    &["SELECT a FROM t WHERE a LIKE '%x'", "SELECT a FROM t WHERE a LIKE '_y'"],
     &["SAVEPOINT a", "savepoint b", "SAVEPOINT \"C\""],
     &["DECLARE a CURSOR FOR SELECT 1", "DECLARE b CURSOR FOR SELECT 2"],
     &["FETCH 50 FROM a", "FETCH 10 FROM b"],

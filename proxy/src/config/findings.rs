@@ -140,6 +140,9 @@ pub(crate) const FINDING_KEYS: &[FindingKey] = &[
     count("findings.tx_chatter.round_trips_min", "1000", 10, MILLION, |l, v| {
         l.sessions.chatter_round_trips_min = v;
     }),
+    share("findings.tx_chatter.warning_time_share", "50%", |l, v| {
+        l.sessions.chatter_warning_time_min_ratio = ratio(v);
+    }),
     count("findings.results.rows", "10000", 100, u64::MAX, |l, v| {
         l.results.unbounded_rows_min = v;
     }),
@@ -228,5 +231,32 @@ mod tests {
             (finding.set)(&mut limits, value + 1);
             assert_ne!(limits, Limits::default(), "{} has no effect", finding.key.name);
         }
+    }
+
+    /// What users read names every kind and every key with its default, and nothing else.
+    #[test]
+    fn the_documentation_has_every_kind_and_key() {
+        let text = include_str!("../../../docs/findings.md");
+        let kinds: Vec<String> = pgsonde_analyzer::finding::Kind::ALL
+            .iter()
+            .map(|kind| {
+                let words = crate::export::kind_words(kind.name());
+                format!("### `{}`: {words}", kind.name())
+            })
+            .collect();
+        let headings: Vec<&str> = text.lines().filter(|line| line.starts_with("### ")).collect();
+        assert_eq!(headings, kinds);
+        let keys = crate::config::keys::all().filter(|key| key.name.starts_with("findings."));
+        let mut expected: Vec<String> = keys
+            .map(|key| match key.default {
+                "" => format!("| `{}` | |", key.name),
+                default => format!("| `{}` | `{default}` |", key.name),
+            })
+            .collect();
+        let mut rows: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("| `findings.")).collect();
+        expected.sort_unstable();
+        rows.sort_unstable();
+        assert_eq!(rows, expected);
     }
 }

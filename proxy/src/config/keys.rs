@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Address,
     /// 1 to 8 addresses.
     Addresses,
+    /// A file.
+    Path,
     /// A whole number.
     Count(u64, u64),
     /// A duration in microseconds; `0s` is allowed as well where the flag is set.
@@ -122,6 +124,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("profile.unit_gap", "50ms", Kind::Duration(MS, 10 * S, false)),
     key("findings.close_after", "24h", Kind::Duration(M, 90 * D, false)),
     key("findings.disable", "", Kind::FindingKinds),
+    key("findings.mutes", "", Kind::Path),
     key("findings.n_plus_one.min_repeats", "5", Kind::Count(3, 1_000)),
     key("findings.missing_index.enabled", "true", Kind::Bool),
     key("metrics.pairs", "24", Kind::Count(1, 256)),
@@ -202,6 +205,7 @@ impl Key {
                 addresses(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
             }
             (Kind::Addresses, Raw::List(list)) => addresses(list),
+            (Kind::Path, Raw::Text(text)) => path(text),
             (Kind::Count(low, high), Raw::Integer(text) | Raw::Text(text)) => {
                 count(text, low, high, matches!(raw, Raw::Text(_)))
             }
@@ -231,6 +235,7 @@ impl Kind {
             Self::Url => "a URL in quotes",
             Self::Address => "an address in quotes",
             Self::Addresses => "an address in quotes, or a list of them",
+            Self::Path => "a file name in quotes",
             Self::Count(..) => "a whole number",
             Self::Duration(..) => "a duration in quotes (\"10s\")",
             Self::Size(..) => "a size in quotes (\"16KiB\")",
@@ -256,6 +261,13 @@ impl Raw {
 
 fn bare(text: &str, what: &str, unit: &str) -> Refusal {
     (BARE, format!("{what} needs its unit: did you mean \"{text}{unit}\"?"))
+}
+
+fn path(text: &str) -> Result<Value, Refusal> {
+    match text.trim() {
+        "" => Err((BAD_VALUE, "a file name is not empty".to_owned())),
+        name => Ok(Value::Text(name.to_owned())),
+    }
 }
 
 fn addresses(texts: &[String]) -> Result<Value, Refusal> {

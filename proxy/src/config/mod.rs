@@ -6,6 +6,7 @@ mod address;
 mod file;
 mod findings;
 mod keys;
+mod mutes;
 mod units;
 mod upstream;
 
@@ -16,7 +17,7 @@ use crate::problem::Problem;
 use file::ConfigFile;
 use findings::FINDING_KEYS;
 use keys::{Key, Raw, Value};
-use pgsonde_analyzer::finding::Kind as FindingKind;
+use pgsonde_analyzer::finding::{Kind as FindingKind, MuteRule};
 use pgsonde_analyzer::limits::Limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -93,6 +94,10 @@ pub struct FindingSettings {
     pub missing_index_enabled: bool,
     /// Kinds that are not reported.
     pub disabled: Vec<FindingKind>,
+    /// File of mutes, if there is one.
+    pub mutes_file: Option<PathBuf>,
+    /// What it says.
+    pub mutes: Vec<MuteRule>,
     /// Values of the thresholds, in the order of their table.
     thresholds: Vec<u64>,
 }
@@ -148,7 +153,20 @@ impl Settings {
             .collect();
         let path = file::locate(flags.config.as_deref(), &env);
         let file = path.as_deref().map(ConfigFile::read).transpose()?;
-        Self::from_sources(flags, &env, file.as_ref())
+        let mut settings = Self::from_sources(flags, &env, file.as_ref())?;
+        if let Some(path) = &settings.findings.mutes_file {
+            settings.findings.mutes = mutes::read(path)?;
+        }
+        Ok(settings)
+    }
+
+    /// Reads the text of a configuration file alone, without flags and environment.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let file = ConfigFile { name: "pgsonde.toml".to_owned(), text: text.to_owned() };
+        Self::from_sources(&Flags::default(), &[], Some(&file))
     }
 
     fn from_sources(
@@ -185,6 +203,7 @@ impl Settings {
         limits.flow.executions_min = self.findings.n_plus_one_min_repeats;
         limits.missing_index.enabled = self.findings.missing_index_enabled;
         limits.disabled.clone_from(&self.findings.disabled);
+        limits.mutes.clone_from(&self.findings.mutes);
         for (finding, value) in FINDING_KEYS.iter().zip(&self.findings.thresholds) {
             (finding.set)(&mut limits, *value);
         }
@@ -333,6 +352,10 @@ impl Values {
                 Some(Value::FindingKinds(kinds)) => kinds.clone(),
                 _ => Vec::new(),
             },
+            mutes_file: Some(self.text("findings.mutes"))
+                .filter(|name| !name.is_empty())
+                .map(PathBuf::from),
+            mutes: Vec::new(),
             thresholds: FINDING_KEYS.iter().map(|finding| self.number(finding.key.name)).collect(),
         }
     }

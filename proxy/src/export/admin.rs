@@ -3,7 +3,7 @@
 //! It only reads. Every answer is rendered from the latest snapshot and the proxy's counters; nobody waits for
 //! the analyzer. Requests whose `Host` is a foreign name are refused, which stops DNS rebinding.
 
-use super::api::{FindingQuery, Sort, StatementQuery, View, health};
+use super::api::{FindingQuery, RouteSort, Sort, StatementQuery, TransactionSort, View, health};
 use super::bounded::Bounded;
 use super::clock::Clock;
 use super::metrics::{self, Exporter};
@@ -93,6 +93,10 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/summary", get(summary))
         .route("/api/v1/statements", get(statements))
         .route("/api/v1/statements/{digest}", get(statement))
+        .route("/api/v1/routes", get(routes))
+        .route("/api/v1/routes/{service}/{route}", get(route))
+        .route("/api/v1/units/{id}", get(unit))
+        .route("/api/v1/transactions", get(transactions))
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/findings/{finding}", get(finding))
         .fallback(not_found)
@@ -271,6 +275,31 @@ async fn statement(
     found(detail_of(&app, &digest, parameters, |_, detail| json(detail)))
 }
 
+async fn routes(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
+    let query = sorted(parameters, RouteSort::parse, RouteSort::WORDS);
+    found(query.map(|(sort, limit)| json(&app.answer(|view| view.routes(sort, limit)))))
+}
+
+async fn route(
+    State(app): State<Arc<App>>,
+    Path((service, route)): Path<(String, String)>,
+) -> Response {
+    let detail = app.answer(|view| view.route_detail(&service, &route));
+    let name = format!("{} of {}", route.escape_debug(), service.escape_debug());
+    found(detail.ok_or_else(|| gone("route", &name)).map(|detail| json(&detail)))
+}
+
+async fn unit(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let found_one = hex(&id, 16)
+        .and_then(|number| app.answer(|view| view.unit(number)).ok_or_else(|| gone("unit", &id)));
+    found(found_one.map(|unit| json(&unit)))
+}
+
+async fn transactions(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
+    let query = sorted(parameters, TransactionSort::parse, TransactionSort::WORDS);
+    found(query.map(|(sort, limit)| json(&app.answer(|view| view.transactions(sort, limit)))))
+}
+
 async fn findings(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
     found(finding_query(parameters).map(|query| json(&app.answer(|view| view.findings(&query)))))
 }
@@ -358,6 +387,22 @@ fn statement_query(parameters: Parameters) -> Result<StatementQuery, Refusal> {
     let database = given.remove("database");
     none_left(&given)?;
     Ok(StatementQuery { sort, database, limit })
+}
+
+/// `sort` and `limit` of a list that has no other parameters.
+fn sorted<T: Default>(
+    parameters: Parameters,
+    parse: fn(&str) -> Option<T>,
+    words: &str,
+) -> Result<(T, usize), Refusal> {
+    let mut given = given(parameters)?;
+    let limit = limit(&mut given)?;
+    let sort = match given.remove("sort") {
+        None => T::default(),
+        Some(text) => parse(&text).ok_or_else(|| bad(format!("`sort` is one of {words}")))?,
+    };
+    none_left(&given)?;
+    Ok((sort, limit))
 }
 
 fn finding_query(parameters: Parameters) -> Result<FindingQuery, Refusal> {

@@ -1,15 +1,19 @@
 //! Snapshot and counters to the API's shapes. Page and report read the shapes, never the snapshot.
 
+mod units;
+
+pub(crate) use units::{RouteSort, TransactionSort};
+
 use super::clock::Clock;
 use super::shapes::{
     Books, Bucket, Child, Connections, Cost, Example, Finding, Fix, HASH_VERSION, Health, Info,
-    List, Loss, Other, OverheadInfo, Parent, PhasesMs, Rest, Route, RouteSightings, SCHEMA,
-    Severities, Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
+    List, Loss, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA, Severities,
+    Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
 };
 use super::status::{Lifecycle, OVERHEAD_BUCKETS_NS, ProxyCounters};
 use pgsonde_analyzer::finding::{self, EvidenceValue};
 use pgsonde_analyzer::snapshot::{
-    DigestRow, DigestTotals, Phases, ROW_BUCKETS_US, RouteRow, Snapshot, SourceRow,
+    DigestRow, DigestTotals, Phases, ROW_BUCKETS_US, Snapshot, SourceRow,
 };
 use serde_json::Value;
 
@@ -137,7 +141,7 @@ impl View<'_> {
             },
             findings: self.severities(),
             books: self.books(),
-            routes: snapshot.routes.iter().map(|row| route(row, wall_s)).collect(),
+            routes: snapshot.routes.iter().map(|row| self.route(row)).collect(),
         }
     }
 
@@ -455,18 +459,6 @@ fn phases_ms(phases: &Phases) -> PhasesMs {
         client_stall: ms(phases.client_stall_us),
         think_in_transaction: ms(phases.think_in_transaction_us),
         think_idle: ms(phases.think_idle_us),
-    }
-}
-
-fn route(row: &RouteRow, wall_s: f64) -> Route {
-    let units = float(row.units);
-    Route {
-        service: row.service.to_string(),
-        route: row.route.to_string(),
-        units: row.units,
-        units_per_s: ratio(units, wall_s).unwrap_or(0.0),
-        statements_per_unit: ratio(float(row.statements), units),
-        db_ms_per_unit: ratio(ms(row.first_row_us + row.transfer_us), units),
     }
 }
 

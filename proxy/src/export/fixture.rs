@@ -11,7 +11,7 @@ use pgsonde_analyzer::finding::{
 use pgsonde_analyzer::snapshot::{
     Books, Buckets, DigestRow, DigestTotals, ErrorRow, Latency, NPlusOneRow, Operation, PairRow,
     Phases, RouteRow, STATEMENT_BUCKETS_US, SetRow, Snapshot, SourceRow, TRANSACTION_BUCKETS_US,
-    TrafficRow, UNIT_BUCKETS,
+    TrafficRow, TransactionRow, UNIT_BUCKETS, UnitRow, UnitStatement,
 };
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -267,6 +267,57 @@ fn route() -> RouteRow {
         first_row_us: 500_000,
         transfer_us: 100_000,
         think_in_transaction_us: 30_000,
+        round_trips: 108,
+        similar: 96,
+        duplicate: 6,
+        statements_p50: 18,
+        statements_p95: 19,
+        database_p50_us: 90_000,
+        database_p95_us: 250_000,
+        typical_unit: Some(0xa1),
+        worst_unit: Some(0xa2),
+    }
+}
+
+/// A unit of two statements, 20 ms apart.
+fn unit(id: u64, first_row_us: u64) -> Arc<UnitRow> {
+    let statement = |offset_us, digest, rows| UnitStatement {
+        offset_us,
+        queue_us: 100,
+        first_row_us,
+        transfer_us: 400,
+        client_stall_us: 0,
+        digest,
+        rows,
+    };
+    Arc::new(UnitRow {
+        id,
+        traced: false,
+        service: "web".into(),
+        route: "/orders".into(),
+        begin_us: 2_000_000,
+        duration_us: 20_500 + first_row_us,
+        database_us: 2 * (first_row_us + 400),
+        statements: 18,
+        round_trips: 18,
+        similar: 16,
+        duplicate: 1,
+        waterfall: vec![statement(0, 0x9f2c_0000_0000_0001, 17), statement(20_000, 0x1111, 0)],
+        cut: true,
+    })
+}
+
+fn transaction(shape: u64, count: u64) -> TransactionRow {
+    TransactionRow {
+        shape,
+        database: "shop".into(),
+        service: "web".into(),
+        digests: vec![0x9f2c_0000_0000_0001],
+        count,
+        statements: 2 * count,
+        total_us: 3_000 * count,
+        busy_us: 1_000 * count,
+        think_us: 500 * count,
     }
 }
 
@@ -318,6 +369,9 @@ pub(super) fn snapshot() -> Snapshot {
             server_sent: 4,
         }],
         routes: vec![route()],
+        units: vec![unit(0xa1, 3_000), unit(0xa2, 9_000)],
+        transactions: vec![transaction(0xb1, 4), transaction(0xb2, 1)],
+        transactions_other: TransactionRow { digests: Vec::new(), ..transaction(0, 2) },
         unit_statements: vec![("web".into(), histogram(&UNIT_BUCKETS, &[18, 18, 1]))],
         findings: vec![n_plus_one(), missing_index()],
         findings_opened: vec![(Kind::NPlusOne, 1), (Kind::MissingIndex, 1)],

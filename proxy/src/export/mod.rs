@@ -20,6 +20,8 @@ mod words;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+pub(crate) use shapes::kind_words;
 
 pub use status::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,

@@ -122,7 +122,95 @@ pub(crate) struct Route {
     pub(crate) units: u64,
     pub(crate) units_per_s: f64,
     pub(crate) statements_per_unit: Option<f64>,
+    #[serde(default)]
+    pub(crate) round_trips_per_unit: Option<f64>,
+    /// Statements that repeat the digest of an earlier one of their unit, since start.
+    #[serde(default)]
+    pub(crate) similar: u64,
+    /// Reads that repeat digest and values of an earlier one of their unit, since start.
+    #[serde(default)]
+    pub(crate) duplicate: u64,
     pub(crate) db_ms_per_unit: Option<f64>,
+    #[serde(default)]
+    pub(crate) think_ms_per_unit: Option<f64>,
+    /// Time of a unit in the database.
+    #[serde(default)]
+    pub(crate) p50_ms: Option<f64>,
+    #[serde(default)]
+    pub(crate) p95_ms: Option<f64>,
+    #[serde(default)]
+    pub(crate) statements_p50: Option<u64>,
+    #[serde(default)]
+    pub(crate) statements_p95: Option<u64>,
+    /// Ids of kept units.
+    #[serde(default)]
+    pub(crate) typical_unit: Option<String>,
+    #[serde(default)]
+    pub(crate) worst_unit: Option<String>,
+}
+
+/// `/api/v1/routes/{service}/{route}`: the item and two units of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RouteDetail {
+    #[serde(flatten)]
+    pub(crate) item: Route,
+    /// Near the median.
+    pub(crate) typical: Option<Unit>,
+    /// The one with the most time in the database.
+    pub(crate) worst: Option<Unit>,
+}
+
+/// `/api/v1/units/{id}`: one unit of work with its first statements.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Unit {
+    pub(crate) unit_id: String,
+    /// Only a hash of it is kept, so it is not known.
+    pub(crate) trace_id: Option<String>,
+    pub(crate) traced: bool,
+    pub(crate) service: String,
+    pub(crate) route: String,
+    pub(crate) at: String,
+    pub(crate) duration_ms: f64,
+    pub(crate) db_ms: f64,
+    pub(crate) statement_count: u64,
+    pub(crate) round_trips: u64,
+    pub(crate) similar: u64,
+    pub(crate) duplicate: u64,
+    /// Statements are missing in the list.
+    pub(crate) cut: bool,
+    pub(crate) statements: Vec<UnitStatement>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct UnitStatement {
+    pub(crate) offset_ms: f64,
+    pub(crate) duration_ms: f64,
+    pub(crate) phases_ms: StatementPhasesMs,
+    pub(crate) digest: String,
+    pub(crate) summary: Option<String>,
+    pub(crate) rows: u64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct StatementPhasesMs {
+    pub(crate) queue: f64,
+    pub(crate) first_row: f64,
+    pub(crate) transfer: f64,
+    pub(crate) client_stall: f64,
+}
+
+/// One shape of transactions; `shape` is null for those that found no place of their own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TransactionShape {
+    pub(crate) shape: Option<String>,
+    pub(crate) database: String,
+    pub(crate) service: String,
+    pub(crate) digests: Vec<String>,
+    pub(crate) count: u64,
+    pub(crate) statements: u64,
+    pub(crate) total_ms: f64,
+    pub(crate) busy_ms: f64,
+    pub(crate) think_ms: f64,
 }
 
 /// Any list.

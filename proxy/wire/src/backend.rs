@@ -247,13 +247,16 @@ pub fn ready_status(frame: &Frame<'_>) -> Result<Status, Error> {
     }
 }
 
-/// Name and value of a `ParameterStatus`.
+/// Name and value of a `ParameterStatus`; of one that was cut, as much of them as there is.
 ///
 /// # Errors
 /// The strings have no NUL in a frame that was not cut.
 pub fn parameter_status<'a>(frame: &Frame<'a>) -> Result<(&'a [u8], &'a [u8]), Error> {
     let mut reader = Reader::new(frame.tag, frame.body);
-    let name = reader.cstr()?;
+    let name = match reader.cstr() {
+        Err(_) if !frame.whole => return Ok((frame.body, b"")),
+        name => name?,
+    };
     let rest = reader.rest();
     match reader.cstr() {
         Ok(value) => Ok((name, value)),

@@ -41,7 +41,12 @@ impl<'a> Walk<'a> {
     fn condition(&mut self, node: &'a Tree, top: bool) {
         match node {
             Tree::BoolExpr(boolean) => self.boolean(boolean, top),
-            Tree::AExpr(comparison) => self.comparison(comparison, top),
+            Tree::AExpr(comparison) => {
+                if top {
+                    self.smells_of_comparison(comparison);
+                }
+                self.comparison(comparison, top);
+            }
             Tree::NullTest(test) => self.test(boxed(&test.arg), Class::Null, top),
             Tree::BooleanTest(test) => self.test(boxed(&test.arg), Class::Eq, top),
             Tree::ColumnRef(_) => self.test(Some(node), Class::Eq, top),
@@ -58,6 +63,9 @@ impl<'a> Walk<'a> {
             return;
         }
         for negated in each(&boolean.args) {
+            if top {
+                self.smells_of_negation(negated);
+            }
             match negated {
                 Tree::NullTest(_) | Tree::ColumnRef(_) | Tree::BooleanTest(_) => {
                     self.condition(negated, top);
@@ -151,7 +159,8 @@ impl<'a> Walk<'a> {
             (true, true) => {}
             (false, true) => {
                 let mut slots = on_right.slots.clone();
-                slots.extend(rights.iter().filter_map(|right| fixed_start(right)));
+                let pattern = |right: &&Tree| fixed_start(right).or_else(|| wild_start(right));
+                slots.extend(rights.iter().filter_map(pattern));
                 self.one_sided(class, left, &on_left, slots, top);
             }
             (true, false) => match (class, rights) {
@@ -358,4 +367,9 @@ fn operator_class(operator: &str) -> Option<Class> {
 /// The slot of a pattern with a fixed start: the lexer writes it as `'<slot>%'`.
 fn fixed_start(pattern: &Tree) -> Option<u16> {
     node::string(pattern)?.strip_suffix('%')?.parse().ok()
+}
+
+/// The slot of a pattern that begins with a wildcard: the lexer writes it as `'%<slot>'`.
+pub(super) fn wild_start(pattern: &Tree) -> Option<u16> {
+    node::string(pattern)?.strip_prefix('%')?.parse().ok()
 }

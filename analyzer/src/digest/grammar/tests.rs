@@ -443,3 +443,44 @@ fn the_lexer_takes_out_nothing_that_the_fingerprint_needs() {
         );
     }
 }
+
+#[test]
+fn numbered_tables_keep_their_names() {
+    let fingerprint = |text: &str| analysed(text).fingerprint;
+    for (name, a, b, same) in [
+        ("years", "SELECT a FROM orders_2024", "SELECT a FROM orders_2025", false),
+        ("two digits", "SELECT a FROM t10", "SELECT a FROM t11", false),
+        ("writes", "INSERT INTO log_01 VALUES (1)", "INSERT INTO log_02 VALUES (1)", false),
+        (
+            "joins",
+            "SELECT 1 FROM a JOIN p_10 b ON true",
+            "SELECT 1 FROM a JOIN p_11 b ON true",
+            false,
+        ),
+        ("an alias", "SELECT a FROM orders_2024", "SELECT o.a FROM orders_2024 o", false),
+        (
+            "the same, other literals",
+            "SELECT a FROM t10 WHERE a = 1",
+            "SELECT a FROM t10 WHERE a = 2",
+            true,
+        ),
+        ("the same, other case", "select a from t10", "SELECT a FROM T10", true),
+        ("no digits", "SELECT a FROM t WHERE a IN (1)", "SELECT a FROM t WHERE a IN (1, 2)", true),
+    ] {
+        assert_eq!(fingerprint(a) == fingerprint(b), same, "{name}");
+    }
+}
+
+#[test]
+fn slots_of_offset() {
+    for (text, slots) in [
+        ("SELECT a FROM t LIMIT $1 OFFSET $2", &[2_u16][..]),
+        ("SELECT a FROM t LIMIT 5 OFFSET 100", &[LITERAL_SLOT_FIRST + 1]),
+        ("SELECT a FROM t OFFSET $1::bigint", &[1]),
+        ("SELECT a FROM t OFFSET $1 ROWS FETCH NEXT $2 ROWS ONLY", &[1]),
+        ("SELECT a FROM t LIMIT 5", &[]),
+        ("SELECT a FROM (SELECT a FROM t OFFSET $1) x", &[]),
+    ] {
+        assert_eq!(facts(text).skip_slots, slots, "{text}");
+    }
+}

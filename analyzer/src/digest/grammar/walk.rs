@@ -1,5 +1,6 @@
 //! Statements, queries and their clauses.
 
+use super::ddl;
 use super::node::{self, Tree, boxed, each};
 use super::scope::{self, Item, Resolved, Scope};
 use crate::facts::{Relation, StatementFacts, TargetColumn};
@@ -31,6 +32,7 @@ const OTHER_AGGREGATES: [&str; 9] = [
 pub(super) fn facts(statement: &Tree) -> StatementFacts {
     let mut walk = Walk::default();
     walk.statement(statement, true);
+    walk.facts.change = ddl::change(statement).map(Box::new);
     walk.facts
 }
 
@@ -140,6 +142,7 @@ impl<'a> Walk<'a> {
         let exactly_one = count.and_then(node::integer) == Some(1);
         let ties = select.limit_option() == LimitOption::WithTies;
         facts.limit_may_exceed_one = facts.limited && (!exactly_one || ties);
+        self.skipped_rows(select);
     }
 
     /// One SELECT without set operations.
@@ -149,6 +152,7 @@ impl<'a> Walk<'a> {
         if output {
             self.targets(&select.target_list);
             self.order_by(&select.sort_clause, &select.target_list);
+            self.smells_of_order(&select.sort_clause);
         }
         let clauses: [&'a [Node]; 5] = [
             &select.target_list,

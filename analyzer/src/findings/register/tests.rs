@@ -1,6 +1,7 @@
 //! Life, ratio and cost of findings.
 
 use super::*;
+use crate::finding::{MuteRule, MuteTarget};
 use crate::limits::FlowLimits;
 
 const HOUR_US: u64 = 3_600 * 1_000_000;
@@ -171,4 +172,104 @@ fn names_once_learnt_stay() {
         let parent = only(&register, 1).parent;
         assert_eq!(parent.and_then(|parent| parent.table).as_deref(), expected);
     }
+}
+
+fn rule(target: MuteTarget, until_us: Option<Micros>) -> MuteRule {
+    MuteRule { target, reason: Arc::from("known"), until_unix_us: until_us, until_us }
+}
+
+fn child(digest: u64, slot: u16) -> Child {
+    Child { digest, slot, ..Child::default() }
+}
+
+#[test]
+fn mutes_by_id_pair_and_route() {
+    let pair = |parent, child| MuteTarget::Pair { parent, child };
+    let route = |pattern: &str| MuteTarget::Route(Arc::from(pattern));
+    for (name, rules, routes, is_muted) in [
+        ("its id", vec![MuteTarget::Finding(1)], vec![None], true),
+        ("another id", vec![MuteTarget::Finding(2)], vec![None], false),
+        ("its pair", vec![pair(11, 12)], vec![None], true),
+        ("half a pair", vec![pair(11, 13)], vec![None], false),
+        ("its route", vec![route("/a")], vec![Some("/a")], true),
+        ("one of its routes", vec![route("/a")], vec![Some("/a"), Some("/b")], false),
+        ("both routes", vec![route("/a"), route("/b*")], vec![Some("/a"), Some("/b/1")], true),
+        ("a route and none", vec![route("*")], vec![Some("/a"), None], false),
+    ] {
+        let mut register = register();
+        rules.into_iter().for_each(|target| assert!(register.mute(rule(target, None))));
+        for place in routes {
+            let mut claim = claim(1);
+            claim.parent = Some(Parent { digest: 11, ..Parent::default() });
+            claim.child = Some(child(12, 1));
+            let place = place.map(Arc::from);
+            register.sighting(claim, Sighting { route: place, ..sighting(5, 60) });
+        }
+        let finding = only(&register, 10);
+        assert_eq!(finding.state == State::Muted, is_muted, "{name}");
+        assert_eq!(finding.mute.is_some(), is_muted, "{name}");
+    }
+}
+
+#[test]
+fn a_muted_finding_counts_on_and_wakes() {
+    let mut register = register();
+    register.mute(rule(MuteTarget::Finding(1), Some(100)));
+    register.sighting(claim(1), sighting(5, 60));
+    register.sighting(claim(1), sighting(6, 60));
+    register.sighting(claim(2), sighting(6, 5));
+    let findings = register.findings(99, &Costs::default());
+    let of = |id: u64| findings.iter().find(|finding| finding.id == id).cloned().unwrap();
+    assert_eq!((of(1).state, of(1).sightings), (State::Muted, 2));
+    assert_eq!(
+        of(1).mute,
+        Some(crate::finding::Mute { reason: Arc::from("known"), until_unix_us: Some(100) })
+    );
+    assert_eq!(findings[0].id, 2, "open ones first, however much the muted one costs");
+    assert!(register.findings(100, &Costs::default()).iter().all(|f| f.state == State::Open));
+    assert!(register.unmute(&MuteTarget::Finding(1)));
+}
+
+#[test]
+fn a_proved_loop_takes_the_place_of_the_looped_look_up() {
+    for (name, loop_slot, proved_slot, superseded) in
+        [("same slot", 2, 2, true), ("slot unknown", 0, 2, true), ("other slot", 1, 2, false)]
+    {
+        let mut register = register();
+        let looped = |slot| Claim {
+            kind: Kind::LoopedLookup,
+            proof: Proof::Sequence,
+            parent_key: None,
+            child: Some(child(12, slot)),
+            ..claim(1)
+        };
+        register.sighting(looped(loop_slot), sighting(5, 60));
+        register
+            .sighting(Claim { child: Some(child(12, proved_slot)), ..claim(2) }, sighting(6, 60));
+        register.tick(10);
+        register.sighting(looped(loop_slot), sighting(11, 60));
+        let findings = register.findings(12, &Costs::default());
+        let looped = findings.iter().find(|finding| finding.id == 1).cloned().unwrap();
+        assert_eq!(looped.superseded_by, superseded.then_some(2), "{name}");
+        assert_eq!(looped.state == State::Resolved, superseded, "{name}");
+        assert_eq!(looped.sightings, 2, "{name}");
+    }
+}
+
+#[test]
+fn an_occurrence_that_goes_on_is_one() {
+    let mut register = register();
+    let of = |at_us, saved: u64| {
+        let cost =
+            OccurrenceCost { saved_high_us: saved, busy_us: saved, ..OccurrenceCost::default() };
+        Sighting { at_us, session: 3, times: 1, cost, wall_us: saved, ..Sighting::default() }
+    };
+    register.sighting(claim(1), of(5, 1_000));
+    register.sighting(claim(1), of(6, 50_000));
+    register.lengthen(claim(1), &of(5, 1_000), of(9, 70_000));
+    let finding = only(&register, 10);
+    assert_eq!((finding.sightings, finding.last_seen_us), (2, 9));
+    assert_eq!(finding.cost.saved_high_ms, 50.0, "median of 50 and 70");
+    assert_eq!(finding.cost.busy_total_ms, 120.0);
+    assert_eq!(finding.examples.iter().map(|e| e.wall_us).collect::<Vec<_>>(), [70_000, 50_000]);
 }

@@ -89,6 +89,10 @@ fn every_route_answers() {
         ("/api/v1/statements/9F2C000000000001?database=shop", "application/json"),
         ("/api/v1/findings?kind=n_plus_one&severity=error&state=open", "application/json"),
         ("/api/v1/findings/3f2a00000001", "application/json"),
+        ("/api/v1/routes?sort=p95&limit=1", "application/json"),
+        ("/api/v1/routes/web/%2Forders", "application/json"),
+        ("/api/v1/units/00000000000000a1", "application/json"),
+        ("/api/v1/transactions?sort=think", "application/json"),
     ];
     for (path, content_type) in rows {
         let answer = running.get(path);
@@ -118,6 +122,11 @@ fn refusals_are_problem_documents() {
         ("/api/v1/statements/9f2c000000000001?database=none", 404, "PGS0704"),
         ("/api/v1/findings/0000000000ff", 404, "PGS0704"),
         ("/api/v1/statements/xyz", 400, "PGS0701"),
+        ("/api/v1/routes/web/%2Fnone", 404, "PGS0704"),
+        ("/api/v1/routes?sort=calls", 400, "PGS0701"),
+        ("/api/v1/units/00000000000000ff", 404, "PGS0704"),
+        ("/api/v1/units/1", 400, "PGS0701"),
+        ("/api/v1/transactions?database=shop", 400, "PGS0701"),
         ("/api/v1/statements/+f2c000000000001", 400, "PGS0701"),
         ("/api/v1/statements?limit=0", 400, "PGS0701"),
         ("/api/v1/statements?limit=501", 400, "PGS0701"),

@@ -263,3 +263,98 @@ fn shapes_survive_the_way_through_json() {
     let back: List<Finding> = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&back).unwrap(), text);
 }
+
+#[test]
+fn routes_units_and_transactions_have_the_documented_fields() {
+    let routes = with_view(|view| serde_json::to_value(view.routes(RouteSort::Time, 10)).unwrap());
+    assert_eq!(
+        keys(&routes["items"][0]),
+        [
+            "db_ms_per_unit",
+            "duplicate",
+            "p50_ms",
+            "p95_ms",
+            "round_trips_per_unit",
+            "route",
+            "service",
+            "similar",
+            "statements_p50",
+            "statements_p95",
+            "statements_per_unit",
+            "think_ms_per_unit",
+            "typical_unit",
+            "units",
+            "units_per_s",
+            "worst_unit"
+        ]
+    );
+    assert_eq!(routes["items"][0]["p95_ms"], json!(250.0));
+    assert_eq!(routes["items"][0]["units_per_s"], json!(0.6));
+    let detail =
+        with_view(|view| serde_json::to_value(view.route_detail("web", "/orders")).unwrap());
+    assert_eq!(detail["similar"], json!(96));
+    assert_eq!(detail["typical"]["unit_id"], "00000000000000a1");
+    assert_eq!(detail["worst"]["db_ms"], json!(18.8));
+    assert!(with_view(|view| view.route_detail("web", "/other").is_none()));
+    let unit = with_view(|view| serde_json::to_value(view.unit(0xa1)).unwrap());
+    assert_eq!((&unit["duration_ms"], &unit["cut"]), (&json!(23.5), &json!(true)));
+    assert_eq!(unit["at"], "2025-06-01T12:00:02.000Z");
+    let phases = json!({"queue": 0.1, "first_row": 3.0, "transfer": 0.4, "client_stall": 0.0});
+    let second = json!({
+        "offset_ms": 20.0,
+        "duration_ms": 3.5,
+        "phases_ms": phases,
+        "digest": "0000000000001111",
+        "summary": null,
+        "rows": 0,
+    });
+    assert_eq!(unit["statements"][1], second);
+    assert_eq!(unit["statements"][0]["summary"], "SELECT items");
+}
+
+#[test]
+fn transactions_come_with_their_rest() {
+    let of = |sort, limit| {
+        with_view(|view| serde_json::to_value(view.transactions(sort, limit)).unwrap())
+    };
+    let all = of(TransactionSort::Count, 10);
+    let shapes: Vec<&Value> =
+        all["items"].as_array().unwrap().iter().map(|item| &item["shape"]).collect();
+    assert_eq!(shapes, [&json!("00000000000000b1"), &json!("00000000000000b2"), &Value::Null]);
+    assert_eq!(
+        keys(&all["items"][0]),
+        [
+            "busy_ms",
+            "count",
+            "database",
+            "digests",
+            "service",
+            "shape",
+            "statements",
+            "think_ms",
+            "total_ms"
+        ]
+    );
+    assert_eq!(all["items"][0]["think_ms"], json!(2.0));
+    assert_eq!(all["total"], json!(2));
+    assert_eq!(of(TransactionSort::Think, 1)["items"].as_array().unwrap().len(), 2);
+}
+
+/// What an operator silenced is in no total, but still told.
+#[test]
+fn muted_findings_count_nowhere() {
+    let (mut snapshot, proxy) = (fixture::snapshot(), fixture::counters());
+    snapshot.findings[0].state = finding::State::Muted;
+    snapshot.findings[0].mute =
+        Some(finding::Mute { reason: "known".into(), until_unix_us: Some(1_748_779_200_000_000) });
+    let view = View { snapshot: &snapshot, proxy: &proxy, clock: clock() };
+    let summary = serde_json::to_value(view.summary()).unwrap();
+    assert_eq!(summary["findings"], json!({"error": 0, "warning": 1, "info": 0}));
+    assert_eq!(summary["avoidable_ms_per_day"], json!(0.0));
+    let query =
+        FindingQuery { state: Some("muted".to_owned()), limit: 10, ..FindingQuery::default() };
+    let muted = serde_json::to_value(view.findings(&query)).unwrap();
+    assert_eq!(muted["total"], json!(1));
+    assert_eq!(muted["items"][0]["mute_reason"], "known");
+    assert_eq!(muted["items"][0]["muted_until"], "2025-06-01T12:00:00.000Z");
+}
