@@ -2,7 +2,7 @@
 
 /// What the comparison of both legs says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Legs {
+pub(crate) enum Legs {
     /// No certificate of ours; the server leg is plain.
     Plain,
     /// No certificate of ours; the server leg has TLS (mode A).
@@ -16,7 +16,7 @@ pub enum Legs {
 }
 
 /// Compares our certificate with that of the server, both DER, where the leg has one.
-pub fn compare(own: Option<&[u8]>, server: Option<&[u8]>) -> Legs {
+pub(crate) fn compare(own: Option<&[u8]>, server: Option<&[u8]>) -> Legs {
     match (own, server) {
         (None, None) => Legs::Plain,
         (None, Some(_)) => Legs::ServerOnly,
@@ -28,7 +28,7 @@ pub fn compare(own: Option<&[u8]>, server: Option<&[u8]>) -> Legs {
 
 /// Whether a certificate is signed by Ed25519, for which no binding hash is defined: its last parts are the
 /// algorithm 1.3.101.112 and a bit string of 64 bytes.
-pub fn is_ed25519(der: &[u8]) -> bool {
+pub(crate) fn is_ed25519(der: &[u8]) -> bool {
     const SIGNATURE_HEAD: [u8; 10] = [0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x41, 0];
     let at = der.len().checked_sub(SIGNATURE_HEAD.len() + 64);
     at.and_then(|at| der.get(at..at + SIGNATURE_HEAD.len())) == Some(&SIGNATURE_HEAD[..])

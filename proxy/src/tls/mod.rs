@@ -7,6 +7,7 @@ mod server_leg;
 mod verify;
 
 pub use client_leg::{ClientLeg, accept};
+pub(crate) use server_leg::SSL_REQUEST;
 pub use server_leg::{ServerLeg, Trouble, explain};
 
 use crate::config::ProxySettings;

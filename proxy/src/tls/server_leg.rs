@@ -134,12 +134,14 @@ pub fn explain(trouble: &Trouble, host: &str) -> (&'static str, String, String) 
         Trouble::Declined => (
             "PGS0403",
             "it does not offer TLS, and sslmode demands it".to_owned(),
-            "Set ssl = on in postgresql.conf, or use a weaker sslmode in proxy.upstream.".to_owned(),
+            "Set ssl = on in postgresql.conf, or use a weaker sslmode in proxy.upstream."
+                .to_owned(),
         ),
         Trouble::BadAnswer(why) => (
             "PGS0401",
             why.clone(),
-            "Check that proxy.upstream is a PostgreSQL server and not a proxy of another kind.".to_owned(),
+            "Check that proxy.upstream is a PostgreSQL server and not a proxy of another kind."
+                .to_owned(),
         ),
         Trouble::Io(error) => (
             "PGS0401",
