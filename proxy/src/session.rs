@@ -41,6 +41,8 @@ pub struct Surroundings {
     pub outbox: Rc<RefCell<Outbox>>,
     /// Key of the value hashes.
     pub salt: Rc<Salt>,
+    /// Key of the hashes of statement and portal names.
+    pub name_seed: u64,
 }
 
 /// Lets the worker end an idle session.
@@ -295,7 +297,9 @@ fn new_watch(
     let salt = Rc::clone(&around.salt);
     let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox));
     let text_bytes_max = around.shared.settings.profile.max_statement_text_bytes;
-    Watch::new(observer, Arc::clone(&around.gauges), opaque).with_text_limit(text_bytes_max)
+    Watch::new(observer, Arc::clone(&around.gauges), opaque)
+        .with_name_seed(around.name_seed)
+        .with_text_limit(text_bytes_max)
 }
 
 /// Relays until the session ends, or was idle for `idle_timeout`. The timer is set once per period, not per

@@ -13,6 +13,7 @@ use pgsonde_analyzer::record::RecordBatch;
 use pgsonde_analyzer::value::Salt;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -111,6 +112,7 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
         shared: parts.shared,
         outbox: Rc::new(RefCell::new(outbox)),
         salt: Rc::new(parts.salt),
+        name_seed: RandomState::new().hash_one(parts.index),
     });
     let mut local = Local { around, switches: Rc::default(), sessions, next: 0 };
     let mut clock = tokio::time::interval(BATCH_AGE_MAX);
