@@ -46,7 +46,7 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct ProxyArgs {
-    /// The server: postgresql://host[:port][?sslmode=disable|prefer]
+    /// The server: postgresql://host[:port][?sslmode=verify-full], or postgresql:///?host=/run/postgresql
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
     /// Where applications connect [default: 127.0.0.1:6435]

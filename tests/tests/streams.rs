@@ -73,7 +73,11 @@ fn show(outcome: &Outcome) {
     }
     for (key, (planted, claimed)) in rows {
         println!("  {key:?}\n    planted {} claimed {}", planted.len(), claimed.len());
-        println!("    {:?}\n    {:?}", &planted[..planted.len().min(25)], &claimed[..claimed.len().min(25)]);
+        println!(
+            "    {:?}\n    {:?}",
+            &planted[..planted.len().min(25)],
+            &claimed[..claimed.len().min(25)]
+        );
     }
 }
 
@@ -105,15 +109,16 @@ fn planted_loops_are_found() {
 
 #[test]
 fn literals_give_the_same_evidence() {
-    let config = Config {
-        protocol: Protocol::Literals,
-        ..Config::dirty(21, Mode::Transactions, 15_000)
-    };
+    let config =
+        Config { protocol: Protocol::Literals, ..Config::dirty(21, Mode::Transactions, 15_000) };
     let outcome = Load::run(config, Limits::default());
     let bound = Load::run(Config { protocol: Protocol::Binds, ..config }, Limits::default());
     let brief = |outcome: &Outcome| {
-        let mut brief: Vec<(u16, u64)> =
-            outcome.observed.iter().map(|observed| (observed.says.field, observed.says.n)).collect();
+        let mut brief: Vec<(u16, u64)> = outcome
+            .observed
+            .iter()
+            .map(|observed| (observed.says.field, observed.says.n))
+            .collect();
         brief.sort_unstable();
         brief
     };
