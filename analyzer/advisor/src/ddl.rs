@@ -90,11 +90,16 @@ pub fn name(catalog: &Catalog, spec: &CandidateSpec) -> String {
         }
     }
     let tail = format!("_{:06x}_idx", identity(catalog, spec) >> 40);
-    let mut end = stem.len().min(NAME_BYTES_MAX - tail.len());
-    while !stem.is_char_boundary(end) {
+    format!("{}{tail}", cut(&stem, NAME_BYTES_MAX - tail.len()))
+}
+
+/// At most `bytes_max` bytes, whole characters.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}{tail}", &stem[..end])
+    &text[..end]
 }
 
 /// The statements that build it, in order: one, or for a partitioned table its parts.
@@ -113,8 +118,7 @@ pub fn statements(catalog: &Catalog, spec: &CandidateSpec) -> Vec<String> {
     for (number, leaf) in catalog.leaves(spec.table).into_iter().enumerate() {
         let mut part = name.clone();
         let tail = format!("_p{number}");
-        part.truncate(part.floor_char_boundary(NAME_BYTES_MAX - tail.len()));
-        part.push_str(&tail);
+        part = format!("{}{tail}", cut(&part, NAME_BYTES_MAX - tail.len()));
         found.push(format!(
             "CREATE INDEX CONCURRENTLY {} ON {} {body};",
             quoted(&part),

@@ -4,11 +4,13 @@
 //! Pure: no I/O, clock, threads or randomness. One run is a function of the workload, the catalogue image and the
 //! planner's answers.
 
+pub mod access;
 pub mod candidate;
 pub mod catalog;
 pub mod ddl;
 pub mod expression;
 pub mod facts;
+pub mod formula;
 pub mod planner;
 pub mod size;
 pub mod workload;
