@@ -5,6 +5,7 @@
 //! planner's answers.
 
 pub mod access;
+pub mod advice;
 pub mod candidate;
 pub mod catalog;
 pub mod ddl;
@@ -12,6 +13,8 @@ pub mod expression;
 pub mod facts;
 pub mod formula;
 pub mod planner;
+pub mod select;
 pub mod size;
+pub mod verdict;
 pub mod workload;
 pub mod write_cost;
