@@ -91,8 +91,14 @@ pub fn of_scan(
 fn staleness(catalog: &Catalog, relation: &Relation) -> Option<Verdict> {
     let stale = |leaf: &&Relation| {
         let limit = (leaf.tuples * STALE_SHARE).max(STALE_ROWS);
-        (leaf.tuples < 0.0 && leaf.blocks > 0)
-            || leaf.activity.modified_since_analyze as f64 > limit
+        let activity = &leaf.activity;
+        let modified = activity.modified_since_analyze;
+        // a session that loads and analyses reports its inserts late, as if they came after: believe the file's
+        // length about inserts, and the counters about the rest
+        let rewritten = modified.min(activity.updated + activity.deleted) as f64 > limit;
+        let grown =
+            modified as f64 > limit && leaf.blocks as f64 > leaf.pages * (1.0 + STALE_SHARE);
+        (leaf.tuples < 0.0 && leaf.blocks > 0) || rewritten || grown
     };
     let leaves = catalog.leaves(relation.oid);
     let worst = leaves.iter().find(|leaf| stale(leaf))?;
