@@ -130,3 +130,87 @@ pub fn statements(catalog: &Catalog, spec: &CandidateSpec) -> Vec<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_what_needs_it() {
+        let rows = [
+            ("orders", "orders"),
+            ("_x1", "_x1"),
+            ("Order", "\"Order\""),
+            ("select", "\"select\""),
+            ("user", "\"user\""),
+            ("a b", "\"a b\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("1a", "\"1a\""),
+            ("größe", "\"größe\""),
+            ("", "\"\""),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(quoted(name), expected);
+        }
+    }
+
+    fn spec(keys: Vec<KeySpec>) -> CandidateSpec {
+        let (include, predicate) = (Vec::new(), Vec::new());
+        CandidateSpec { table: 1, method: Method::Btree, keys, include, predicate, size_bytes: 0 }
+    }
+
+    fn column(name: &str, descending: bool, nulls_first: bool) -> KeySpec {
+        KeySpec { part: KeyPart::Column(name.to_owned()), opclass: None, descending, nulls_first }
+    }
+
+    #[test]
+    fn writes_keys_with_directions_classes_and_conditions() {
+        let pattern = KeySpec {
+            opclass: Some("text_pattern_ops".to_owned()),
+            ..column("name", false, false)
+        };
+        let lower = KeySpec {
+            part: KeyPart::Expression("lower(email)".to_owned()),
+            ..column("", false, false)
+        };
+        let partial = CandidateSpec {
+            include: vec!["Total".to_owned()],
+            predicate: vec!["status = 'open'".to_owned()],
+            ..spec(vec![column("a", false, false)])
+        };
+        let rows = [
+            (
+                spec(vec![column("a", false, false), column("B", true, true)]),
+                "USING btree (a, \"B\" DESC)",
+            ),
+            (spec(vec![column("a", true, false)]), "USING btree (a DESC NULLS LAST)"),
+            (spec(vec![column("a", false, true)]), "USING btree (a NULLS FIRST)"),
+            (spec(vec![pattern]), "USING btree (name text_pattern_ops)"),
+            (spec(vec![lower]), "USING btree ((lower(email)))"),
+            (partial, "USING btree (a) INCLUDE (\"Total\") WHERE (status = 'open')"),
+        ];
+        for (spec, expected) in rows {
+            assert_eq!(body(&spec), expected);
+        }
+    }
+
+    #[test]
+    fn names_fit_and_stay() {
+        let mut catalog = Catalog::default();
+        let name_of = |catalog: &Catalog, spec: &CandidateSpec| name(catalog, spec);
+        for table in ["orders", &"ü".repeat(40), &"x".repeat(70)] {
+            let relation = Relation {
+                oid: 1,
+                schema: "public".to_owned(),
+                name: table.to_owned(),
+                ..Relation::default()
+            };
+            catalog.relations.insert(1, relation);
+            let one = spec(vec![column("a", false, false)]);
+            let other = spec(vec![column("a", true, true)]);
+            assert!(name_of(&catalog, &one).len() <= NAME_BYTES_MAX, "{table}");
+            assert_eq!(name_of(&catalog, &one), name_of(&catalog, &one));
+            assert_ne!(name_of(&catalog, &one), name_of(&catalog, &other), "{table}");
+        }
+    }
+}

@@ -168,7 +168,7 @@ impl<E: Estimator> Recost<'_, '_, '_, E> {
         ways.into_iter()
             .chain([same])
             .min_by(|one, other| one.total.total_cmp(&other.total))
-            .unwrap_or_else(|| unreachable_way(node))
+            .unwrap_or_else(|| as_planned(node))
     }
 
     /// A node that costs what it did, less what its children save.
@@ -525,7 +525,8 @@ impl<E: Estimator> Recost<'_, '_, '_, E> {
     }
 }
 
-fn unreachable_way(node: &PlanNode) -> Way {
+/// A node as the server planned it.
+fn as_planned(node: &PlanNode) -> Way {
     Way { startup: node.startup, total: node.total, ordered: false, used: Vec::new() }
 }
 

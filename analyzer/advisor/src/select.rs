@@ -141,7 +141,7 @@ impl<'a> Selection<'a> {
             options.iter().filter(|other| other.spec.table == option.spec.table).count()
                 > PER_TABLE_MAX
         };
-        bytes <= self.budget_bytes && !options.iter().any(|option| crowded(&option))
+        bytes <= self.budget_bytes && !options.iter().any(crowded)
     }
 
     /// Candidates that some plan uses and that no other of the table beats everywhere.
