@@ -238,18 +238,7 @@ fn base(
         coverage: None,
         explained: None,
         order: None,
-        cost: Cost {
-            saved_low_ms: 0.0,
-            saved_high_ms: 0.0,
-            saved_low_ms_per_hour: None,
-            saved_high_ms_per_hour: None,
-            occurrences_per_hour: None,
-            bytes: Some(advice.spec.size_bytes),
-            rtt_ms: None,
-            service_p50_ms: 0.0,
-            busy_ms: 0.0,
-            busy_total_ms: 0.0,
-        },
+        cost: unknown_cost(advice.spec.size_bytes),
         route: None,
         routes: Vec::new(),
         service: String::new(),
@@ -262,6 +251,22 @@ fn base(
         first_seen: at.clone(),
         last_seen: at,
         examples: Vec::new(),
+    }
+}
+
+/// Without traffic nothing is known in milliseconds.
+fn unknown_cost(size_bytes: u64) -> Cost {
+    Cost {
+        saved_low_ms: 0.0,
+        saved_high_ms: 0.0,
+        saved_low_ms_per_hour: None,
+        saved_high_ms_per_hour: None,
+        occurrences_per_hour: None,
+        bytes: Some(size_bytes),
+        rtt_ms: None,
+        service_p50_ms: 0.0,
+        busy_ms: 0.0,
+        busy_total_ms: 0.0,
     }
 }
 
