@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Installs what the named parts need and this machine lacks; costs nothing when all is there.
 #
-#   scripts/setup.sh build postgres python haproxy
+#   scripts/setup.sh build postgres python node ruby java go prometheus haproxy
 #
 # System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
-# into target/venv. Rust itself is a precondition.
+# into target/venv, those of Node into target/node. Rust itself is a precondition.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly POSTGRES_MAJOR=15
 readonly TARGET=${CARGO_TARGET_DIR:-target}
 readonly VENV=$TARGET/venv
+readonly NODE=$TARGET/node
+readonly NODE_MINIMUM=20.19.0 # what Prisma asks for
 missing=()
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -45,6 +47,23 @@ want_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy);
 want_python() {
   have python3 || missing+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+}
+
+want_node() {
+  have node || missing+=(nodejs)
+  have npm || missing+=(npm)
+}
+
+want_ruby() { ruby -e 'require "active_record"; require "pg"' 2>/dev/null || missing+=(ruby ruby-activerecord ruby-pg); }
+
+want_java() {
+  have javac || missing+=(default-jdk-headless)
+  [ -e /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
+}
+
+want_go() {
+  have go || missing+=(golang-go)
+  [ -d /usr/share/gocode/src/github.com/jackc/pgx/v4 ] || missing+=(golang-github-jackc-pgx-v4-dev)
 }
 
 # Debian makes a cluster when a PostgreSQL server arrives and starts the services of what is installed; ours are
@@ -83,10 +102,26 @@ python_packages() {
   cp "$wanted" "$stamp"
 }
 
+# Scripts of packages are never run. Prisma works through the driver pg here, so the engine that it would fetch is
+# named away.
+node_packages() {
+  local wanted=tests/drivers/node stamp=$NODE/stamp
+  [ -e "$stamp" ] && cat "$wanted"/package-lock.json "$wanted"/schema.prisma | cmp -s - "$stamp" && return 0
+  printf '%s\n%s\n' "$NODE_MINIMUM" "$(node -p process.versions.node)" | sort -CV ||
+    fail "Node $(node -p process.versions.node) is too old: the programs need $NODE_MINIMUM or newer"
+  printf 'setup: npm ci (into %s)\n' "$NODE" >&2
+  mkdir -p "$NODE"
+  cp "$wanted"/package.json "$wanted"/package-lock.json "$wanted"/schema.prisma "$NODE"
+  (cd "$NODE" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+  (cd "$NODE" && PRISMA_SCHEMA_ENGINE_BINARY=/bin/true CHECKPOINT_DISABLE=1 node_modules/.bin/prisma generate --schema schema.prisma >/dev/null)
+  cat "$wanted"/package-lock.json "$wanted"/schema.prisma >"$stamp"
+}
+
 for part in "$@"; do
-  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, haproxy, prometheus)"
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus)"
   "want_$part"
 done
 install_missing
 [[ " $* " != *" python "* ]] || python_packages
+[[ " $* " != *" node "* ]] || node_packages
 [[ " $* " != *" postgres "* ]] || server_bin >/dev/null || fail "no PostgreSQL server found; set PGSONDE_PG_BIN"
