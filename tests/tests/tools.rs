@@ -7,8 +7,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Checks that are made here, besides the quick ones.
-const MORE: [&str; 4] =
-    ["pg_dump_and_restore", "base_backup", "receive_logical", "subscription"];
+const MORE: [&str; 4] = ["pg_dump_and_restore", "base_backup", "receive_logical", "subscription"];
 
 fn postgres() -> Postgres {
     Postgres::with(&Options {
@@ -38,8 +37,7 @@ fn equal_to_direct(checks: &[&str], opaque: f64) {
         assert_eq!(outcome, &through[check], "{check}");
     }
     let metrics = proxy.metrics();
-    let framing =
-        metrics.matching("pgsonde_opaque_sessions_total", &["reason=\"framing\""]);
+    let framing = metrics.matching("pgsonde_opaque_sessions_total", &["reason=\"framing\""]);
     assert_eq!(framing, 0.0, "{:?}", proxy.lines());
     let replication =
         metrics.matching("pgsonde_opaque_sessions_total", &["reason=\"replication\""]);
