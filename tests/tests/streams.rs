@@ -73,7 +73,11 @@ fn show(outcome: &Outcome) {
     }
     for (key, (planted, claimed)) in rows {
         println!("  {key:?}\n    planted {} claimed {}", planted.len(), claimed.len());
-        println!("    {:?}\n    {:?}", &planted[..planted.len().min(25)], &claimed[..claimed.len().min(25)]);
+        println!(
+            "    {:?}\n    {:?}",
+            &planted[..planted.len().min(25)],
+            &claimed[..claimed.len().min(25)]
+        );
     }
 }
 
@@ -94,26 +98,27 @@ fn a_healthy_shop_hears_nothing() {
 
 #[test]
 fn planted_loops_are_found() {
-    let all = (11..).zip(MODES).map(|(seed, mode)| {
-        let scores = dirty(Config::dirty(seed, mode, DIRTY_STATEMENTS));
-        assert_goals(scores);
-        scores
-    });
-    let sum = all.reduce(Scores::and).expect("there are modes");
+    let all = (11..)
+        .zip(MODES)
+        .map(|(seed, mode)| (mode, dirty(Config::dirty(seed, mode, DIRTY_STATEMENTS))));
+    let all: Vec<(Mode, Scores)> = all.collect();
+    all.iter().for_each(|(_, scores)| assert_goals(*scores));
+    let sum = all.into_iter().map(|(_, scores)| scores).reduce(Scores::and).expect("modes");
     println!("dirty  all: recall {:.4}, precision {:.4}", sum.recall(), sum.precision());
 }
 
 #[test]
 fn literals_give_the_same_evidence() {
-    let config = Config {
-        protocol: Protocol::Literals,
-        ..Config::dirty(21, Mode::Transactions, 15_000)
-    };
+    let config =
+        Config { protocol: Protocol::Literals, ..Config::dirty(21, Mode::Transactions, 15_000) };
     let outcome = Load::run(config, Limits::default());
     let bound = Load::run(Config { protocol: Protocol::Binds, ..config }, Limits::default());
     let brief = |outcome: &Outcome| {
-        let mut brief: Vec<(u16, u64)> =
-            outcome.observed.iter().map(|observed| (observed.says.field, observed.says.n)).collect();
+        let findings = outcome.snapshot.findings.iter();
+        let proved = findings.filter(|finding| finding.kind == Kind::NPlusOne);
+        let field = |f: &pgsonde_analyzer::finding::Finding| f.parent.as_ref().map(|p| p.field);
+        let mut brief: Vec<_> =
+            proved.map(|f| (field(f), f.sightings, f.n_median, f.n_max, f.rows_median)).collect();
         brief.sort_unstable();
         brief
     };

@@ -74,7 +74,8 @@ impl Scores {
             ..Self::default()
         };
         // Exact ones first, so that one with the wrong n doesn't take their place.
-        let exact = |truth: &Truth, observed: &Observed| observed.n_known && *truth == observed.says;
+        let exact =
+            |truth: &Truth, observed: &Observed| observed.n_known && *truth == observed.says;
         let column = |truth: &Truth, observed: &Observed| truth.field == observed.says.field;
         let any = |_: &Truth, _: &Observed| true;
         let mut left: Vec<&Observed> = outcome.observed.iter().collect();

@@ -97,7 +97,8 @@ pub(super) static JOB_CLAIM: Query = write(
     &[(JOBS, 1, "id")],
     Tag::Update,
 );
-pub(super) static JOB_DONE: Query = write("UPDATE jobs SET state = 2 WHERE id = $1", &[], Tag::Update);
+pub(super) static JOB_DONE: Query =
+    write("UPDATE jobs SET state = 2 WHERE id = $1", &[], Tag::Update);
 pub(super) static ORDER_INSERT: Query = write(
     "INSERT INTO orders (customer_id, shop_id) VALUES ($1, $2) RETURNING id",
     &[(ORDERS, 1, "id")],

@@ -403,8 +403,7 @@ impl Worker {
             let hash = salt.cell(20, true, &bytes);
             self.batch.binds.push(BindCell { slot: at as u16 + 1, class: 0, hash });
         }
-        let columns =
-            Span { start: self.batch.columns.len() as u32, len: step.cells.len() as u32 };
+        let columns = Span { start: self.batch.columns.len() as u32, len: step.cells.len() as u32 };
         for (at, values) in step.cells.iter().enumerate() {
             let cells = Span { start: self.batch.cells.len() as u32, len: values.len() as u32 };
             let hashes = values.iter().map(|value| salt.cell(20, true, &value.to_be_bytes()));
