@@ -3,7 +3,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SETUP := scripts/setup.sh
 PYTHON := $(TARGET)/venv/bin/python
 
-.PHONY: all build demo test lint fmt bench docs ci
+.PHONY: all build demo test lint fmt bench soak docs ci
 
 all: build
 
@@ -24,6 +24,9 @@ fmt: ## rewrites the sources as rustfmt wants them
 
 bench: ## pgbench direct, through haproxy and through pgsonde; ARGS=--quick for two rounds
 	$(SETUP) build postgres python haproxy && cargo build --release -p pgsonde && $(PYTHON) tests/bench/bench.py $(ARGS)
+
+soak: ## the long mixes of generated streams: more than a million clean statements, many planted loops
+	$(SETUP) build && cargo test -p pgsonde-tests --test streams -- --ignored --nocapture
 
 docs: ## the documentation of all crates
 	$(SETUP) build && cargo doc --workspace --no-deps
