@@ -28,9 +28,10 @@ bench: ## pgbench direct, through haproxy and through pgsonde; ARGS=--quick for 
 compat: ## the drivers' own test suites, directly and through the proxy; ARGS=--list names them, ARGS="asyncpg" picks
 	$(SETUP) build postgres python && cargo build --release -p pgsonde && $(PYTHON) tests/compat/compat.py $(ARGS)
 
-soak: ## each fault 20 times, then 8 hours of mixed load with restarts; ARGS="--minutes 10" for less
+soak: ## the long generated streams, each fault 20 times, then 8 hours of mixed load with restarts; ARGS="--minutes 10" for less
 	$(SETUP) build postgres python && cargo build --release -p pgsonde && cargo build --workspace --bins --tests \
 	  && PGSONDE_FAULT_ROUNDS=20 PGSONDE_SIMULATION_SEEDS=50000 cargo test --workspace --test faults --test simulation \
+	  && cargo test --workspace --test streams -- --ignored --nocapture \
 	  && $(PYTHON) tests/bench/soak.py $(ARGS)
 
 fuzz-smoke: ## each fuzz body for a minute; ARGS="600 exchange" for ten, and for one body

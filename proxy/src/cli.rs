@@ -1,5 +1,6 @@
 //! The command line: what a person types, turned into settings or a report.
 
+use crate::advisor::offline;
 use crate::config::{Flags, Settings};
 use crate::export::report;
 use crate::problem::Problem;
@@ -42,11 +43,13 @@ enum Command {
     Proxy(ProxyArgs),
     /// Print the profile of a running proxy
     Report(ReportArgs),
+    /// Advise indexes for a file of statements
+    Advise(AdviseArgs),
 }
 
 #[derive(Args, Debug)]
 struct ProxyArgs {
-    /// The server: postgresql://host[:port][?sslmode=disable|prefer]
+    /// The server: postgresql://host[:port][?sslmode=verify-full], or postgresql:///?host=/run/postgresql
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
     /// Where applications connect [default: 127.0.0.1:6435]
@@ -71,6 +74,46 @@ struct ReportArgs {
     /// Statements shown, costliest first; the rest is summed as `other`
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
     top: u16,
+}
+
+#[derive(Args, Debug)]
+struct AdviseArgs {
+    /// The database: postgresql://user@host:5432/database, or env:NAME of a variable that holds the URL
+    #[arg(long, value_name = "URL")]
+    url: String,
+    /// Statements, one per line with `;` at the end; a repeated line is one more call
+    #[arg(long, value_name = "FILE")]
+    workload: PathBuf,
+    /// Bytes of all new indexes together, also as 500MB or 1GiB [default: 10 % of the tables, at least 256 MiB]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    budget: Option<u64>,
+    /// How sure the advice should be
+    #[arg(long, value_enum, default_value = "verified")]
+    tier: Tier,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tier {
+    Estimated,
+    Verified,
+}
+
+/// `1048576`, `500MB`, `1GiB`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 =
+        text[..end].parse().map_err(|_| "a number of bytes, as in 500MB".to_owned())?;
+    let factor: u64 = match text[end..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "kib" => 1 << 10,
+        "m" | "mb" => 1_000_000,
+        "mib" => 1 << 20,
+        "g" | "gb" => 1_000_000_000,
+        "gib" => 1 << 30,
+        _ => return Err("the unit is one of kB, MB, GB, KiB, MiB, GiB".to_owned()),
+    };
+    number.checked_mul(factor).ok_or_else(|| "too many bytes".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -119,7 +162,19 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             top: usize::from(args.top),
         })
         .map(|()| ExitCode::SUCCESS),
+        Command::Advise(args) => advise(args, cli.global.json),
     }
+}
+
+fn advise(args: AdviseArgs, json: bool) -> Result<ExitCode, Problem> {
+    offline::run(offline::Options {
+        url: args.url,
+        workload: args.workload,
+        budget_bytes: args.budget,
+        verified: args.tier == Tier::Verified,
+        json,
+    })
+    .map(|()| ExitCode::SUCCESS)
 }
 
 fn flags(global: Global, args: ProxyArgs) -> Flags {

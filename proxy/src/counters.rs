@@ -28,6 +28,8 @@ pub enum Opaque {
     Unknown,
     /// A limit was reached.
     Memory,
+    /// GSS encryption between client and server.
+    Gss,
 }
 
 impl Opaque {
@@ -38,6 +40,7 @@ impl Opaque {
             Self::Replication => "replication",
             Self::Unknown => "unknown",
             Self::Memory => "memory",
+            Self::Gss => "gss",
         }
     }
 }
@@ -96,7 +99,7 @@ pub struct Gauges {
     states: [AtomicU64; 3],
     to_server_ns: AtomicBuckets,
     to_client_ns: AtomicBuckets,
-    opaque: [AtomicU64; 4],
+    opaque: [AtomicU64; 5],
 }
 
 impl Gauges {
@@ -156,6 +159,14 @@ counters!(
         upstream_refused,
         /// The server did not answer in time.
         upstream_timeout,
+        /// TLS failed, on either leg.
+        tls_error,
+        /// Clients that left after TLS was declined.
+        tls_declined,
+        /// Authentications that failed, or were given up, for want of channel binding.
+        binding_failed,
+        /// Offers of SASL mechanisms that were too long to be edited.
+        sasl_list_too_long,
         /// Turned away at the limit.
         limit,
         /// CancelRequests relayed.

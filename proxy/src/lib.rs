@@ -13,12 +13,18 @@ pub mod config;
 pub mod counters;
 pub mod export;
 pub mod hot;
+pub mod listener;
 mod logging;
+pub mod negotiation;
 mod own_error;
 pub mod problem;
+mod protection;
 pub mod server;
 pub mod session;
 pub mod shared;
+pub mod startups;
+pub mod stream;
+pub mod tls;
 pub mod upstream;
 pub mod worker;
 

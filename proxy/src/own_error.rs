@@ -1,14 +1,31 @@
 //! The few ErrorResponses that pgsonde writes itself: FATAL, with a `PGSnnnn` code in DETAIL and help in HINT.
 
+use crate::upstream::Failure;
 use pgsonde_wire::foreign::fatal_error;
 
-/// The server could not be reached (08001).
-pub(crate) fn server_unreachable(address: &str, why: &str) -> Vec<u8> {
+/// The server could not be reached, or not in the way that was configured (08001).
+pub(crate) fn server_unreachable(address: &str, failure: &Failure) -> Vec<u8> {
+    let what = format!("pgsonde cannot connect to PostgreSQL at {address}: {}", failure.why);
+    fatal_error("08001", &what, failure.code, &failure.help)
+}
+
+/// A plain session where `proxy.tls.required` is set (28000).
+pub(crate) fn tls_required() -> Vec<u8> {
     fatal_error(
-        "08001",
-        &format!("pgsonde cannot reach PostgreSQL at {address}: {why}"),
-        "PGS0301",
-        &format!("Check that PostgreSQL runs there and that proxy.upstream ({address}) is right."),
+        "28000",
+        "pgsonde takes only encrypted sessions here (proxy.tls.required)",
+        "PGS0411",
+        "Use sslmode=require or stronger in the application.",
+    )
+}
+
+/// The session was idle for too long (57P05, as the server's own idle_session_timeout).
+pub(crate) fn idle_too_long() -> Vec<u8> {
+    fatal_error(
+        "57P05",
+        "pgsonde closes sessions that are idle for this long (proxy.idle_timeout)",
+        "PGS0105",
+        "Reconnect; raise proxy.idle_timeout, or let the pool of the application close first.",
     )
 }
 

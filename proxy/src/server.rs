@@ -2,42 +2,40 @@
 
 use crate::analysis::Analysis;
 use crate::clock;
-use crate::config::{Address, Settings};
+use crate::config::Settings;
 use crate::export::Lifecycle;
 use crate::export::admin::{self, AdminState};
+use crate::listener::{self, Bound, Listener};
+use crate::negotiation::{Asked, negotiate};
 use crate::own_error;
-use crate::problem::{CANNOT_LISTEN, LOCAL_RESOURCE, Problem};
-use crate::session::{Asked, negotiate, say_goodbye};
+use crate::problem::{LOCAL_RESOURCE, Problem};
+use crate::protection;
+use crate::session::{cancel, say_goodbye};
 use crate::shared::Shared;
-use crate::upstream;
+use crate::startups::StartupPlace;
+use crate::stream::{Socket, Stream};
+use crate::tls::Tls;
 use crate::worker::{Parts, Worker};
 use pgsonde_analyzer::snapshot::Snapshot;
 use pgsonde_analyzer::value::Salt;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-
-/// Connections that the kernel holds while the acceptor is busy.
-const BACKLOG: i32 = 1_024;
 
 /// Empty batches that wait for a worker.
 const SPARE_BATCHES: usize = 8;
 
 /// Pause of the acceptor when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Time between two questions to the server whether it is there.
-const PROBE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How often a draining process looks whether its workers are done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
@@ -83,10 +81,11 @@ struct Machinery {
 /// An address can't be listened on, or a thread can't be made.
 pub fn run(settings: Settings) -> Result<Ending, Problem> {
     let admin_address = settings.admin.listen.clone();
-    let bound = settings.proxy.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let tls = Tls::load(&settings.proxy)?;
+    let bound = settings.proxy.listen.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
     let listeners = bound.into_iter().flatten().collect();
-    let admin_listeners = bind(&admin_address)?;
-    let machinery = Machinery::start(settings).map_err(|error| no_thread(&error))?;
+    let admin_listeners = listener::bind_tcp(&admin_address)?;
+    let machinery = Machinery::start(settings, tls).map_err(|error| no_thread(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -98,42 +97,8 @@ fn no_thread(error: &io::Error) -> Problem {
     Problem::new(LOCAL_RESOURCE, format!("cannot start: {error}"))
 }
 
-/// One socket per address that the name stands for.
-fn bind(address: &Address) -> Result<Vec<StdListener>, Problem> {
-    let refused = |error: io::Error| cannot_listen(address, &error);
-    let resolved = address.resolve().map_err(refused)?;
-    resolved.into_iter().map(|at| listen(at).map_err(refused)).collect()
-}
-
-fn listen(at: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if at.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&at.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-fn cannot_listen(address: &Address, error: &io::Error) -> Problem {
-    let (what, help) = match error.kind() {
-        io::ErrorKind::AddrInUse => (
-            "the port is in use by another process".to_owned(),
-            "choose another with --listen or --admin; port 0 takes any free one",
-        ),
-        io::ErrorKind::PermissionDenied => (
-            "permission denied".to_owned(),
-            "ports below 1024 need privileges: choose a higher one",
-        ),
-        _ => (error.to_string(), "check the address; 127.0.0.1 is always there"),
-    };
-    Problem::new(CANNOT_LISTEN, format!("cannot listen on {address}: {what}")).help(help)
-}
-
 impl Machinery {
-    fn start(settings: Settings) -> io::Result<Self> {
+    fn start(settings: Settings, tls: Tls) -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let mut limits = settings.limits();
         let start = crate::clock::started_at().duration_since(std::time::UNIX_EPOCH);
@@ -143,7 +108,7 @@ impl Machinery {
             mute.until_us = mute.until_unix_us.map(|until| until.saturating_sub(start_us));
         }
         let (full, batches) = sync_channel(settings.profile.queue_batches);
-        let shared = Arc::new(Shared::new(settings, count));
+        let shared = Arc::new(Shared::new(settings, tls, count));
         let salt = random_salt();
         let mut spare_senders = Vec::new();
         let mut workers = Vec::new();
@@ -172,38 +137,55 @@ impl Machinery {
 
     /// Says why, to as many clients at a time as [`TURNED_AWAY_MAX`]; the others are closed without a word, or
     /// they would take the file descriptors of everybody.
-    fn turn_away(&self, client: TcpStream, limit: usize) {
+    fn turn_away(&self, client: Stream, startup: StartupPlace) {
         if Rc::strong_count(&self.turning_away) <= TURNED_AWAY_MAX {
             let place = Rc::clone(&self.turning_away);
+            let shared = Arc::clone(&self.shared);
             tokio::task::spawn_local(async move {
-                turn_away(client, limit).await;
-                drop(place);
+                turn_away(client, &shared).await;
+                drop((place, startup));
             });
         }
     }
 
     /// Takes in a client, or turns it away at the limit.
-    fn admit(&self, client: TcpStream) {
-        let limit = self.shared.settings.proxy.max_connections;
+    fn admit(&self, client: Stream, from: Option<IpAddr>) {
+        let connections = &self.shared.connections;
+        let Some(startup) = self.shared.startups.enter(from) else {
+            connections.limit.fetch_add(1, Relaxed);
+            tracing::debug!(
+                "closed a client whose address has proxy.startups_per_address start-ups already"
+            );
+            return;
+        };
         let open: usize = self.workers.iter().map(Worker::sessions).sum();
-        if open >= limit {
-            self.shared.connections.limit.fetch_add(1, Relaxed);
-            self.turn_away(client, limit);
+        if open >= self.shared.settings.proxy.max_connections {
+            connections.limit.fetch_add(1, Relaxed);
+            self.turn_away(client, startup);
             return;
         }
-        match (client.into_std(), self.least_loaded()) {
-            (Ok(client), Some(worker)) => worker.serve(client),
+        match (Socket::from_stream(client), self.least_loaded()) {
+            (Ok(client), Some(worker)) => worker.serve(client, startup),
             (Err(error), _) => tracing::warn!(%error, "cannot hand over a client socket"),
             (_, None) => {}
         }
     }
 }
 
-/// Words to a client, as the answer to its StartupMessage.
-async fn turn_away(mut client: TcpStream, limit: usize) {
-    let asked = tokio::time::timeout(TURN_AWAY_LIMIT, negotiate(&mut client)).await;
-    if matches!(asked, Ok(Ok(Asked::Session { .. }))) {
-        say_goodbye(&mut client, &own_error::too_many_connections(limit)).await;
+/// Words to a client, as the answer to its StartupMessage. A cancel is served: whoever has a session may end its
+/// statement, however full it is.
+async fn turn_away(client: Stream, shared: &Shared) {
+    let tls = shared.tls();
+    let asked = tokio::time::timeout(TURN_AWAY_LIMIT, negotiate(client, shared, &tls)).await;
+    match asked {
+        Ok(Ok(Some((mut client, Asked::Session { .. })))) => {
+            let limit = shared.settings.proxy.max_connections;
+            say_goodbye(&mut client, &own_error::too_many_connections(limit)).await;
+        }
+        Ok(Ok(Some((client, Asked::Cancel { packet })))) => {
+            cancel(client, &packet, shared, &tls, || {}).await;
+        }
+        _ => {}
     }
 }
 
@@ -215,14 +197,15 @@ fn random_salt() -> Salt {
 
 async fn serve(
     machinery: Machinery,
-    listeners: Vec<StdListener>,
+    listeners: Vec<Bound>,
     admin_listeners: Vec<StdListener>,
 ) -> Result<Ending, Problem> {
     let machinery = Rc::new(machinery);
     let shared = Arc::clone(&machinery.shared);
     let mut signals = Signals::new().map_err(|error| no_thread(&error))?;
-    upstream::probe(&shared).await;
-    let app = addresses(&listeners);
+    protection::check_at_start(&shared).await?;
+    let app: Vec<String> = listeners.iter().map(Bound::url).collect();
+    let exposed = listeners.iter().any(Bound::is_exposed);
     let report = addresses(&admin_listeners);
     for listener in admin_listeners {
         let state = AdminState {
@@ -230,28 +213,33 @@ async fn serve(
             status: shared.clone(),
             started: clock::started_at(),
             metrics: shared.settings.metrics,
-            listen: app.first().map(ToString::to_string).unwrap_or_default(),
+            listen: listen_text(&app),
         };
         let listener = TcpListener::from_std(listener).map_err(|error| no_thread(&error))?;
         tokio::task::spawn_local(admin::serve(listener, state));
     }
     let mut acceptors = Vec::new();
     for listener in listeners {
-        let listener = TcpListener::from_std(listener).map_err(|error| no_thread(&error))?;
+        let listener = listener.start().map_err(|error| no_thread(&error))?;
         acceptors.push(tokio::task::spawn_local(accept(listener, Rc::clone(&machinery))));
     }
-    let prober = tokio::task::spawn_local(probe_on(Arc::clone(&shared)));
+    let prober = tokio::task::spawn_local(protection::check_on(Arc::clone(&shared)));
     shared.enter(Lifecycle::Ready);
-    announce(&shared, &app, &report);
+    announce(&shared, &app, exposed, &report);
 
-    let ending = signals.first().await;
+    let ending = loop {
+        match signals.next().await {
+            Asking::End(ending) => break ending,
+            Asking::Reload => reload(&shared).await,
+        }
+    };
     shared.enter(Lifecycle::Draining);
     prober.abort();
     acceptors.into_iter().for_each(|acceptor| acceptor.abort());
     tracing::info!(?ending, "draining");
     tokio::select! {
         () = drain(&machinery) => {}
-        _ = signals.first() => tracing::warn!("second signal: closing everything now"),
+        () = signals.end() => tracing::warn!("second signal: closing everything now"),
     }
     Ok(ending)
 }
@@ -277,34 +265,37 @@ fn addresses(listeners: &[StdListener]) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
 
+/// The first address without its scheme, as the page shows it.
+fn listen_text(app: &[String]) -> String {
+    let first = app.first().map(String::as_str).unwrap_or_default();
+    first.strip_prefix("postgresql://").unwrap_or(first).to_owned()
+}
+
+/// Takes over what was changed while running: so far the files of certificates and keys.
+async fn reload(shared: &Shared) {
+    tracing::info!("SIGHUP: reading certificates and keys again");
+    protection::reload(shared).await;
+}
+
 /// The ready lines, on stderr.
-fn announce(shared: &Shared, app: &[SocketAddr], report: &[SocketAddr]) {
-    let list = |addresses: &[SocketAddr], scheme: &str| {
-        let urls: Vec<_> = addresses.iter().map(|at| format!("{scheme}://{at}")).collect();
-        urls.join(" ")
-    };
-    let reach = match shared.upstream_error() {
-        None => "plain, reachable".to_owned(),
-        Some(error) => format!("NOT reachable: {error}"),
-    };
-    let leg = match app.iter().all(|at| at.ip().is_loopback()) {
-        true => "plain, loopback only",
-        false => "plain; REACHABLE FROM OTHER MACHINES without TLS",
-    };
+fn announce(shared: &Shared, app: &[String], exposed: bool, report: &[SocketAddr]) {
+    let report: Vec<_> = report.iter().map(|at| format!("http://{at}")).collect();
     eprintln!(
-        "pgsonde {} ready in {} ms\n  app      {}   {leg}\n  server   {}   {reach}\n  report   {}/   metrics on /metrics\n  privacy  literals removed before storage",
+        "pgsonde {} ready in {} ms\n  app      {}   {}\n  server   {}   {}\n  report   {}/   metrics on /metrics\n  privacy  literals removed before storage",
         env!("CARGO_PKG_VERSION"),
         clock::now_us() / 1_000,
-        list(app, "postgresql"),
+        app.join(" "),
+        protection::client_words(shared, exposed),
         shared.settings.proxy.upstream,
-        list(report, "http"),
+        protection::server_words(shared),
+        report.join(" "),
     );
 }
 
-async fn accept(listener: TcpListener, machinery: Rc<Machinery>) {
+async fn accept(listener: Listener, machinery: Rc<Machinery>) {
     loop {
         match listener.accept().await {
-            Ok((client, _)) => machinery.admit(client),
+            Ok((client, from)) => machinery.admit(client, from),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a client; trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -313,16 +304,16 @@ async fn accept(listener: TcpListener, machinery: Rc<Machinery>) {
     }
 }
 
-async fn probe_on(shared: Arc<Shared>) {
-    loop {
-        tokio::time::sleep(PROBE_PERIOD).await;
-        upstream::probe(&shared).await;
-    }
+/// What a signal asks for.
+enum Asking {
+    End(Ending),
+    Reload,
 }
 
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -330,13 +321,20 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    async fn first(&mut self) -> Ending {
+    async fn next(&mut self) -> Asking {
         tokio::select! {
-            _ = self.terminate.recv() => Ending::Terminated,
-            _ = self.interrupt.recv() => Ending::Interrupted,
+            _ = self.terminate.recv() => Asking::End(Ending::Terminated),
+            _ = self.interrupt.recv() => Asking::End(Ending::Interrupted),
+            _ = self.hangup.recv() => Asking::Reload,
         }
+    }
+
+    /// Waits for a signal that ends; others have no meaning any more.
+    async fn end(&mut self) {
+        while matches!(self.next().await, Asking::Reload) {}
     }
 }

@@ -1,30 +1,32 @@
 //! One client session: negotiate -> relay -> close.
 
 use crate::clock;
+use crate::config::Auth;
 use crate::counters::{Gauges, Opaque, SETUP_BUCKETS_US};
 use crate::hot::observe::SessionObserver;
 use crate::hot::outbox::Outbox;
-use crate::hot::relay::{Cause, Relay};
+use crate::hot::relay::{Cause, Relay, Start};
 use crate::hot::standing::Standing;
 use crate::hot::watch::Watch;
+use crate::negotiation::{Asked, negotiate};
 use crate::own_error;
 use crate::shared::Shared;
-use crate::upstream;
+use crate::startups::StartupPlace;
+use crate::stream::Stream;
+use crate::tls::Tls;
+use crate::upstream::{self, Failure};
 use pgsonde_analyzer::record::SessionId;
 use pgsonde_analyzer::value::Salt;
 use pgsonde_wire::foreign::{StartupParameters, startup_parameters};
-use pgsonde_wire::startup::{Startup, Step};
+use pgsonde_wire::sasl::Offer;
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// After the server's end was passed on, the client gets this long to end its own stream, so that a close with
 /// unread bytes doesn't destroy the server's last words on their way.
@@ -40,6 +42,8 @@ pub struct Surroundings {
     pub outbox: Rc<RefCell<Outbox>>,
     /// Key of the value hashes.
     pub salt: Rc<Salt>,
+    /// Key of the hashes of statement and portal names.
+    pub name_seed: u64,
 }
 
 /// Lets the worker end an idle session.
@@ -72,155 +76,138 @@ impl DrainSwitch {
     }
 }
 
-/// What the client asked for.
-pub enum Asked {
-    /// A session.
-    Session {
-        /// The StartupMessage.
-        packet: Vec<u8>,
-        /// What was read behind it.
-        early: Vec<u8>,
-        /// Protocol major version.
-        major: u16,
-    },
-    /// To cancel another session's statement.
-    Cancel {
-        /// The CancelRequest.
-        packet: Vec<u8>,
-    },
-    /// Nothing that could be served; the connection is to be closed.
-    Nothing,
+/// One accepted client.
+pub struct Arrival {
+    /// Its socket.
+    pub client: Stream,
+    /// Its place among the unauthenticated connections of its address.
+    pub startup: StartupPlace,
 }
 
-/// Serves one accepted client until it ends.
-pub async fn serve(mut client: TcpStream, around: &Surroundings, switch: &DrainSwitch) {
+/// A session that may begin.
+struct Opening {
+    packet: Vec<u8>,
+    early: Vec<u8>,
+    major: u16,
+    tls: Arc<Tls>,
+    deadline: Instant,
+    /// The client's address without its port.
+    peer: String,
+    /// When the start-up packet was complete.
+    asked_us: u64,
+}
+
+/// Serves one accepted client until it ends. `uncount` is called when it turns out to be no session.
+pub async fn serve(
+    arrival: Arrival,
+    around: &Surroundings,
+    switch: &DrainSwitch,
+    uncount: impl FnOnce(),
+) {
     let shared = &around.shared;
-    let began_us = clock::now_us();
-    let limit = shared.settings.proxy.startup_timeout;
-    match timeout(limit, negotiate(&mut client)).await {
-        Ok(Ok(Asked::Session { packet, early, major })) => {
-            let asked = (client_label(client.peer_addr()), clock::now_us());
-            let opening = Opening { packet, early, major, began_us, asked };
-            session(client, opening, around, switch).await;
-        }
-        Ok(Ok(Asked::Cancel { packet })) => cancel(client, &packet, shared).await,
-        Ok(Ok(Asked::Nothing)) => {}
+    let deadline = Instant::now() + shared.settings.proxy.startup_timeout;
+    let tls = shared.tls();
+    let startup = arrival.startup;
+    let peer = arrival.client.peer();
+    match timeout_at(deadline, negotiate(arrival.client, shared, &tls)).await {
+        Ok(Ok(Some((client, asked)))) => match asked {
+            Asked::Session { packet, early, major } => {
+                let asked_us = clock::now_us();
+                let opening = Opening { packet, early, major, tls, deadline, peer, asked_us };
+                session(client, opening, startup, around, switch).await;
+            }
+            Asked::Cancel { packet } => cancel(client, &packet, shared, &tls, uncount).await,
+            Asked::Sealed { server, answer, reason } => {
+                // When it is authenticated can't be seen.
+                drop(startup);
+                sealed(client, server, &answer, reason, around, switch).await;
+            }
+        },
+        Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "client left during start-up"),
         Err(_) => tracing::info!("closed a client that did not finish its start-up in time"),
     }
 }
 
-/// Answers encryption requests and waits for a whole start-up packet.
-///
-/// # Errors
-/// The client's socket failed.
-pub async fn negotiate(client: &mut TcpStream) -> io::Result<Asked> {
-    let mut startup = Startup::default();
-    let mut buffer = Vec::new();
-    loop {
-        match startup.step(&buffer) {
-            Step::More => {
-                if client.read_buf(&mut buffer).await? == 0 {
-                    note_early_end(&startup);
-                    return Ok(Asked::Nothing);
-                }
-            }
-            Step::Decline => {
-                buffer.clear();
-                client.write_all(b"N").await?;
-            }
-            Step::Forward { len, major } => {
-                let early = buffer.split_off(len);
-                return Ok(Asked::Session { packet: buffer, early, major });
-            }
-            Step::Cancel { len } => {
-                buffer.truncate(len);
-                return Ok(Asked::Cancel { packet: buffer });
-            }
-            Step::Close(refusal) => {
-                tracing::info!(?refusal, "closed a client whose start-up makes no sense");
-                return Ok(Asked::Nothing);
-            }
-        }
-    }
-}
-
-fn note_early_end(startup: &Startup) {
-    if startup.declined_tls() {
-        tracing::warn!(
-            code = "PGS0405",
-            "the client left after TLS was declined; it probably uses sslmode=require: use prefer or disable"
-        );
-    }
-}
-
-/// Forwards a CancelRequest. The client's connection is closed only after the server has closed its side: the
-/// server signals first and closes then, so an earlier close could let the cancel hit the next statement.
-async fn cancel(client: TcpStream, packet: &[u8], shared: &Shared) {
+/// Forwards a CancelRequest as soon as there is a place for it. The client's connection is closed only after the
+/// server has closed its side: the server signals first and closes then, so an earlier close could let the
+/// cancel hit the next statement.
+pub async fn cancel(
+    client: Stream,
+    packet: &[u8],
+    shared: &Shared,
+    tls: &Tls,
+    uncount: impl FnOnce(),
+) {
     shared.connections.cancel_requests.fetch_add(1, Relaxed);
-    let Ok(mut server) = upstream::connect(shared).await else { return };
-    let relay = async {
-        server.write_all(packet).await?;
-        let mut rest = [0; 64];
-        while server.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
-    };
-    // Whatever became of it, there is nobody to tell: a cancel is never answered.
-    let _ = timeout(shared.settings.proxy.startup_timeout, relay).await;
+    let limit = shared.settings.proxy.startup_timeout;
+    let Ok(Ok(place)) = timeout(limit, shared.cancels.acquire()).await else { return };
+    uncount();
+    upstream::cancel(shared, tls, packet).await;
+    drop(place);
     drop(client);
 }
 
-struct Opening {
-    packet: Vec<u8>,
-    early: Vec<u8>,
-    major: u16,
-    began_us: u64,
-    /// By whom, and when the packet was complete.
-    asked: (String, u64),
-}
-
-/// The address without its port; a Unix socket has none.
-fn client_label(peer: io::Result<SocketAddr>) -> String {
-    peer.map_or_else(|_| "local".to_owned(), |peer| peer.ip().to_canonical().to_string())
+/// A client whose encryption the server answers itself: both streams pass unseen.
+async fn sealed(
+    mut client: Stream,
+    server: Stream,
+    answer: &[u8],
+    reason: Opaque,
+    around: &Surroundings,
+    switch: &DrainSwitch,
+) {
+    if client.write_all(answer).await.is_err() {
+        return;
+    }
+    let asked = (client.peer(), clock::now_us());
+    let watch = new_watch(StartupParameters::default(), Some(reason), asked, around);
+    let mut relay = Relay::new(client, server, watch, Arc::clone(&around.gauges), &[]);
+    around.shared.connections.ok.fetch_add(1, Relaxed);
+    let cause = relay.until_end(|cx| switch.is_draining(cx)).await;
+    close(&mut relay, cause).await;
 }
 
 async fn session(
-    mut client: TcpStream,
+    mut client: Stream,
     opening: Opening,
+    startup: StartupPlace,
     around: &Surroundings,
     switch: &DrainSwitch,
 ) {
     let shared = &around.shared;
-    let server = match open_server(&opening.packet, shared).await {
-        Ok(server) => server,
-        Err(error) => {
-            let words = own_error::server_unreachable(
-                &shared.settings.proxy.upstream.to_string(),
-                &error.to_string(),
-            );
-            say_goodbye(&mut client, &words).await;
+    if shared.settings.proxy.tls.required && matches!(client, Stream::Tcp(_)) {
+        return say_goodbye(&mut client, &own_error::tls_required()).await;
+    }
+    let server = match timeout_at(opening.deadline, open_server(&client, &opening, shared)).await {
+        Ok(Ok(server)) => server,
+        Ok(Err(failure)) => {
+            let address = shared.settings.proxy.upstream.to_string();
+            let words = own_error::server_unreachable(&address, &failure);
+            return say_goodbye(&mut client, &words).await;
+        }
+        Err(_) => {
+            tracing::info!("closed a session that found no server before proxy.startup_timeout");
             return;
         }
     };
     let connected_us = clock::now_us();
     let watch = watch(&opening, around).with_standing(Rc::clone(&switch.standing));
+    let hide_binding = server.is_tls() && !client.is_tls();
     let gauges = Arc::clone(&around.gauges);
     let mut relay = Relay::new(client, server, watch, gauges, &opening.early);
-    let left = shared
-        .settings
-        .proxy
-        .startup_timeout
-        .saturating_sub(Duration::from_micros(connected_us.saturating_sub(opening.began_us)));
-    match timeout(left, relay.until_open()).await {
+    if opening.major == 3 {
+        relay = relay.with_start(Start::new(hide_binding));
+    }
+    match timeout_at(opening.deadline, relay.until_open()).await {
         Ok(true) => {
-            note_open(shared, connected_us, relay.watch.opaque().is_some());
-            let cause = relay.until_end(|cx| switch.is_draining(cx)).await;
+            drop((opening, startup));
+            note_open(shared, connected_us, &relay);
+            let cause = until_end(&mut relay, shared.settings.proxy.idle_timeout, switch).await;
             close(&mut relay, cause).await;
         }
         Ok(false) => {
-            if relay.watch.authentication_failed() {
-                shared.connections.auth_failed.fetch_add(1, Relaxed);
-            }
+            note_failure(shared, &relay);
             close(&mut relay, Cause::ServerClosed).await;
         }
         Err(_) => tracing::info!("closed a session that did not finish its start-up in time"),
@@ -230,19 +217,72 @@ async fn session(
     }
 }
 
-async fn open_server(packet: &[u8], shared: &Shared) -> io::Result<TcpStream> {
-    let mut server = upstream::connect(shared).await?;
-    server.write_all(packet).await?;
+/// A server that has the client's StartupMessage.
+async fn open_server(
+    client: &Stream,
+    opening: &Opening,
+    shared: &Shared,
+) -> Result<Stream, Failure> {
+    let mut server = upstream::connect(shared, &opening.tls).await?;
+    if shared.settings.proxy.tls.auth == Auth::SameCertificate && client.is_tls() {
+        let own = opening.tls.client.as_ref().map(|leg| leg.leaf());
+        if server.is_tls() && server.peer_leaf() != own {
+            let failure = Failure::different_certificates();
+            tracing::error!(code = failure.code, why = %failure.why, "refused a session");
+            shared.connections.tls_error.fetch_add(1, Relaxed);
+            return Err(failure);
+        }
+    }
+    let sent = async {
+        server.write_all(&opening.packet).await?;
+        server.flush().await
+    };
+    sent.await.map_err(|error| Failure::from(&error))?;
     Ok(server)
 }
 
-fn note_open(shared: &Shared, connected_us: u64, is_opaque: bool) {
+fn note_open(shared: &Shared, connected_us: u64, relay: &Relay<Stream, Stream>) {
     shared.connections.ok.fetch_add(1, Relaxed);
-    if is_opaque {
-        return;
+    if relay.authentication().1 == Some(Offer::TooLong) {
+        shared.connections.sasl_list_too_long.fetch_add(1, Relaxed);
+        tracing::warn!(
+            "the server's list of SASL mechanisms is too long to be edited; it passed as it is"
+        );
     }
-    let auth_us = clock::now_us().saturating_sub(connected_us);
-    shared.setup_auth_us.observe(&SETUP_BUCKETS_US, auth_us);
+    if relay.watch.opaque().is_none() {
+        let auth_us = clock::now_us().saturating_sub(connected_us);
+        shared.setup_auth_us.observe(&SETUP_BUCKETS_US, auth_us);
+    }
+}
+
+/// Counts a start-up that failed, and says in the log what the client's own message can't know.
+fn note_failure(shared: &Shared, relay: &Relay<Stream, Stream>) {
+    let (seen, _) = relay.authentication();
+    let client_left = matches!(relay.cause(), Some(Cause::ClientClosed | Cause::ClientRead(_)));
+    if relay.watch.authentication_failed() || seen.error.is_some_and(|code| &code[..2] == b"28") {
+        shared.connections.auth_failed.fetch_add(1, Relaxed);
+    }
+    if let Some(error) = seen.binding {
+        shared.connections.binding_failed.fetch_add(1, Relaxed);
+        tracing::warn!(
+            code = "PGS0410",
+            ?error,
+            "SCRAM channel binding cannot pass through two separate TLS connections: use the plain loopback leg, \
+             or channel_binding=disable in the application, or proxy.tls.auth = \"same-certificate\""
+        );
+    } else if seen.error == Some(*b"28P01") {
+        tracing::info!(
+            code = "PGS0402",
+            "the server rejected a password; pgsonde relays passwords, a direct connection fails the same way"
+        );
+    } else if seen.sasl_offered && !seen.client_answered && client_left {
+        shared.connections.binding_failed.fetch_add(1, Relaxed);
+        tracing::info!(
+            code = "PGS0410",
+            "a client left without an answer to the server's SCRAM offer: it has no password at hand (psql asks \
+             for it and comes back), or it demands channel binding, which this pair of connections does not offer"
+        );
+    }
 }
 
 fn watch(opening: &Opening, around: &Surroundings) -> Watch {
@@ -255,24 +295,54 @@ fn watch(opening: &Opening, around: &Surroundings) -> Watch {
         (3, true) => Some(Opaque::Replication),
         _ => Some(Opaque::Unknown),
     };
-    let session = SessionId(around.shared.next_session.fetch_add(1, Relaxed));
-    let salt = Rc::clone(&around.salt);
-    let (client, asked_us) = opening.asked.clone();
-    let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox))
-        .asked_by(client, asked_us);
-    let text_bytes_max = around.shared.settings.profile.max_statement_text_bytes;
-    Watch::new(observer, Arc::clone(&around.gauges), opaque).with_text_limit(text_bytes_max)
+    new_watch(parameters, opaque, (opening.peer.clone(), opening.asked_us), around)
 }
 
-async fn close(relay: &mut Relay<TcpStream, TcpStream>, cause: Cause) {
+fn new_watch(
+    parameters: StartupParameters,
+    opaque: Option<Opaque>,
+    (peer, asked_us): (String, u64),
+    around: &Surroundings,
+) -> Watch {
+    let session = SessionId(around.shared.next_session.fetch_add(1, Relaxed));
+    let salt = Rc::clone(&around.salt);
+    let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox))
+        .asked_by(peer, asked_us);
+    let text_bytes_max = around.shared.settings.profile.max_statement_text_bytes;
+    Watch::new(observer, Arc::clone(&around.gauges), opaque)
+        .with_name_seed(around.name_seed)
+        .with_text_limit(text_bytes_max)
+}
+
+/// Relays until the session ends, or was idle for `idle_timeout`. The timer is set once per period, not per
+/// exchange: when it goes off, it is set to what is left since the latest bytes.
+async fn until_end(
+    relay: &mut Relay<Stream, Stream>,
+    idle_timeout: Option<Duration>,
+    switch: &DrainSwitch,
+) -> Cause {
+    let Some(limit) = idle_timeout else {
+        return relay.until_end(|cx| switch.is_draining(cx)).await;
+    };
+    let mut left = limit;
+    loop {
+        tokio::select! {
+            cause = relay.until_end(|cx| switch.is_draining(cx)) => return cause,
+            () = sleep(left) => {}
+        }
+        let idle = relay.idle_us().map_or(Duration::ZERO, Duration::from_micros);
+        if idle >= limit {
+            return Cause::Idle;
+        }
+        left = limit - idle;
+    }
+}
+
+async fn close(relay: &mut Relay<Stream, Stream>, cause: Cause) {
     tracing::debug!(?cause, "session ended");
     match cause {
-        Cause::Drained => {
-            let (client, server) = relay.sockets();
-            // Terminate; the server may be gone already, then nothing is lost.
-            let _ = server.write_all(b"X\0\0\0\x04").await;
-            say_goodbye(client, &own_error::shutting_down()).await;
-        }
+        Cause::Drained => part(relay, &own_error::shutting_down()).await,
+        Cause::Idle => part(relay, &own_error::idle_too_long()).await,
         Cause::ServerClosed | Cause::ServerRead(_) | Cause::ServerWrite(_) => {
             linger(relay.sockets().0).await;
         }
@@ -280,8 +350,20 @@ async fn close(relay: &mut Relay<TcpStream, TcpStream>, cause: Cause) {
     }
 }
 
+/// Ends a session that stands at ReadyForQuery.
+async fn part(relay: &mut Relay<Stream, Stream>, words: &[u8]) {
+    let (client, server) = relay.sockets();
+    let terminate = async {
+        server.write_all(b"X\0\0\0\x04").await?;
+        server.shutdown().await
+    };
+    // The server may be gone already, then nothing is lost.
+    let _ = timeout(LINGER, terminate).await;
+    say_goodbye(client, words).await;
+}
+
 /// Last words to a client, then an orderly close.
-pub async fn say_goodbye(client: &mut TcpStream, words: &[u8]) {
+pub async fn say_goodbye(client: &mut Stream, words: &[u8]) {
     let said = async {
         client.write_all(words).await?;
         client.shutdown().await
@@ -292,7 +374,7 @@ pub async fn say_goodbye(client: &mut TcpStream, words: &[u8]) {
 }
 
 /// Reads what the client still says until it ends its stream, for at most [`LINGER`].
-async fn linger(client: &mut TcpStream) {
+async fn linger(client: &mut Stream) {
     let mut rest = [0; 1024];
     let drained = async { while matches!(client.read(&mut rest).await, Ok(1..)) {} };
     let _ = timeout(LINGER, drained).await;

@@ -1,15 +1,21 @@
 //! What acceptor, workers, analyzer thread and admin interface share.
 
 use crate::clock;
-use crate::config::Settings;
+use crate::config::{Endpoint, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, Opaque, SessionState};
 use crate::export::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState,
 };
 use crate::hot::outbox::OutboxCounters;
+use crate::startups::Startups;
+use crate::tls::Tls;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::Semaphore;
+
+/// Cancel connections at once; they have places of their own, so that a cancel gets through when all are taken.
+const CANCEL_CONNECTIONS_MAX: usize = 64;
 
 /// Process-wide state.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub struct Shared {
     pub outbox: Arc<OutboxCounters>,
     /// TCP connect times to the server.
     pub setup_tcp_us: AtomicBuckets,
+    /// TLS handshake times with the server.
+    pub setup_tls_us: AtomicBuckets,
     /// Start-up packet to first ReadyForQuery.
     pub setup_auth_us: AtomicBuckets,
     /// Next session number.
@@ -32,27 +40,46 @@ pub struct Shared {
     pub analyzer_restarts: AtomicU64,
     /// Statements lost by these restarts.
     pub restart_dropped_statements: AtomicU64,
+    /// Unauthenticated connections by address.
+    pub startups: Arc<Startups>,
+    /// Places for cancel connections.
+    pub cancels: Semaphore,
     lifecycle: AtomicU8,
     upstream: Mutex<Reach>,
+    tls: RwLock<Arc<Tls>>,
+}
+
+/// A server that was reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    /// Its index in `proxy.upstream`.
+    pub host: usize,
+    /// Connect time in microseconds.
+    pub connect_us: u64,
+    /// Version of TLS, or `off`.
+    pub protection: &'static str,
 }
 
 /// How the server was reached last.
 #[derive(Clone, Debug, Default)]
 struct Reach {
-    ok: bool,
+    last: Option<Reached>,
     error: Option<String>,
-    connect_us: Option<u64>,
 }
 
 impl Shared {
     /// State of a process with this many workers.
-    pub fn new(settings: Settings, workers: usize) -> Self {
+    pub fn new(settings: Settings, tls: Tls, workers: usize) -> Self {
         Self {
+            startups: Arc::new(Startups::new(settings.proxy.startups_per_address)),
+            cancels: Semaphore::new(CANCEL_CONNECTIONS_MAX),
+            tls: RwLock::new(Arc::new(tls)),
             settings,
             connections: Connections::default(),
             gauges: (0..workers).map(|_| Arc::default()).collect(),
             outbox: Arc::default(),
             setup_tcp_us: AtomicBuckets::default(),
+            setup_tls_us: AtomicBuckets::default(),
             setup_auth_us: AtomicBuckets::default(),
             next_session: AtomicU64::new(1),
             analyzer_restarts: AtomicU64::new(0),
@@ -67,18 +94,56 @@ impl Shared {
         self.lifecycle.store(lifecycle as u8, Relaxed);
     }
 
-    /// The server was reached, or not.
-    pub fn note_upstream(&self, outcome: Result<u64, String>) {
-        let mut reach = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        *reach = match outcome {
-            Ok(connect_us) => Reach { ok: true, error: None, connect_us: Some(connect_us) },
-            Err(error) => Reach { ok: false, error: Some(error), connect_us: None },
-        };
+    /// TLS as configured now.
+    pub fn tls(&self) -> Arc<Tls> {
+        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// New sessions use this from now on.
+    pub fn set_tls(&self, tls: Arc<Tls>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    }
+
+    fn reach(&self) -> std::sync::MutexGuard<'_, Reach> {
+        self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A server was reached, or none.
+    pub fn note_upstream(&self, outcome: Result<Reached, String>) {
+        let mut reach = self.reach();
+        match outcome {
+            Ok(reached) => *reach = Reach { last: Some(reached), error: None },
+            Err(error) => reach.error = Some(error),
+        }
+    }
+
+    /// The server that was reached last answered after this many microseconds, or didn't.
+    pub fn note_probe(&self, outcome: Result<u64, String>) {
+        let mut reach = self.reach();
+        match (outcome, &mut reach.last) {
+            (Ok(connect_us), Some(last)) => {
+                last.connect_us = connect_us;
+                reach.error = None;
+            }
+            (Ok(_), None) => {}
+            (Err(error), _) => reach.error = Some(error),
+        }
     }
 
     /// Why the server could not be reached, if it could not.
     pub fn upstream_error(&self) -> Option<String> {
-        self.upstream.lock().unwrap_or_else(PoisonError::into_inner).error.clone()
+        self.reach().error.clone()
+    }
+
+    /// The server that was reached last, if one was.
+    pub fn upstream_reached(&self) -> Option<Reached> {
+        self.reach().last
+    }
+
+    /// The server that was reached last, else the first.
+    pub fn reached_host(&self) -> &Endpoint {
+        let index = self.reach().last.map_or(0, |last| last.host);
+        &self.settings.proxy.upstream.hosts[index]
     }
 
     fn lifecycle(&self) -> Lifecycle {
@@ -98,13 +163,19 @@ impl Shared {
     }
 
     fn upstream_state(&self) -> UpstreamState {
-        let reach = self.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let reach = self.reach().clone();
+        let host = self.reached_host();
+        let upstream = &self.settings.proxy.upstream;
         UpstreamState {
-            host: self.settings.proxy.upstream.host.clone(),
-            port: self.settings.proxy.upstream.port,
-            ok: reach.ok,
+            host: host.host().to_owned(),
+            port: host.port(),
+            ok: reach.last.is_some() && reach.error.is_none(),
             last_error: reach.error,
-            connect_us: reach.connect_us,
+            connect_us: reach.last.map(|last| last.connect_us),
+            tls: match reach.last.map(|last| last.protection) {
+                None | Some("off") => "off".to_owned(),
+                Some(version) => format!("{} {version}", upstream.sslmode.name()),
+            },
         }
     }
 
@@ -121,6 +192,7 @@ impl Shared {
     fn setup(&self) -> ConnectionSetup {
         let mut setup = ConnectionSetup::default();
         self.setup_tcp_us.add_to(&mut setup.tcp);
+        self.setup_tls_us.add_to(&mut setup.tls);
         self.setup_auth_us.add_to(&mut setup.auth);
         setup
     }
@@ -157,13 +229,13 @@ impl ProxyStatus for Shared {
                 auth_failed: of(&connections.auth_failed),
                 upstream_refused: of(&connections.upstream_refused),
                 upstream_timeout: of(&connections.upstream_timeout),
-                tls_error: 0,
+                tls_error: of(&connections.tls_error),
                 limit: of(&connections.limit),
             },
             cancel_requests: of(&connections.cancel_requests),
             opaque: OpaqueReasons {
                 framing: self.opaque(Opaque::Framing),
-                gss: 0,
+                gss: self.opaque(Opaque::Gss),
                 replication: self.opaque(Opaque::Replication),
                 unknown: self.opaque(Opaque::Unknown),
                 memory: self.opaque(Opaque::Memory),

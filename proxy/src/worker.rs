@@ -5,14 +5,16 @@
 
 use crate::hot::outbox::{Outbox, Parcel};
 use crate::hot::relay::size_lent_buffer;
-use crate::session::{DrainSwitch, Surroundings, serve};
+use crate::session::{Arrival, DrainSwitch, Surroundings, serve};
 use crate::shared::Shared;
+use crate::startups::StartupPlace;
+use crate::stream::Socket;
 use pgsonde_analyzer::record::RecordBatch;
 use pgsonde_analyzer::value::Salt;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -27,7 +29,7 @@ const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
 
 /// What the acceptor tells a worker. The channel needs no bound of its own: clients are counted before.
 enum Order {
-    Serve(TcpStream),
+    Serve(Socket, StartupPlace),
     Drain,
 }
 
@@ -74,10 +76,10 @@ impl Worker {
     }
 
     /// Hands over a client.
-    pub fn serve(&self, client: TcpStream) {
+    pub fn serve(&self, client: Socket, startup: StartupPlace) {
         self.sessions.fetch_add(1, Relaxed);
         // A worker that is gone means that the process is ending; the client sees the close.
-        if self.orders.send(Order::Serve(client)).is_err() {
+        if self.orders.send(Order::Serve(client, startup)).is_err() {
             self.sessions.fetch_sub(1, Relaxed);
         }
     }
@@ -110,6 +112,7 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
         shared: parts.shared,
         outbox: Rc::new(RefCell::new(outbox)),
         salt: Rc::new(parts.salt),
+        name_seed: RandomState::new().hash_one(parts.index),
     });
     let mut local = Local { around, switches: Rc::default(), sessions, next: 0 };
     let mut clock = tokio::time::interval(BATCH_AGE_MAX);
@@ -117,7 +120,7 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
     loop {
         tokio::select! {
             order = inbox.recv() => match order {
-                Some(Order::Serve(client)) => local.start(client),
+                Some(Order::Serve(client, startup)) => local.start(client, startup),
                 Some(Order::Drain) => {
                     draining = true;
                     local.switches.borrow().values().for_each(|switch| switch.drain());
@@ -144,17 +147,20 @@ impl Local {
         outbox.send();
     }
 
-    fn start(&mut self, client: TcpStream) {
+    fn start(&mut self, client: Socket, startup: StartupPlace) {
         let id = self.next;
         self.next += 1;
         let switch = Rc::new(DrainSwitch::default());
         self.switches.borrow_mut().insert(id, Rc::clone(&switch));
         let around = Rc::clone(&self.around);
         let (switches, sessions) = (Rc::clone(&self.switches), Arc::clone(&self.sessions));
-        let place = Place { id, switches, sessions };
+        let place = Place { id, switches, sessions, counted: Cell::new(true) };
         tokio::task::spawn_local(async move {
-            match adopt(client, &around.shared) {
-                Ok(client) => serve(client, &around, &switch).await,
+            match client.into_stream(around.shared.settings.proxy.tcp_keepalive) {
+                Ok(client) => {
+                    let arrival = Arrival { client, startup };
+                    serve(arrival, &around, &switch, || place.uncount()).await;
+                }
                 Err(error) => tracing::warn!(%error, "cannot take over a client socket"),
             }
             drop(place);
@@ -167,18 +173,21 @@ struct Place {
     id: u64,
     switches: Rc<RefCell<BTreeMap<u64, Rc<DrainSwitch>>>>,
     sessions: Arc<AtomicUsize>,
+    counted: Cell<bool>,
+}
+
+impl Place {
+    /// It is no session: cancel connections have places of their own.
+    fn uncount(&self) {
+        if self.counted.replace(false) {
+            self.sessions.fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.switches.borrow_mut().remove(&self.id);
-        self.sessions.fetch_sub(1, Relaxed);
+        self.uncount();
     }
-}
-
-fn adopt(client: TcpStream, shared: &Shared) -> io::Result<tokio::net::TcpStream> {
-    client.set_nonblocking(true)?;
-    let client = tokio::net::TcpStream::from_std(client)?;
-    crate::upstream::tune(&client, shared.settings.proxy.tcp_keepalive)?;
-    Ok(client)
 }

@@ -19,6 +19,8 @@ pub struct Options {
     pub hba: Vec<&'static str>,
     /// Lines of `postgresql.conf`.
     pub settings: Vec<&'static str>,
+    /// Files beside the data (name, content), for the server's eyes only: certificates and keys.
+    pub files: Vec<(&'static str, String)>,
     /// The port; `None` = any free one.
     pub port: Option<u16>,
     /// SQL to run once it is up.
@@ -54,6 +56,7 @@ impl Postgres {
         init(&bin, &folder, owner);
         let port = options.port.unwrap_or_else(free_port);
         configure(&folder, port, options);
+        write_files(&folder.join("data"), &options.files, owner);
         let data = folder.join("data").display().to_string();
         let args = ["-D".to_owned(), data];
         let server = Guard::start(&bin.join("postgres"), &args, "INT", Some(&folder), owner);
@@ -190,6 +193,19 @@ fn configure(folder: &Path, port: u16, options: &Options) {
     );
     append(&data.join("postgresql.conf"), &settings);
     std::fs::write(data.join("pg_hba.conf"), hba).expect("the data folder is writable");
+}
+
+fn write_files(data: &Path, files: &[(&'static str, String)], owner: Owner) {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    for (name, content) in files {
+        let path = data.join(name);
+        std::fs::write(&path, content).expect("the data folder is writable");
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).expect("the file is ours");
+        if let Some((user, group)) = owner.ids {
+            chown(&path, Some(user), Some(group)).expect("root may give files away");
+        }
+    }
 }
 
 fn append(path: &Path, text: &str) {

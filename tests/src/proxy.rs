@@ -41,15 +41,16 @@ impl Proxy {
     /// # Panics
     /// If it doesn't say that it is ready.
     pub fn with_upstream(upstream: &str, more: &[&str]) -> Self {
-        let mut args = vec![
-            "proxy",
-            "--upstream",
-            upstream,
-            "--listen",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-        ];
+        Self::listening("127.0.0.1:0", upstream, more)
+    }
+
+    /// Starts the proxy on chosen addresses, the first of them by TCP.
+    ///
+    /// # Panics
+    /// If it doesn't say that it is ready.
+    pub fn listening(listen: &str, upstream: &str, more: &[&str]) -> Self {
+        let mut args =
+            vec!["proxy", "--upstream", upstream, "--listen", listen, "--admin", "127.0.0.1:0"];
         args.extend_from_slice(more);
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         let process = Guard::start(&paths::pgsonde(), &args, "TERM", None, Owner::default());

@@ -15,6 +15,8 @@ const PER_SCAN_MAX: usize = 24;
 /// Most INCLUDE columns, and their bytes.
 const INCLUDE_MAX: usize = 4;
 const INCLUDE_BYTES_MAX: f64 = 64.0;
+/// Most distinct values of a column whose values are states: a constant among more is somebody's key.
+const STATES_MAX: f64 = 10.0;
 /// Least share of all-visible pages for an INCLUDE to pay.
 const VISIBLE_MIN: f64 = 0.8;
 
@@ -273,7 +275,7 @@ impl Builder<'_> {
         // a column with a handful of values: else the constant is a key, not a state
         let distinct =
             self.relation.statistics_of(column).map_or(f64::MAX, |found| found.distinct(f64::MAX));
-        let state = matches!(predicate.class, Class::Null(_)) || distinct <= 50.0;
+        let state = matches!(predicate.class, Class::Null(_)) || distinct <= STATES_MAX;
         (usual && state && share <= limit).then(|| text.clone())
     }
 

@@ -90,11 +90,16 @@ pub fn name(catalog: &Catalog, spec: &CandidateSpec) -> String {
         }
     }
     let tail = format!("_{:06x}_idx", identity(catalog, spec) >> 40);
-    let mut end = stem.len().min(NAME_BYTES_MAX - tail.len());
-    while !stem.is_char_boundary(end) {
+    format!("{}{tail}", cut(&stem, NAME_BYTES_MAX - tail.len()))
+}
+
+/// At most `bytes_max` bytes, whole characters.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}{tail}", &stem[..end])
+    &text[..end]
 }
 
 /// The statements that build it, in order: one, or for a partitioned table its parts.
@@ -113,8 +118,7 @@ pub fn statements(catalog: &Catalog, spec: &CandidateSpec) -> Vec<String> {
     for (number, leaf) in catalog.leaves(spec.table).into_iter().enumerate() {
         let mut part = name.clone();
         let tail = format!("_p{number}");
-        part.truncate(part.floor_char_boundary(NAME_BYTES_MAX - tail.len()));
-        part.push_str(&tail);
+        part = format!("{}{tail}", cut(&part, NAME_BYTES_MAX - tail.len()));
         found.push(format!(
             "CREATE INDEX CONCURRENTLY {} ON {} {body};",
             quoted(&part),
@@ -125,4 +129,88 @@ pub fn statements(catalog: &Catalog, spec: &CandidateSpec) -> Vec<String> {
         found.push(format!("ALTER INDEX {parent} ATTACH PARTITION {child};"));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_what_needs_it() {
+        let rows = [
+            ("orders", "orders"),
+            ("_x1", "_x1"),
+            ("Order", "\"Order\""),
+            ("select", "\"select\""),
+            ("user", "\"user\""),
+            ("a b", "\"a b\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("1a", "\"1a\""),
+            ("größe", "\"größe\""),
+            ("", "\"\""),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(quoted(name), expected);
+        }
+    }
+
+    fn spec(keys: Vec<KeySpec>) -> CandidateSpec {
+        let (include, predicate) = (Vec::new(), Vec::new());
+        CandidateSpec { table: 1, method: Method::Btree, keys, include, predicate, size_bytes: 0 }
+    }
+
+    fn column(name: &str, descending: bool, nulls_first: bool) -> KeySpec {
+        KeySpec { part: KeyPart::Column(name.to_owned()), opclass: None, descending, nulls_first }
+    }
+
+    #[test]
+    fn writes_keys_with_directions_classes_and_conditions() {
+        let pattern = KeySpec {
+            opclass: Some("text_pattern_ops".to_owned()),
+            ..column("name", false, false)
+        };
+        let lower = KeySpec {
+            part: KeyPart::Expression("lower(email)".to_owned()),
+            ..column("", false, false)
+        };
+        let partial = CandidateSpec {
+            include: vec!["Total".to_owned()],
+            predicate: vec!["status = 'open'".to_owned()],
+            ..spec(vec![column("a", false, false)])
+        };
+        let rows = [
+            (
+                spec(vec![column("a", false, false), column("B", true, true)]),
+                "USING btree (a, \"B\" DESC)",
+            ),
+            (spec(vec![column("a", true, false)]), "USING btree (a DESC NULLS LAST)"),
+            (spec(vec![column("a", false, true)]), "USING btree (a NULLS FIRST)"),
+            (spec(vec![pattern]), "USING btree (name text_pattern_ops)"),
+            (spec(vec![lower]), "USING btree ((lower(email)))"),
+            (partial, "USING btree (a) INCLUDE (\"Total\") WHERE (status = 'open')"),
+        ];
+        for (spec, expected) in rows {
+            assert_eq!(body(&spec), expected);
+        }
+    }
+
+    #[test]
+    fn names_fit_and_stay() {
+        let mut catalog = Catalog::default();
+        let name_of = |catalog: &Catalog, spec: &CandidateSpec| name(catalog, spec);
+        for table in ["orders", &"ü".repeat(40), &"x".repeat(70)] {
+            let relation = Relation {
+                oid: 1,
+                schema: "public".to_owned(),
+                name: table.to_owned(),
+                ..Relation::default()
+            };
+            catalog.relations.insert(1, relation);
+            let one = spec(vec![column("a", false, false)]);
+            let other = spec(vec![column("a", true, true)]);
+            assert!(name_of(&catalog, &one).len() <= NAME_BYTES_MAX, "{table}");
+            assert_eq!(name_of(&catalog, &one), name_of(&catalog, &one));
+            assert_ne!(name_of(&catalog, &one), name_of(&catalog, &other), "{table}");
+        }
+    }
 }

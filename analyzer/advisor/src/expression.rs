@@ -107,23 +107,17 @@ fn calls(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Types of the server without an order.
+const UNORDERED: [&str; 10] =
+    ["json", "xml", "point", "box", "polygon", "circle", "line", "path", "lseg", "tsquery"];
+
 /// Whether a default btree class exists for a key.
 pub fn is_btree_type(catalog: &Catalog, relation: &Relation, part: &KeyPart) -> bool {
     let KeyPart::Column(column) = part else { return true };
     type_of(catalog, relation, column).is_none_or(|found| {
-        !matches!(
-            found.name.as_str(),
-            "json"
-                | "xml"
-                | "point"
-                | "box"
-                | "polygon"
-                | "circle"
-                | "line"
-                | "path"
-                | "lseg"
-                | "tsquery"
-        ) && !(found.schema != "pg_catalog" && found.kind == 'b' && found.name != "citext")
+        // of the base types that extensions bring, only this one surely has an order
+        let foreign = found.schema != "pg_catalog" && found.kind == 'b' && found.name != "citext";
+        !(foreign || UNORDERED.contains(&found.name.as_str()))
     })
 }
 

@@ -4,12 +4,17 @@
 //! Pure: no I/O, clock, threads or randomness. One run is a function of the workload, the catalogue image and the
 //! planner's answers.
 
+pub mod access;
+pub mod advice;
 pub mod candidate;
 pub mod catalog;
 pub mod ddl;
 pub mod expression;
 pub mod facts;
+pub mod formula;
 pub mod planner;
+pub mod select;
 pub mod size;
+pub mod verdict;
 pub mod workload;
 pub mod write_cost;

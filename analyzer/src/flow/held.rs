@@ -259,7 +259,10 @@ impl Held {
                     continue;
                 }
                 let source = (self.statement.digest, self.columns[column].field, slot);
-                if found < limits.batch_values_min && !slots.explained.contains(&source) {
+                // Of a list, all values: any one of several is found too easily.
+                let whole = found == hashes.len().min(LIST_VALUES_MAX);
+                let few = found < limits.batch_values_min;
+                if whole && few && !slots.explained.contains(&source) {
                     slots.explained.push(source);
                     let execution = slots.execution;
                     self.candidate(column, slot, gate, seen, limits.candidates_max).hit(

@@ -144,12 +144,17 @@ impl Store {
         visible: &[HeldId],
         roots: &[HeldId],
     ) -> (Option<HeldId>, Option<HeldId>) {
+        // A value may also have come by chance from a result of an earlier request of the session.
+        let same_unit =
+            |held: &Held| held.transaction == seen.record.transaction && held.trace == seen.trace();
         let same = |held: &Held| {
             held.root.is_some_and(|root| roots.contains(&root))
                 && held.statement.digest == seen.statement.digest
+                && same_unit(held)
         };
         let level = visible.iter().find(|id| self.results.get(*id).is_some_and(same));
-        (level.copied(), roots.iter().max().copied())
+        let roots = roots.iter().filter(|id| self.results.get(*id).is_some_and(same_unit));
+        (level.copied(), roots.max().copied())
     }
 
     /// Adds the rows of an execution to a held result.

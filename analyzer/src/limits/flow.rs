@@ -15,6 +15,8 @@ pub struct FlowLimits {
     pub scope_coverage_min_ratio: f64,
     /// Distinct values used / kept, chain gate.
     pub chain_coverage_min_ratio: f64,
+    /// Distinct values used / kept, chain gate, of fewer than `small_domain_values_min` values.
+    pub chain_few_coverage_min_ratio: f64,
     /// Consecutive statements that have nothing to do with the parent before its chain breaks.
     pub chain_unrelated_max: u32,
     /// Pause that breaks a chain, in microseconds.
@@ -93,6 +95,7 @@ impl Default for FlowLimits {
             batch_values_min: 10,
             scope_coverage_min_ratio: 0.25,
             chain_coverage_min_ratio: 0.25,
+            chain_few_coverage_min_ratio: 0.80,
             chain_unrelated_max: 3,
             chain_idle_max_us: 250_000,
             chain_repeat_max_ratio: 1.5,

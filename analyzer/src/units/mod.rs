@@ -40,6 +40,8 @@ pub(crate) struct SessionUnit {
     home: Home,
 }
 
+// A unit lies in its session: a box would be an allocation for each of them.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 enum Home {
     Own(Unit),

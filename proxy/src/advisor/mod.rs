@@ -1,6 +1,9 @@
 //! The index advisor's I/O: side connection, catalogue image, EXPLAIN. It decides nothing; `pgsonde-advisor` does.
 
 mod catalog_sql;
+mod explain;
 mod image;
+pub mod offline;
 mod rows;
 mod side;
+mod workload_file;

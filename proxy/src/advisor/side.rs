@@ -4,6 +4,7 @@
 //! parser has not found to be one SELECT behind a plain EXPLAIN.
 
 use super::rows::Cells;
+use pgsonde_analyzer::digest::grammar::Grammar;
 use rustls::{ClientConfig, RootCertStore};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -41,6 +42,20 @@ pub(super) enum SideError {
     Lost(String),
 }
 
+/// A text that the parser found to be one SELECT that writes and locks nothing.
+pub(super) struct OneSelect(String);
+
+impl OneSelect {
+    /// The statement as such a SELECT; `None` where it reads nothing, or where a part of it writes.
+    pub(super) fn checked(grammar: &Grammar, text: &str) -> Option<Self> {
+        grammar.select_form(text).map(Self)
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
+}
+
 /// One connection and the thread-bound runtime that drives it.
 pub(super) struct Side {
     runtime: Runtime,
@@ -66,12 +81,18 @@ impl Side {
         let mut side = Self { runtime, client, search_path: Vec::new(), sent: 0 };
         side.run(CONTRACT)?;
         side.check_contract()?;
-        let mut path = Vec::new();
-        side.each("SELECT unnest(current_schemas(false)) AS schema", |row| {
-            path.push(row.text("schema"))
-        })?;
-        side.search_path = path;
+        side.search_path = side.schemas()?;
         Ok(side)
+    }
+
+    /// The schemas that names are looked up in, for this role.
+    fn schemas(&mut self) -> Result<Vec<String>, SideError> {
+        let messages = self.ask("SELECT unnest(current_schemas(false)) AS schema")?;
+        let text = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => Some(Cells(row).text("schema")),
+            _ => None,
+        };
+        Ok(messages.iter().filter_map(text).collect())
     }
 
     /// A pooler or a proxy may drop settings: then nothing may be sent.
@@ -107,7 +128,7 @@ impl Side {
     /// EXPLAIN (FORMAT JSON) of a text that the parser found to be one SELECT. Without parallel plans on request.
     pub(super) fn explain(
         &mut self,
-        select: &str,
+        select: &OneSelect,
         parallel: bool,
     ) -> Result<serde_json::Value, SideError> {
         let local = if parallel {
@@ -115,7 +136,8 @@ impl Side {
         } else {
             "SET LOCAL max_parallel_workers_per_gather = 0"
         };
-        let messages = self.in_transaction(local, &format!("EXPLAIN (FORMAT JSON) {select}"))?;
+        let messages =
+            self.in_transaction(local, &format!("EXPLAIN (FORMAT JSON) {}", select.0))?;
         let text = messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0),
             _ => None,

@@ -1,7 +1,50 @@
-//! Addresses that pgsonde listens on: `host:port`, with IPv6 literals in brackets.
+//! Addresses that pgsonde listens on: `host:port`, with IPv6 literals in brackets, or `unix:` and a path.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+/// Longest path of a Unix socket, in bytes (`sun_path` of Linux without its NUL).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Where applications connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// By TCP.
+    Tcp(Address),
+    /// By a Unix socket at this path.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// Reads `host:port` or `unix:/path`.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a clause that fits behind "… : ".
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(path) = text.trim().strip_prefix("unix:") else {
+            return Address::parse(text).map(Self::Tcp);
+        };
+        if !path.starts_with('/') || path.ends_with('/') {
+            return Err("the path of a Unix socket is absolute and names a file".to_owned());
+        }
+        if path.len() > SOCKET_PATH_BYTES_MAX || path.chars().any(char::is_control) {
+            return Err(format!(
+                "the path of a Unix socket has at most {SOCKET_PATH_BYTES_MAX} bytes and no control characters"
+            ));
+        }
+        Ok(Self::Unix(PathBuf::from(path)))
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
 
 /// A host (name or IP literal, without brackets) and a port; port 0 means any free one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +64,8 @@ impl Address {
         let text = text.trim();
         if text.starts_with("unix:") || text == "systemd" {
             return Err(
-                "Unix sockets and socket activation are not part of this version".to_owned()
+                "only proxy.listen takes Unix sockets, and socket activation is not part of this version"
+                    .to_owned(),
             );
         }
         let (host, port) = split_port(text)?;
@@ -127,6 +171,25 @@ mod tests {
         for (text, part) in rows {
             let error = Address::parse(text).unwrap_err();
             assert!(error.contains(part), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn reads_unix_sockets() {
+        let long = format!("unix:/{}", "x".repeat(107));
+        let rows = [
+            ("unix:/run/pg/.s.PGSQL.6435", Some("unix:/run/pg/.s.PGSQL.6435")),
+            (" unix:/a ", Some("unix:/a")),
+            ("127.0.0.1:1", Some("127.0.0.1:1")),
+            ("unix:run/x", None),
+            ("unix:/run/", None),
+            ("unix:", None),
+            ("systemd", None),
+            (&long, None),
+        ];
+        for (text, shown) in rows {
+            let listen = Listen::parse(text);
+            assert_eq!(listen.ok().map(|listen| listen.to_string()).as_deref(), shown, "{text}");
         }
     }
 }

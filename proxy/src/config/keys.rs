@@ -1,6 +1,6 @@
 //! The keys of the configuration: name, kind, bounds and default, in one table that every source is held against.
 
-use crate::config::address::Address;
+use crate::config::address::{Address, Listen};
 use crate::config::findings::FINDING_KEYS;
 use crate::config::units::{
     UnitError, duration_text, duration_us, share_millionths, size_bytes, size_text,
@@ -24,8 +24,8 @@ pub(crate) enum Kind {
     Url,
     /// One address.
     Address,
-    /// 1 to 8 addresses.
-    Addresses,
+    /// 1 to 8 addresses or Unix sockets.
+    Listens,
     /// A file.
     Path,
     /// A whole number.
@@ -53,8 +53,10 @@ pub(crate) enum Value {
     Number(u64),
     /// true or false.
     Bool(bool),
-    /// Addresses.
-    Addresses(Vec<Address>),
+    /// One address.
+    Address(Address),
+    /// Where to listen.
+    Listens(Vec<Listen>),
     /// Kinds of findings.
     FindingKinds(Vec<FindingKind>),
 }
@@ -109,14 +111,23 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
 
 /// The keys but for the thresholds of findings.
 pub(crate) const KEYS: &[Key] = &[
-    key("proxy.listen", "127.0.0.1:6435", Kind::Addresses),
+    key("proxy.listen", "127.0.0.1:6435", Kind::Listens),
     key("proxy.upstream", "", Kind::Url),
     key("proxy.max_connections", "1000", Kind::Count(1, 100_000)),
     key("proxy.connect_timeout", "10s", Kind::Duration(100 * MS, 5 * M, false)),
     key("proxy.startup_timeout", "30s", Kind::Duration(S, 5 * M, false)),
+    key("proxy.startups_per_address", "64", Kind::Count(1, 100_000)),
+    key("proxy.idle_timeout", "0s", Kind::Duration(S, 7 * D, true)),
     key("proxy.drain_timeout", "30s", Kind::Duration(0, H, true)),
     key("proxy.tcp_keepalive", "60s", Kind::Duration(5 * S, 2 * H, true)),
     key("proxy.buffer", "64KiB", Kind::Size(4 * KIB, MIB)),
+    key("proxy.tls.cert", "", Kind::Path),
+    key("proxy.tls.key", "", Kind::Path),
+    key("proxy.tls.client_ca", "", Kind::Path),
+    key("proxy.tls.auth", "passthrough", Kind::Word(&["passthrough", "same-certificate"])),
+    key("proxy.tls.min_version", "1.2", Kind::Word(&["1.2", "1.3"])),
+    key("proxy.tls.required", "false", Kind::Bool),
+    key("proxy.tls.relay", "false", Kind::Bool),
     key("admin.listen", "127.0.0.1:9635", Kind::Address),
     key("profile.max_digests", "5000", Kind::Count(100, 100_000)),
     key("profile.queue_batches", "1024", Kind::Count(64, 65_536)),
@@ -200,11 +211,13 @@ impl Key {
     pub(crate) fn check(&self, raw: &Raw) -> Result<Value, Refusal> {
         match (self.kind, raw) {
             (Kind::Url, Raw::Text(text)) => Ok(Value::Text(text.clone())),
-            (Kind::Address, Raw::Text(text)) => addresses(std::slice::from_ref(text)),
-            (Kind::Addresses, Raw::Text(text)) => {
-                addresses(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
+            (Kind::Address, Raw::Text(text)) => {
+                Address::parse(text).map(Value::Address).map_err(|rule| no_address(text, &rule))
             }
-            (Kind::Addresses, Raw::List(list)) => addresses(list),
+            (Kind::Listens, Raw::Text(text)) => {
+                listens(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
+            }
+            (Kind::Listens, Raw::List(list)) => listens(list),
             (Kind::Path, Raw::Text(text)) => path(text),
             (Kind::Count(low, high), Raw::Integer(text) | Raw::Text(text)) => {
                 count(text, low, high, matches!(raw, Raw::Text(_)))
@@ -234,7 +247,7 @@ impl Kind {
         match self {
             Self::Url => "a URL in quotes",
             Self::Address => "an address in quotes",
-            Self::Addresses => "an address in quotes, or a list of them",
+            Self::Listens => "an address in quotes, or a list of them",
             Self::Path => "a file name in quotes",
             Self::Count(..) => "a whole number",
             Self::Duration(..) => "a duration in quotes (\"10s\")",
@@ -270,15 +283,17 @@ fn path(text: &str) -> Result<Value, Refusal> {
     }
 }
 
-fn addresses(texts: &[String]) -> Result<Value, Refusal> {
+fn listens(texts: &[String]) -> Result<Value, Refusal> {
     if texts.is_empty() || texts.len() > ADDRESSES_MAX {
         return Err((BAD_VALUE, format!("expected 1 to {ADDRESSES_MAX} addresses")));
     }
-    let parsed = texts.iter().map(|text| {
-        Address::parse(text)
-            .map_err(|rule| (BAD_VALUE, format!("`{}`: {rule}", text.escape_debug())))
-    });
-    Ok(Value::Addresses(parsed.collect::<Result<_, _>>()?))
+    let parsed =
+        texts.iter().map(|text| Listen::parse(text).map_err(|rule| no_address(text, &rule)));
+    Ok(Value::Listens(parsed.collect::<Result<_, _>>()?))
+}
+
+fn no_address(text: &str, rule: &str) -> Refusal {
+    (BAD_VALUE, format!("`{}`: {rule}", text.escape_debug()))
 }
 
 fn count(text: &str, low: u64, high: u64, quoted: bool) -> Result<Value, Refusal> {

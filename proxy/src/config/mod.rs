@@ -7,11 +7,13 @@ mod file;
 mod findings;
 mod keys;
 mod mutes;
+mod tls;
 mod units;
 mod upstream;
 
-pub use address::Address;
-pub use upstream::{DEFAULT_PORT, SslMode, Upstream};
+pub use address::{Address, Listen};
+pub use tls::{Auth, MinVersion, TlsSettings};
+pub use upstream::{DEFAULT_PORT, Endpoint, RootCertificates, SslMode, Upstream};
 
 use crate::problem::Problem;
 use file::ConfigFile;
@@ -46,7 +48,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProxySettings {
     /// Where applications connect, 1 to 8 addresses.
-    pub listen: Vec<Address>,
+    pub listen: Vec<Listen>,
     /// Where the sessions go.
     pub upstream: Upstream,
     /// Sessions at once.
@@ -55,12 +57,18 @@ pub struct ProxySettings {
     pub connect_timeout: Duration,
     /// Client start-up and authentication.
     pub startup_timeout: Duration,
+    /// Unauthenticated connections at once of one address; loopback and Unix sockets are exempt.
+    pub startups_per_address: usize,
+    /// Sessions that are idle outside a transaction for this long are ended; `None` = never.
+    pub idle_timeout: Option<Duration>,
     /// On SIGTERM.
     pub drain_timeout: Duration,
     /// Both legs; `None` = off.
     pub tcp_keepalive: Option<Duration>,
     /// Of the read buffer that a worker lends to its sessions.
     pub buffer_bytes: usize,
+    /// `[proxy.tls]`
+    pub tls: TlsSettings,
 }
 
 /// The admin listener.
@@ -290,11 +298,16 @@ impl Values {
         }
     }
 
-    fn addresses(&self, name: &str) -> Vec<Address> {
-        match self.values.get(name) {
-            Some(Value::Addresses(list)) => list.clone(),
-            _ => Vec::new(),
-        }
+    fn flag(&self, name: &str) -> bool {
+        self.values.get(name) == Some(&Value::Bool(true))
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.text(name)).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    fn some_duration(&self, name: &str) -> Option<Duration> {
+        Some(self.duration(name)).filter(|time| !time.is_zero())
     }
 
     fn into_settings(
@@ -303,9 +316,11 @@ impl Values {
         file: Option<PathBuf>,
     ) -> Result<Settings, Problem> {
         let upstream = self.upstream.take().ok_or_else(missing_upstream)?;
-        let admin = self.addresses("admin.listen").swap_remove(0);
+        let Some(Value::Address(admin)) = self.values.remove("admin.listen") else {
+            return Err(Problem::new(204, "admin.listen has no address"));
+        };
         Ok(Settings {
-            proxy: self.proxy(upstream),
+            proxy: self.proxy(upstream)?,
             admin: AdminSettings { listen: admin },
             profile: self.profile(),
             findings: self.findings(),
@@ -319,18 +334,23 @@ impl Values {
         })
     }
 
-    fn proxy(&self, upstream: Upstream) -> ProxySettings {
-        ProxySettings {
-            listen: self.addresses("proxy.listen"),
+    fn proxy(&self, upstream: Upstream) -> Result<ProxySettings, Problem> {
+        let Some(Value::Listens(listen)) = self.values.get("proxy.listen").cloned() else {
+            return Err(Problem::new(204, "proxy.listen has no address"));
+        };
+        Ok(ProxySettings {
+            listen,
             upstream,
             max_connections: self.count("proxy.max_connections"),
             connect_timeout: self.duration("proxy.connect_timeout"),
             startup_timeout: self.duration("proxy.startup_timeout"),
+            startups_per_address: self.count("proxy.startups_per_address"),
+            idle_timeout: self.some_duration("proxy.idle_timeout"),
             drain_timeout: self.duration("proxy.drain_timeout"),
-            tcp_keepalive: Some(self.duration("proxy.tcp_keepalive"))
-                .filter(|time| !time.is_zero()),
+            tcp_keepalive: self.some_duration("proxy.tcp_keepalive"),
             buffer_bytes: self.count("proxy.buffer"),
-        }
+            tls: self.tls()?,
+        })
     }
 
     fn profile(&self) -> ProfileSettings {
@@ -346,8 +366,7 @@ impl Values {
         FindingSettings {
             close_after: self.duration("findings.close_after"),
             n_plus_one_min_repeats: self.count("findings.n_plus_one.min_repeats"),
-            missing_index_enabled: self.values.get("findings.missing_index.enabled")
-                == Some(&Value::Bool(true)),
+            missing_index_enabled: self.flag("findings.missing_index.enabled"),
             disabled: match self.values.get("findings.disable") {
                 Some(Value::FindingKinds(kinds)) => kinds.clone(),
                 _ => Vec::new(),
@@ -402,12 +421,10 @@ fn missing_upstream() -> Problem {
 
 /// Statements and findings are for this machine's eyes until access tokens exist.
 fn refuse_open_admin(key: &Key, value: &Value, origin: &str) -> Result<(), Problem> {
-    let Value::Addresses(list) = value else { return Ok(()) };
-    let Some(open) =
-        list.iter().find(|address| key.name == "admin.listen" && !address.is_loopback())
-    else {
+    let Value::Address(open) = value else { return Ok(()) };
+    if key.name != "admin.listen" || open.is_loopback() {
         return Ok(());
-    };
+    }
     Err(Problem::new(
         708,
         format!("{origin}: the admin listener may not be open to others ({open})"),

@@ -63,7 +63,10 @@ fn all(table: &DeTable<'_>) -> Result<Vec<MuteRule>, Wrong> {
             ("mute", DeValue::Array(list)) => list,
             ("mute", _) => return Err((value.span(), "`mute` is a list: write [[mute]]".into())),
             _ => {
-                return Err((key.span(), format!("unknown key `{}`", key.get_ref().escape_debug())));
+                return Err((
+                    key.span(),
+                    format!("unknown key `{}`", key.get_ref().escape_debug()),
+                ));
             }
         };
         rules.extend(rules_of(list)?);

@@ -20,7 +20,10 @@ const UPSTREAM: (&str, &str, &str) = ("proxy.upstream", "--upstream", "postgresq
 #[test]
 fn defaults_are_the_documented_ones() {
     let settings = load(&[UPSTREAM], &[], None).unwrap();
-    assert_eq!(settings.proxy.listen, [Address { host: "127.0.0.1".to_owned(), port: 6435 }]);
+    assert_eq!(settings.proxy.listen, [Listen::parse("127.0.0.1:6435").unwrap()]);
+    assert_eq!(settings.proxy.tls, TlsSettings::default());
+    assert_eq!(settings.proxy.idle_timeout, None);
+    assert_eq!(settings.proxy.startups_per_address, 64);
     assert_eq!(settings.proxy.upstream.to_string(), "db:5432");
     assert_eq!(settings.proxy.max_connections, 1000);
     assert_eq!(settings.proxy.connect_timeout, Duration::from_secs(10));
@@ -47,9 +50,9 @@ fn flag_before_environment_before_file_before_default() {
     let env = [("PGSONDE_PROXY__MAX_CONNECTIONS", "2"), ("PGSONDE_PROXY__LISTEN", "127.0.0.1:2")];
     let flags = [("proxy.listen", "--listen", "127.0.0.1:3")];
     let settings = load(&flags, &env, Some(file)).unwrap();
-    assert_eq!(settings.proxy.listen[0].port, 3);
+    assert_eq!(settings.proxy.listen[0].to_string(), "127.0.0.1:3");
     assert_eq!(settings.proxy.max_connections, 2);
-    assert_eq!(settings.proxy.upstream.host, "file");
+    assert_eq!(settings.proxy.upstream.hosts[0].host(), "file");
     assert_eq!(settings.profile.unit_gap, Duration::from_secs(1));
     assert_eq!(settings.limits().unit_gap_us, 1_000_000);
 }
@@ -106,7 +109,10 @@ fn refuses_bad_files() {
         ("[proxy]\nlisten = 'nowhere'\n", 204),
         ("[proxy]\nupstream = 'mysql://db'\n", 204),
         ("[proxy]\nupstream = 'postgresql://a:hunter2@db'\n", 202),
-        ("[proxy]\nupstream = 'postgresql://db?sslmode=require'\n", 209),
+        ("[proxy]\nupstream = 'postgresql://db?sslmode=verify-ca'\n", 204),
+        ("[proxy.tls]\ncert = ''\n", 204),
+        ("[proxy.tls]\nmin_version = '1.1'\n", 204),
+        ("[proxy.tls]\nrelay = 'x'\n", 204),
         ("[log]\nlevel = 'loud'\n", 204),
         ("[log]\nlevel = 3\n", 207),
         ("[proxy]\nmax_connections = 1.5\n", 207),
@@ -177,4 +183,23 @@ fn a_missing_named_file_is_refused() {
         Flags { config: Some(PathBuf::from("/nonexistent/pgsonde.toml")), values: Vec::new() };
     let problem = Settings::load(&flags).unwrap_err();
     assert_eq!((problem.number(), problem.exit_code()), (205, 2));
+}
+
+#[test]
+fn keys_of_tls_belong_together() {
+    let rows = [
+        ("cert = 'c'", false),
+        ("key = 'k'", false),
+        ("required = true", false),
+        ("client_ca = 'r'", false),
+        ("auth = 'same-certificate'", false),
+        ("cert = 'c'\nkey = 'k'\nrelay = true", false),
+        ("relay = true", true),
+        ("cert = 'c'\nkey = 'k'\nclient_ca = 'r'\nrequired = true\nmin_version = '1.3'", true),
+        ("cert = 'c'\nkey = 'k'\nauth = 'same-certificate'", true),
+    ];
+    for (keys, good) in rows {
+        let outcome = load(&[UPSTREAM], &[], Some(&format!("[proxy.tls]\n{keys}\n")));
+        assert_eq!(outcome.err().map(|problem| problem.number()), (!good).then_some(208), "{keys}");
+    }
 }

@@ -79,7 +79,7 @@ impl View<'_> {
         let upstream = UpstreamInfo {
             host: proxy.upstream.host.clone(),
             port: proxy.upstream.port,
-            tls: "off".to_owned(),
+            tls: proxy.upstream.tls.clone(),
             connect_ms: proxy.upstream.connect_us.map(ms),
         };
         Info {

@@ -400,6 +400,7 @@ pub(super) fn counters() -> ProxyCounters {
             ok: true,
             last_error: None,
             connect_us: Some(400),
+            tls: "off".to_owned(),
         },
         client_connections: ClientConnections { active: 1, idle: 2, idle_in_transaction: 0 },
         connections_max: 1_000,

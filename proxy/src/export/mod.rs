@@ -4,6 +4,7 @@
 //! `prometheus` crate is known only to `metrics`.
 
 pub mod admin;
+pub(crate) mod advice;
 mod api;
 mod bounded;
 mod catalogue;

@@ -153,6 +153,8 @@ pub struct UpstreamState {
     pub last_error: Option<String>,
     /// Latest TCP connect time in microseconds, where one is known.
     pub connect_us: Option<u64>,
+    /// `off`, or sslmode and version (`verify-full TLSv1.3`).
+    pub tls: String,
 }
 
 /// Client sessions by state.

@@ -7,6 +7,7 @@
 use super::watch::Watch;
 use crate::clock;
 use crate::counters::{Gauges, SessionState};
+use pgsonde_wire::sasl::{Authentication, AuthenticationWatch, Offer, PlusRemoval};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -47,6 +48,8 @@ pub enum Cause {
     ServerWrite(io::ErrorKind),
     /// pgsonde is going down.
     Drained,
+    /// Nothing moved for too long.
+    Idle,
 }
 
 /// What one direction has read and the other side has not taken yet.
@@ -54,12 +57,30 @@ pub enum Cause {
 struct Flow {
     kept: Vec<u8>,
     sent: usize,
+    /// All of it was taken, but a part still waits inside the sink (TLS) for its socket.
+    unflushed: bool,
     /// The source ended; the end still has to be passed on.
     source_ended: bool,
     /// The sink takes nothing any more: what comes is read and dropped, so that the source isn't blocked.
     discarding: bool,
     /// Nothing more will be moved.
     done: bool,
+}
+
+/// What is only there until the session is authenticated.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// The one edit of a passing frame; `None` = the offer passes as it is.
+    removal: Option<PlusRemoval>,
+    watch: AuthenticationWatch,
+}
+
+impl Start {
+    /// `hide_binding` takes `SCRAM-SHA-256-PLUS` out of the server's offer.
+    pub fn new(hide_binding: bool) -> Self {
+        let removal = hide_binding.then(PlusRemoval::default);
+        Self { removal, ..Self::default() }
+    }
 }
 
 /// A session in its main phase.
@@ -73,6 +94,10 @@ pub struct Relay<C, S> {
     cause: Option<Cause>,
     gauges: Arc<Gauges>,
     state: SessionState,
+    start: Option<Box<Start>>,
+    authentication: Authentication,
+    offer: Option<Offer>,
+    moved_us: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,6 +122,10 @@ where
             cause: None,
             state: SessionState::Active,
             gauges,
+            start: None,
+            authentication: Authentication::default(),
+            offer: None,
+            moved_us: clock::now_us(),
         };
         relay.gauges.enter(SessionState::Active);
         if !early.is_empty() {
@@ -106,11 +135,43 @@ where
         relay
     }
 
+    /// Follows the authentication of a session that speaks frames.
+    #[must_use]
+    pub fn with_start(mut self, start: Start) -> Self {
+        self.start = Some(Box::new(start));
+        self
+    }
+
+    /// What was seen of the authentication, and what became of the offer of mechanisms if that was to be edited.
+    pub fn authentication(&self) -> (Authentication, Option<Offer>) {
+        match &self.start {
+            Some(start) => {
+                (start.watch.seen(), start.removal.as_ref().and_then(PlusRemoval::offer))
+            }
+            None => (self.authentication, self.offer),
+        }
+    }
+
+    /// Why the session ended, if it did.
+    pub fn cause(&self) -> Option<Cause> {
+        self.cause
+    }
+
+    /// For how long the session has been idle outside a transaction, in microseconds.
+    pub fn idle_us(&self) -> Option<u64> {
+        let idle = self.holds_nothing() && self.watch.is_idle();
+        idle.then(|| clock::now_us().saturating_sub(self.moved_us))
+    }
+
+    fn is_open(&self) -> bool {
+        self.start.is_none() && self.watch.is_open()
+    }
+
     /// Runs until start-up is over or the session ended; tells which.
     pub async fn until_open(&mut self) -> bool {
         poll_fn(|cx| match self.turn(cx) {
-            Poll::Ready(()) => Poll::Ready(self.watch.is_open()),
-            Poll::Pending if self.watch.is_open() => Poll::Ready(true),
+            Poll::Ready(()) => Poll::Ready(self.is_open()),
+            Poll::Pending if self.is_open() => Poll::Ready(true),
             Poll::Pending => Poll::Pending,
         })
         .await
@@ -137,7 +198,9 @@ where
     }
 
     fn holds_nothing(&self) -> bool {
-        self.to_server.kept.is_empty() && self.to_client.kept.is_empty()
+        [&self.to_server, &self.to_client]
+            .iter()
+            .all(|flow| flow.kept.is_empty() && !flow.unflushed)
     }
 
     fn present_state(&self) -> SessionState {
@@ -180,6 +243,9 @@ where
             return Poll::Pending;
         }
         if flow.sent < flow.kept.len() {
+            return self.write_kept(cx, way);
+        }
+        if flow.unflushed {
             return self.flush(cx, way);
         }
         if flow.source_ended {
@@ -219,11 +285,25 @@ where
         }
     }
 
+    fn poll_flush(&mut self, cx: &mut Context<'_>, way: Way) -> Poll<io::Result<()>> {
+        match way {
+            Way::ToServer => Pin::new(&mut self.server).poll_flush(cx),
+            Way::ToClient => Pin::new(&mut self.client).poll_flush(cx),
+        }
+    }
+
+    /// Writes and flushes; notes where the sink has taken more than its socket.
     fn write(&mut self, cx: &mut Context<'_>, way: Way, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.flow(way).discarding {
             return Poll::Ready(Ok(bytes.len()));
         }
-        self.poll_write(cx, way, bytes)
+        let taken = ready!(self.poll_write(cx, way, bytes))?;
+        match self.poll_flush(cx, way) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => self.flow(way).unflushed = true,
+        }
+        Poll::Ready(Ok(taken))
     }
 
     fn move_chunk(&mut self, cx: &mut Context<'_>, way: Way, lent: &mut [u8]) -> Poll<()> {
@@ -236,8 +316,49 @@ where
         Poll::Ready(())
     }
 
-    /// Forward first, then look.
     fn forward(&mut self, cx: &mut Context<'_>, way: Way, bytes: &[u8]) {
+        match self.start.take() {
+            None => self.send(cx, way, bytes),
+            Some(start) => self.forward_start(cx, way, bytes, start),
+        }
+    }
+
+    /// As long as authentication goes on: the offer of mechanisms may have to be edited.
+    #[cold]
+    fn forward_start(
+        &mut self,
+        cx: &mut Context<'_>,
+        way: Way,
+        bytes: &[u8],
+        mut start: Box<Start>,
+    ) {
+        if way == Way::ToServer {
+            start.watch.client_spoke();
+            self.send(cx, way, bytes);
+            self.start = Some(start);
+            return;
+        }
+        start.watch.server_bytes(bytes, clock::now_us());
+        let over = start.watch.seen().over;
+        match &mut start.removal {
+            None => self.send(cx, way, bytes),
+            Some(removal) => {
+                let mut edited = removal.pass(bytes);
+                if over {
+                    edited.append(&mut removal.take_held());
+                }
+                if !edited.is_empty() {
+                    self.send(cx, way, &edited);
+                }
+            }
+        }
+        self.authentication = start.watch.seen();
+        self.offer = start.removal.as_ref().and_then(PlusRemoval::offer);
+        self.start = Some(start).filter(|_| !over);
+    }
+
+    /// Forward first, then look.
+    fn send(&mut self, cx: &mut Context<'_>, way: Way, bytes: &[u8]) {
         let read_ns = clock::now_ns();
         let taken = match self.write(cx, way, bytes) {
             Poll::Ready(Ok(taken)) => taken,
@@ -246,9 +367,11 @@ where
         };
         let written_ns = clock::now_ns();
         let read = read_ns / 1_000;
-        let written = (taken == bytes.len()).then_some(written_ns / 1_000);
+        self.moved_us = read;
         let flow = self.flow(way);
-        if written.is_none() {
+        let all = taken == bytes.len() && !flow.unflushed;
+        let written = all.then_some(written_ns / 1_000);
+        if taken < bytes.len() {
             flow.kept.extend_from_slice(&bytes[taken..]);
         }
         match way {
@@ -260,13 +383,23 @@ where
         }
     }
 
-    fn flush(&mut self, cx: &mut Context<'_>, way: Way) -> Poll<()> {
+    fn write_kept(&mut self, cx: &mut Context<'_>, way: Way) -> Poll<()> {
         let kept = std::mem::take(&mut self.flow(way).kept);
         let sent = self.flow(way).sent;
-        let result = self.poll_write(cx, way, &kept[sent..]);
+        let result = self.write(cx, way, &kept[sent..]);
         self.flow(way).kept = kept;
         match ready!(result) {
             Ok(taken) => self.taken(way, taken),
+            Err(error) => self.sink_failed(way, error.kind()),
+        }
+        Poll::Ready(())
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>, way: Way) -> Poll<()> {
+        let flushed = ready!(self.poll_flush(cx, way));
+        self.flow(way).unflushed = false;
+        match flushed {
+            Ok(()) => self.taken(way, 0),
             Err(error) => self.sink_failed(way, error.kind()),
         }
         Poll::Ready(())
@@ -280,6 +413,9 @@ where
         }
         // An idle session keeps no buffer.
         (flow.kept, flow.sent) = (Vec::new(), 0);
+        if flow.unflushed {
+            return;
+        }
         let now = clock::now_us();
         match way {
             Way::ToServer => self.watch.client_forwarded(now),
@@ -299,6 +435,10 @@ where
         if error.is_some() && way == Way::ToServer {
             // A reset client takes nothing any more, but what it said before still reaches the server.
             self.discard_answers();
+        }
+        if let (Way::ToClient, Some(start)) = (way, &mut self.start) {
+            let held = start.removal.as_mut().map(PlusRemoval::take_held).unwrap_or_default();
+            self.to_client.kept.extend_from_slice(&held);
         }
         if way == Way::ToClient && self.watch.is_waiting() && self.watch.may_speak() {
             let words = crate::own_error::server_connection_lost();
@@ -324,6 +464,7 @@ where
             Way::ToServer => {
                 self.cause.get_or_insert(Cause::ServerWrite(kind));
                 (self.to_server.kept, self.to_server.sent) = (Vec::new(), 0);
+                self.to_server.unflushed = false;
                 self.to_server.done = true;
             }
             Way::ToClient => {
@@ -336,6 +477,7 @@ where
     /// The client is gone: the server's bytes are still read, or it would never get to read its end.
     fn discard_answers(&mut self) {
         (self.to_client.kept, self.to_client.sent) = (Vec::new(), 0);
+        self.to_client.unflushed = false;
         self.to_client.discarding = true;
     }
 }

@@ -81,6 +81,12 @@ impl Watch {
         Self { standing, ..self }
     }
 
+    /// Hashes statement and portal names with this seed, which should be random. Only before the first bytes.
+    #[must_use]
+    pub fn with_name_seed(self, seed: u64) -> Self {
+        Self { tracker: ExchangeTracker::seeded(seed), ..self }
+    }
+
     /// Keeps at most this many bytes of a statement text.
     #[must_use]
     pub fn with_text_limit(self, text_bytes_max: usize) -> Self {

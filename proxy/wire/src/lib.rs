@@ -6,6 +6,7 @@
 //!
 //! * [`frame`] finds messages in a byte stream, whatever its chunking.
 //! * [`frontend`] and [`backend`] are borrowed views of the messages that matter.
+//! * [`sasl`] edits the offer of SASL mechanisms where channel binding can't pass.
 //! * [`startup`] reads what a client says before the main phase.
 //! * [`tracker`] pairs requests with answers and times them.
 //! * [`foreign`] is the only place that knows the `pgwire` crate.
@@ -18,6 +19,7 @@ pub mod frame;
 pub mod frontend;
 pub mod limits;
 pub mod reader;
+pub mod sasl;
 pub mod startup;
 pub mod tracker;
 

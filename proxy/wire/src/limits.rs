@@ -6,6 +6,9 @@ pub const STARTUP_PACKET_BYTES_MAX: usize = 10_000;
 /// Smallest and largest CancelRequest, in bytes: header, pid and a key of 1 to 256 bytes (protocol 3.2).
 pub const CANCEL_PACKET_BYTES: std::ops::RangeInclusive<usize> = 13..=268;
 
+/// Longest list of SASL mechanisms that is held whole to be edited, in bytes of its frame.
+pub const SASL_LIST_BYTES_MAX: usize = 2_000;
+
 /// Outstanding requests per session; above it the session turns opaque (`memory`).
 pub const REPLY_QUEUE_ENTRIES_MAX: usize = 65_536;
 

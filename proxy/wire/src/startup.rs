@@ -17,6 +17,12 @@ pub enum Step {
     More,
     /// Take 8 bytes out of the buffer and answer with one byte `N`: no encryption here.
     Decline,
+    /// Take 8 bytes out of the buffer, answer with one byte `S` and do the TLS handshake; then go on with
+    /// [`Startup::encrypted`].
+    Accept,
+    /// The client wants encryption, and it is the server that answers: what is buffered goes to the server. If
+    /// that answers `N`, so do we, and go on with an empty buffer; else both streams are relayed unseen.
+    Relay,
     /// Forward the first `len` bytes: the StartupMessage. Its protocol version is given.
     Forward {
         /// Bytes of the packet.
@@ -46,23 +52,47 @@ pub enum Refusal {
     DirectTls,
 }
 
+/// Who answers a client's wish for encryption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Nobody: it is declined.
+    #[default]
+    Absent,
+    /// We do, by TLS with a certificate of our own.
+    Offered,
+    /// The server; its encryption is relayed undecrypted.
+    Relayed,
+}
+
 /// Negotiation so far.
 #[derive(Debug, Default)]
 pub struct Startup {
-    ssl_declined: bool,
-    gssenc_declined: bool,
+    encryption: Encryption,
+    encrypted: bool,
+    ssl_asked: bool,
+    gssenc_asked: bool,
 }
 
 impl Startup {
+    /// The first bytes of a client.
+    pub fn new(encryption: Encryption) -> Self {
+        Self { encryption, ..Self::default() }
+    }
+
+    /// What follows is inside TLS.
+    pub fn encrypted(&mut self) {
+        self.encrypted = true;
+    }
+
     /// Whether a request for TLS was declined (a client that leaves now probably wanted `sslmode=require`).
     pub fn declined_tls(&self) -> bool {
-        self.ssl_declined
+        self.ssl_asked && !self.encrypted
     }
 
     /// Decides over everything buffered so far.
     pub fn step(&mut self, buffered: &[u8]) -> Step {
         if buffered.first() == Some(&TLS_HANDSHAKE_RECORD) {
-            return Step::Close(Refusal::DirectTls);
+            return self.direct_tls();
         }
         let Some((length, rest)) = buffered.split_first_chunk::<4>() else { return Step::More };
         let length = u32::from_be_bytes(*length) as usize;
@@ -71,25 +101,37 @@ impl Startup {
         }
         let Some(code) = rest.first_chunk::<4>() else { return Step::More };
         match u32::from_be_bytes(*code) {
-            CODE_SSL => negotiate(&mut self.ssl_declined, length, buffered.len()),
-            CODE_GSSENC => negotiate(&mut self.gssenc_declined, length, buffered.len()),
+            code @ (CODE_SSL | CODE_GSSENC) => self.negotiate(code, length, buffered.len()),
             CODE_CANCEL if !CANCEL_PACKET_BYTES.contains(&length) => Step::Close(Refusal::Length),
             _ if buffered.len() < length => Step::More,
             CODE_CANCEL => Step::Cancel { len: length },
             version => Step::Forward { len: length, major: (version >> 16) as u16 },
         }
     }
-}
 
-fn negotiate(declined: &mut bool, length: usize, buffered: usize) -> Step {
-    match (length, buffered) {
-        _ if *declined => Step::Close(Refusal::Repeated),
-        (8, 8) => {
-            *declined = true;
-            Step::Decline
+    /// A TLS record in the place of a packet: only as the very first thing. Where we offer TLS ourselves, the
+    /// caller looks for it before it buffers anything.
+    fn direct_tls(&self) -> Step {
+        let first = !(self.ssl_asked || self.gssenc_asked || self.encrypted);
+        match self.encryption {
+            Encryption::Relayed if first => Step::Relay,
+            _ => Step::Close(Refusal::DirectTls),
         }
-        (8, _) => Step::Close(Refusal::Unasked),
-        _ => Step::Close(Refusal::Length),
+    }
+
+    fn negotiate(&mut self, code: u32, length: usize, buffered: usize) -> Step {
+        let asked = if code == CODE_SSL { &mut self.ssl_asked } else { &mut self.gssenc_asked };
+        match (length, buffered) {
+            _ if *asked || self.encrypted => return Step::Close(Refusal::Repeated),
+            (8, 8) => *asked = true,
+            (8, _) => return Step::Close(Refusal::Unasked),
+            _ => return Step::Close(Refusal::Length),
+        }
+        match self.encryption {
+            Encryption::Relayed => Step::Relay,
+            Encryption::Offered if code == CODE_SSL => Step::Accept,
+            _ => Step::Decline,
+        }
     }
 }
 
@@ -148,5 +190,40 @@ mod tests {
             assert_eq!(startup.step(order[1]), Step::Decline);
             assert_eq!(startup.step(order[0]), Step::Close(Refusal::Repeated));
         }
+    }
+    #[test]
+    fn who_answers() {
+        let (ssl, gss) = (packet(8, CODE_SSL, b""), packet(8, CODE_GSSENC, b""));
+        let hello = vec![0x16, 3, 1];
+        let rows = [
+            (Encryption::Absent, &ssl, Step::Decline),
+            (Encryption::Absent, &gss, Step::Decline),
+            (Encryption::Absent, &hello, Step::Close(Refusal::DirectTls)),
+            (Encryption::Offered, &ssl, Step::Accept),
+            (Encryption::Offered, &gss, Step::Decline),
+            (Encryption::Relayed, &ssl, Step::Relay),
+            (Encryption::Relayed, &gss, Step::Relay),
+            (Encryption::Relayed, &hello, Step::Relay),
+        ];
+        for (encryption, bytes, expected) in rows {
+            assert_eq!(Startup::new(encryption).step(bytes), expected, "{encryption:?}");
+        }
+    }
+
+    #[test]
+    fn inside_tls_nothing_is_negotiated() {
+        let (ssl, gss) = (packet(8, CODE_SSL, b""), packet(8, CODE_GSSENC, b""));
+        for bytes in [&ssl, &gss] {
+            let mut startup = Startup::new(Encryption::Offered);
+            startup.encrypted();
+            assert_eq!(startup.step(bytes), Step::Close(Refusal::Repeated));
+            assert_eq!(startup.step(&[0x16]), Step::Close(Refusal::DirectTls));
+        }
+        let mut startup = Startup::new(Encryption::Offered);
+        assert_eq!(startup.step(&gss), Step::Decline);
+        assert_eq!(startup.step(&ssl), Step::Accept);
+        startup.encrypted();
+        let cancel = packet(16, CODE_CANCEL, &[0; 8]);
+        assert_eq!(startup.step(&cancel), Step::Cancel { len: 16 });
     }
 }

@@ -9,9 +9,7 @@ const DAY_US: u64 = 24 * 3_600 * 1_000_000;
 const ALL: &str = "SELECT id, total FROM orders";
 
 fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.close_after_us = 100 * DAY_US;
-    limits
+    Limits { close_after_us: 100 * DAY_US, ..Limits::default() }
 }
 
 fn stream() -> Stream {

@@ -113,8 +113,8 @@ const CASES: &[Case] = &[
         },
         None,
     ),
-    ("five values of twenty", |s| look_ups(s, AUTO, &values(1_000, 5)), Some(5)),
-    ("four values", |s| look_ups(s, AUTO, &values(1_000, 4)), None),
+    ("eight values of twenty", |s| look_ups(s, AUTO, &values(1_000, 8)), Some(8)),
+    ("seven values of twenty", |s| look_ups(s, AUTO, &values(1_000, 7)), None),
     (
         "four fifths of the executions are explained",
         |s| {
@@ -238,10 +238,10 @@ fn every_condition_of_the_chain_counts() {
 
 #[test]
 fn a_chain_needs_a_quarter_of_the_values() {
-    for (rows, expected) in [(20, 1), (21, 0)] {
+    for (rows, expected) in [(32, 1), (33, 0)] {
         let mut stream = without_burst(|_| {});
         orders(&mut stream, AUTO, rows);
-        look_ups(&mut stream, AUTO, &values(1_000, 5));
+        look_ups(&mut stream, AUTO, &values(1_000, 8));
         stream.pass(1_000_000);
         assert_eq!(found(&mut stream).len(), expected, "{rows}");
     }

@@ -266,9 +266,16 @@ struct Suspended<S> {
 
 impl<O: Observer> Default for ExchangeTracker<O> {
     fn default() -> Self {
+        Self::seeded(0)
+    }
+}
+
+impl<O: Observer> ExchangeTracker<O> {
+    /// Follows a session whose names are hashed with `seed`, which should be random.
+    pub fn seeded(seed: u64) -> Self {
         Self {
             queue: Queue::default(),
-            names: Names::default(),
+            names: Names::seeded(seed),
             clock: Clock::default(),
             transactions: Transactions::default(),
             open: Open::default(),

@@ -76,13 +76,15 @@ pub(super) struct Names<O: Observer> {
     portals: Map<Portal<O>>,
 }
 
-impl<O: Observer> Default for Names<O> {
-    fn default() -> Self {
+impl<O: Observer> Names<O> {
+    /// No names. Clients choose them, so `seed` keeps a hostile one from making them collide.
+    pub(super) fn seeded(seed: u64) -> Self {
+        let state = foldhash::fast::FixedState::with_seed(seed);
         Self {
             unnamed: None,
-            statements: Map::default(),
+            statements: Map::with_hasher(state.clone()),
             unnamed_portal: Portal::default(),
-            portals: Map::default(),
+            portals: Map::with_hasher(state),
         }
     }
 }

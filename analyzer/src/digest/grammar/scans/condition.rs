@@ -179,22 +179,22 @@ impl Walk<'_> {
             Tree::AExpr(e) => self.comparison(node, e, negated, side),
             Tree::NullTest(test) => {
                 let is_null = (test.nulltesttype() == NullTestType::IsNull) != negated;
-                self.one_sided(boxed(&test.arg), Class::Null(is_null), Value::None)
+                self.one_sided(boxed(&test.arg), &Class::Null(is_null), &Value::None)
             }
             Tree::BooleanTest(test) => match (test.booltesttype(), negated) {
                 (BoolTestType::IsTrue | BoolTestType::IsFalse, false) => {
-                    self.one_sided(boxed(&test.arg), Class::Eq, Value::None)
+                    self.one_sided(boxed(&test.arg), &Class::Eq, &Value::None)
                 }
                 _ => self.residuals(node),
             },
-            Tree::ColumnRef(_) => self.one_sided(Some(node), Class::Eq, Value::None),
+            Tree::ColumnRef(_) => self.one_sided(Some(node), &Class::Eq, &Value::None),
             Tree::FuncCall(call) if !negated => {
                 match (node::last_name(&call.funcname), &each(&call.args).collect::<Vec<_>>()[..]) {
                     ("starts_with", [text, start]) => {
                         let length =
                             node::string(start).map_or(1, |start| start.chars().count().max(1));
                         let value = self.value(start);
-                        self.one_sided(Some(text), Class::LikePrefix(length), value)
+                        self.one_sided(Some(text), &Class::LikePrefix(length), &value)
                     }
                     _ => self.residuals(node),
                 }
@@ -241,11 +241,11 @@ impl Walk<'_> {
         match (&on_left[..], &on_right[..]) {
             ([_, ..], []) if !value::is_volatile(right) => {
                 let value = self.value(right);
-                self.one_sided(Some(left), class, value)
+                self.one_sided(Some(left), &class, &value)
             }
             ([], [_, ..]) if commuted && !value::is_volatile(left) => {
                 let value = self.value(left);
-                self.one_sided(Some(right), class, value)
+                self.one_sided(Some(right), &class, &value)
             }
             ([one], [other])
                 if one != other
@@ -273,8 +273,8 @@ impl Walk<'_> {
                 .into_iter()
                 .flat_map(|(left, right)| {
                     match (self.scans_in(left).len(), self.scans_in(right).len()) {
-                        (1.., 0) => self.one_sided(Some(left), Class::Eq, Value::Stable),
-                        (0, 1..) => self.one_sided(Some(right), Class::Eq, Value::Stable),
+                        (1.., 0) => self.one_sided(Some(left), &Class::Eq, &Value::Stable),
+                        (0, 1..) => self.one_sided(Some(right), &Class::Eq, &Value::Stable),
                         (1, 1) => self.two_sided(left, right, &Class::Eq, side),
                         _ => self.residuals(node),
                     }
@@ -308,8 +308,8 @@ impl Walk<'_> {
     fn one_sided(
         &mut self,
         side: Option<&Tree>,
-        class: Class,
-        value: Value,
+        class: &Class,
+        value: &Value,
     ) -> Vec<(usize, Predicate)> {
         let Some(side) = side else { return Vec::new() };
         self.keys(side)

@@ -71,6 +71,11 @@ impl Grammar {
         select_form::of(parsed(text)?)
     }
 
+    /// Whether a text is exactly one statement that the parser can read.
+    pub fn is_statement(&self, text: &str) -> bool {
+        parsed(text).is_some()
+    }
+
     /// An expression in normal text: bare columns, no casts of literals.
     pub fn normal_expression(&self, text: &str) -> Option<String> {
         let Tree::SelectStmt(select) = parsed(&format!("SELECT {text}"))? else { return None };

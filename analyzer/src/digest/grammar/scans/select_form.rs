@@ -31,7 +31,7 @@ pub(super) fn of(statement: Tree) -> Option<String> {
                 update.where_clause,
                 update.with_clause,
             );
-            form.target_list.extend(update.target_list.into_iter().filter_map(sub_query_value));
+            form.target_list.extend(update.target_list.iter().filter_map(sub_query_value));
             form
         }
         Tree::DeleteStmt(delete) => target_select(
@@ -102,7 +102,7 @@ fn target_select(
 }
 
 /// What a SET clause computes costs little, unless it is a sub-query.
-fn sub_query_value(target: Node) -> Option<Node> {
+fn sub_query_value(target: &Node) -> Option<Node> {
     let Some(Tree::ResTarget(found)) = &target.node else { return None };
     let value = boxed(&found.val)?;
     if !value::has_sub_query(value) {

@@ -196,7 +196,7 @@ impl Walk<'_> {
                 });
             }
             Tree::RangeTableSample(sample) => {
-                boxed(&sample.relation).into_iter().for_each(|item| self.source(item))
+                boxed(&sample.relation).into_iter().for_each(|item| self.source(item));
             }
             _ => self.add(Source {
                 visible: String::new(),

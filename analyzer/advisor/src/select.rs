@@ -1,0 +1,346 @@
+//! Which candidates are worth having together: everything on, singles, dominance, greedy, exact, confirmed.
+
+use crate::planner::{CandidateId, CandidateSpec, Plan, PlanJob, Planner, SampleId};
+use crate::write_cost::WriteCost;
+
+/// Most new indexes of one table.
+const PER_TABLE_MAX: usize = 3;
+/// Rounds of planning with everything on, each without what the earlier ones used.
+const ALL_ON_ROUNDS: usize = 3;
+/// Smallest gain of a greedy move, of the whole cost.
+const MOVE_MIN: f64 = 0.003;
+/// Nodes that the exact search may visit.
+const NODES_MAX: usize = 200_000;
+/// Least saving over the digests that use an index.
+const SAVING_MIN: f64 = 0.3;
+/// Least share of the whole workload's cost.
+const SHARE_MIN: f64 = 0.01;
+/// Least benefit by write cost.
+const WRITE_RATIO_MIN: f64 = 1.5;
+/// Largest rise of any other sample.
+const RISE_MAX: f64 = 0.1;
+
+/// A candidate as selection sees it.
+#[derive(Clone, Debug)]
+pub struct Priced {
+    /// Its id with the planner.
+    pub id: CandidateId,
+    /// What it is.
+    pub spec: CandidateSpec,
+    /// What it costs writes.
+    pub write: WriteCost,
+}
+
+/// A sample as selection sees it.
+#[derive(Clone, Debug)]
+pub struct Weighted {
+    /// Its id.
+    pub id: SampleId,
+    /// Its digest.
+    pub digest: usize,
+    /// Executions.
+    pub weight: f64,
+    /// Cost without candidates.
+    pub base: f64,
+    /// Candidates of its tables.
+    pub candidates: Vec<CandidateId>,
+}
+
+/// The outcome for one chosen index.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// Its id.
+    pub id: CandidateId,
+    /// Per sample that uses it: cost without and with it, the others staying.
+    pub uses: Vec<(SampleId, f64, f64)>,
+    /// Weighted saving, units.
+    pub saving: f64,
+}
+
+/// Costs known so far, and who answers for new ones.
+pub struct Selection<'a> {
+    samples: &'a [Weighted],
+    options: &'a [Priced],
+    budget_bytes: u64,
+    /// By sample: used candidates and cost.
+    known: Vec<Vec<(Vec<CandidateId>, f64)>>,
+    total: f64,
+}
+
+impl<'a> Selection<'a> {
+    /// Ready to ask.
+    pub fn new(samples: &'a [Weighted], options: &'a [Priced], budget_bytes: u64) -> Self {
+        let known = samples.iter().map(|sample| vec![(Vec::new(), sample.base)]).collect();
+        let total = samples.iter().map(|sample| sample.weight * sample.base).sum();
+        Self { samples, options, budget_bytes, known, total }
+    }
+
+    /// Chooses, confirms and accepts; the order is that of the saving, largest first.
+    pub fn run(&mut self, planner: &mut dyn Planner) -> Vec<Chosen> {
+        self.explore(planner);
+        let useful = self.useful();
+        let greedy = self.greedy(&useful);
+        let set = self.exact(&useful, greedy);
+        self.confirm(planner, set)
+    }
+
+    fn option(&self, id: CandidateId) -> Option<&Priced> {
+        self.options.iter().find(|option| option.id == id)
+    }
+
+    /// Base, all on, singles.
+    fn explore(&mut self, planner: &mut dyn Planner) {
+        for at in 0..self.samples.len() {
+            let sample = &self.samples[at];
+            let mut left = sample.candidates.clone();
+            for _ in 0..ALL_ON_ROUNDS {
+                let Some(plan) = ask(planner, sample.id, left.clone()) else { break };
+                if plan.used.is_empty() {
+                    break;
+                }
+                left.retain(|id| !plan.used.contains(id));
+                self.known[at].push((plan.used, plan.cost));
+            }
+            for id in sample.candidates.clone() {
+                if let Some(plan) =
+                    ask(planner, sample.id, vec![id]).filter(|plan| !plan.used.is_empty())
+                {
+                    self.known[at].push((plan.used, plan.cost));
+                }
+            }
+        }
+    }
+
+    /// Cheapest known cost of a sample when `has` tells what is there.
+    fn cost(&self, at: usize, has: &dyn Fn(CandidateId) -> bool) -> f64 {
+        let usable = self.known[at].iter().filter(|(used, _)| used.iter().all(|id| has(*id)));
+        usable.map(|(_, cost)| *cost).fold(self.samples[at].base, f64::min)
+    }
+
+    /// Weighted cost of all samples, and what the set costs writes and space.
+    fn objective(&self, set: &[CandidateId]) -> f64 {
+        let has = |id: CandidateId| set.contains(&id);
+        let reads: f64 =
+            (0..self.samples.len()).map(|at| self.samples[at].weight * self.cost(at, &has)).sum();
+        reads + self.upkeep(set)
+    }
+
+    /// Writes, and a little for space, so that of equals the smaller wins.
+    fn upkeep(&self, set: &[CandidateId]) -> f64 {
+        let options = || set.iter().filter_map(|id| self.option(*id));
+        let units: f64 = options().map(|option| option.write.units).sum();
+        let bytes: f64 = options().map(|option| option.spec.size_bytes as f64).sum();
+        let keys: f64 = options().map(|option| option.spec.keys.len() as f64).sum();
+        units + self.total * (0.002 * bytes / (self.budget_bytes.max(1) as f64) + 0.0005 * keys)
+    }
+
+    fn fits(&self, set: &[CandidateId]) -> bool {
+        let options: Vec<&Priced> = set.iter().filter_map(|id| self.option(*id)).collect();
+        let bytes: u64 = options.iter().map(|option| option.spec.size_bytes).sum();
+        let crowded = |option: &&Priced| {
+            options.iter().filter(|other| other.spec.table == option.spec.table).count()
+                > PER_TABLE_MAX
+        };
+        bytes <= self.budget_bytes && !options.iter().any(crowded)
+    }
+
+    /// Candidates that some plan uses and that no other of the table beats everywhere.
+    fn useful(&self) -> Vec<CandidateId> {
+        let used: Vec<CandidateId> = self
+            .options
+            .iter()
+            .map(|option| option.id)
+            .filter(|id| {
+                self.known.iter().any(|plans| plans.iter().any(|(used, _)| used.contains(id)))
+            })
+            .collect();
+        used.iter()
+            .copied()
+            .filter(|id| !used.iter().any(|other| self.dominates(*other, *id)))
+            .collect()
+    }
+
+    fn dominates(&self, better: CandidateId, worse: CandidateId) -> bool {
+        let (Some(a), Some(b)) = (self.option(better), self.option(worse)) else { return false };
+        if better == worse || a.spec.table != b.spec.table {
+            return false;
+        }
+        // of equals the first stays
+        let smaller = (a.spec.size_bytes, a.write.units, better.0)
+            < (b.spec.size_bytes, b.write.units, worse.0)
+            && a.spec.size_bytes <= b.spec.size_bytes
+            && a.write.units <= b.write.units;
+        let never_worse = |at: usize| {
+            self.cost(at, &|id| id == better) <= self.cost(at, &|id| id == worse) * 1.001
+        };
+        let alone = |at: usize| {
+            self.known[at].iter().any(|(used, _)| used.len() > 1 && used.contains(&worse))
+        };
+        smaller && (0..self.samples.len()).all(|at| never_worse(at) && !alone(at))
+    }
+
+    /// Adds, replaces and removes while it pays; by benefit and by benefit per byte, the better of both.
+    fn greedy(&self, useful: &[CandidateId]) -> Vec<CandidateId> {
+        let sets = [false, true].map(|per_byte| self.greedy_by(useful, per_byte));
+        let [one, other] = sets;
+        if self.objective(&one) <= self.objective(&other) { one } else { other }
+    }
+
+    fn greedy_by(&self, useful: &[CandidateId], per_byte: bool) -> Vec<CandidateId> {
+        let mut set: Vec<CandidateId> = Vec::new();
+        for _ in 0..64 {
+            let now = self.objective(&set);
+            let mut best: Option<(f64, Vec<CandidateId>)> = None;
+            for next in self.moves(&set, useful).into_iter().filter(|next| self.fits(next)) {
+                let gain = now - self.objective(&next);
+                let bytes: u64 = next
+                    .iter()
+                    .filter_map(|id| self.option(*id))
+                    .map(|option| option.spec.size_bytes)
+                    .sum();
+                let score = if per_byte { gain / (bytes as f64 + 1.0) } else { gain };
+                if gain > self.total * MOVE_MIN
+                    && best.as_ref().is_none_or(|(known, _)| score > *known)
+                {
+                    best = Some((score, next));
+                }
+            }
+            let Some((_, next)) = best else { break };
+            set = next;
+        }
+        set
+    }
+
+    /// Sets one step away; those that plans need together are added together.
+    fn moves(&self, set: &[CandidateId], useful: &[CandidateId]) -> Vec<Vec<CandidateId>> {
+        let mut found = Vec::new();
+        let joint = self
+            .known
+            .iter()
+            .flatten()
+            .filter(|(used, _)| used.len() > 1)
+            .map(|(used, _)| used.clone());
+        let singles = useful.iter().map(|id| vec![*id]);
+        for addition in singles.chain(joint) {
+            let mut next = set.to_vec();
+            next.extend(addition);
+            next.sort_unstable();
+            next.dedup();
+            for removed in set {
+                found.push(next.iter().copied().filter(|id| id != removed).collect());
+            }
+            found.push(next);
+        }
+        found.extend(
+            set.iter().map(|removed| set.iter().copied().filter(|id| id != removed).collect()),
+        );
+        found
+    }
+
+    /// Branch and bound from the greedy set; every undecided candidate is free in the bound.
+    fn exact(&self, useful: &[CandidateId], incumbent: Vec<CandidateId>) -> Vec<CandidateId> {
+        let mut best = (self.objective(&incumbent), incumbent);
+        let mut order = useful.to_vec();
+        order.sort_by(|one, other| self.objective(&[*one]).total_cmp(&self.objective(&[*other])));
+        let mut nodes = 0;
+        self.branch(&order, &mut Vec::new(), &mut best, &mut nodes);
+        best.1
+    }
+
+    fn branch(
+        &self,
+        undecided: &[CandidateId],
+        set: &mut Vec<CandidateId>,
+        best: &mut (f64, Vec<CandidateId>),
+        nodes: &mut usize,
+    ) {
+        *nodes += 1;
+        if *nodes > NODES_MAX || !self.fits(set) {
+            return;
+        }
+        let has = |id: CandidateId| set.contains(&id) || undecided.contains(&id);
+        let reads: f64 =
+            (0..self.samples.len()).map(|at| self.samples[at].weight * self.cost(at, &has)).sum();
+        if reads + self.upkeep(set) >= best.0 * 0.9999 {
+            return;
+        }
+        let own = self.objective(set);
+        if own < best.0 {
+            *best = (own, set.clone());
+        }
+        let Some((first, rest)) = undecided.split_first() else { return };
+        set.push(*first);
+        self.branch(rest, set, best, nodes);
+        set.pop();
+        self.branch(rest, set, best, nodes);
+    }
+
+    /// Plans with exactly the set, drops what doesn't hold, until it is stable.
+    fn confirm(&mut self, planner: &mut dyn Planner, mut set: Vec<CandidateId>) -> Vec<Chosen> {
+        set.sort_unstable();
+        loop {
+            let chosen: Vec<Chosen> =
+                set.iter().map(|id| self.leave_one_out(planner, &set, *id)).collect();
+            let failing = chosen.iter().filter(|chosen| !self.accepted(chosen));
+            let worst = failing
+                .min_by(|one, other| one.saving.total_cmp(&other.saving))
+                .map(|chosen| chosen.id);
+            match worst {
+                Some(id) => set.retain(|kept| *kept != id),
+                None => {
+                    let mut chosen = chosen;
+                    chosen.sort_by(|one, other| other.saving.total_cmp(&one.saving));
+                    return chosen;
+                }
+            }
+        }
+    }
+
+    fn leave_one_out(
+        &self,
+        planner: &mut dyn Planner,
+        set: &[CandidateId],
+        id: CandidateId,
+    ) -> Chosen {
+        let without: Vec<CandidateId> = set.iter().copied().filter(|kept| *kept != id).collect();
+        let mut chosen = Chosen { id, uses: Vec::new(), saving: 0.0 };
+        for sample in self.samples.iter().filter(|sample| sample.candidates.contains(&id)) {
+            let of = |from: &[CandidateId]| -> Vec<CandidateId> {
+                from.iter().copied().filter(|id| sample.candidates.contains(id)).collect()
+            };
+            let (Some(with), Some(rest)) =
+                (ask(planner, sample.id, of(set)), ask(planner, sample.id, of(&without)))
+            else {
+                continue;
+            };
+            if with.used.contains(&id) || with.cost > rest.cost * (1.0 + RISE_MAX) {
+                chosen.saving += sample.weight * (rest.cost - with.cost);
+                chosen.uses.push((sample.id, rest.cost, with.cost));
+            }
+        }
+        chosen
+    }
+
+    fn accepted(&self, chosen: &Chosen) -> bool {
+        let weight = |id: SampleId| {
+            self.samples.iter().find(|sample| sample.id == id).map_or(0.0, |sample| sample.weight)
+        };
+        let before: f64 = chosen.uses.iter().map(|(id, without, _)| weight(*id) * without).sum();
+        let rises = chosen.uses.iter().any(|(_, without, with)| *with > without * (1.0 + RISE_MAX));
+        let write = self.option(chosen.id).map_or(0.0, |option| option.write.units);
+        before > 0.0
+            && chosen.saving >= before * SAVING_MIN
+            && chosen.saving >= self.total * SHARE_MIN
+            && chosen.saving >= write * WRITE_RATIO_MIN
+            && !rises
+    }
+}
+
+fn ask(
+    planner: &mut dyn Planner,
+    sample: SampleId,
+    mut configuration: Vec<CandidateId>,
+) -> Option<Plan> {
+    configuration.sort_unstable();
+    planner.plan(&[PlanJob { sample, configuration }]).into_iter().next()?.ok()
+}

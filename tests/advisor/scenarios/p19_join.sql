@@ -1,0 +1,11 @@
+-- setup
+CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL, region int NOT NULL, created_at timestamp NOT NULL, total numeric NOT NULL, note text);
+INSERT INTO orders (customer_id, status, region, created_at, total, note) SELECT 1 + (i * 7919::bigint) % 20000, CASE WHEN i % 50 = 0 THEN 'pending' WHEN i % 3 = 0 THEN 'shipped' ELSE 'done' END, i % 20, timestamp '2024-01-01' + ((i * 104729::bigint) % 31536000) * interval '1 second', (i % 1000) / 10.0, md5(i::text) FROM generate_series(1, 100000) i;
+CREATE TABLE lines (id int PRIMARY KEY, order_id bigint NOT NULL, sku int NOT NULL, quantity int NOT NULL);
+INSERT INTO lines SELECT i, 1 + i / 3, i % 977, 1 FROM generate_series(1, 150000) i;
+VACUUM ANALYZE;
+-- workload (@n = n times)
+@20 SELECT o.id, l.sku FROM orders o JOIN lines l ON l.order_id = o.id WHERE o.id = 4711;
+@10 SELECT count(*) FROM orders o JOIN lines l ON l.order_id = o.id WHERE o.id BETWEEN 10 AND 40;
+-- expect
+CREATE INDEX ON lines (order_id);

@@ -1,0 +1,224 @@
+//! The advisor against real PostgreSQL: scenario files, judged by building what was advised.
+
+use pgsonde_tests::{Postgres, paths, run};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// Cost of the advised set against that of the best known one.
+const HIT_RATIO: f64 = 1.5;
+const HITS_MIN: usize = 20;
+const FALSE_MAX: usize = 1;
+
+/// A file of `tests/advisor/scenarios`.
+#[derive(Debug, Default)]
+struct Scenario {
+    name: String,
+    setup: String,
+    /// Calls and statement.
+    workload: Vec<(u32, String)>,
+    /// What is measured instead of the workload: checks that EXPLAIN of the workload doesn't show.
+    measure: Vec<(u32, String)>,
+    /// The best known indexes; none for a workload that needs none.
+    best: Vec<String>,
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let folder = paths::workspace().join("tests/advisor/scenarios");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    files.iter().map(|path| parse(path)).collect()
+}
+
+fn parse(path: &std::path::Path) -> Scenario {
+    let text = std::fs::read_to_string(path).expect("a scenario is readable");
+    let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+    let mut scenario = Scenario { name, ..Scenario::default() };
+    let mut section = "";
+    for line in text.lines() {
+        let header = ["setup", "workload", "measure", "expect"];
+        if let Some(found) = header.iter().find(|name| line.starts_with(&format!("-- {name}"))) {
+            section = found;
+            continue;
+        }
+        match section {
+            "setup" => scenario.setup.push_str(&format!("{line}\n")),
+            "workload" => scenario.workload.push(repeated(line)),
+            "measure" => scenario.measure.push(repeated(line)),
+            "expect" if line != "none" => scenario.best.push(line.to_owned()),
+            _ => {}
+        }
+    }
+    scenario
+}
+
+/// `@20 SELECT …;` is twenty calls.
+fn repeated(line: &str) -> (u32, String) {
+    match line.strip_prefix('@').and_then(|rest| rest.split_once(' ')) {
+        Some((count, text)) => (count.parse().expect("a count"), text.to_owned()),
+        None => (1, line.to_owned()),
+    }
+}
+
+/// A database of the shared cluster.
+struct Database<'a> {
+    postgres: &'a Postgres,
+    name: String,
+}
+
+impl Database<'_> {
+    fn psql(&self, sql: &str) -> pgsonde_tests::Output {
+        let mut psql = self.postgres.client("psql", self.postgres.port());
+        psql.env("PGDATABASE", &self.name);
+        run(psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1"]), sql, LIMIT)
+    }
+
+    fn ok(&self, sql: &str) -> String {
+        let output = self.psql(sql);
+        assert!(output.is_ok(), "{}: {sql}: {output:?}", self.name);
+        output.stdout
+    }
+
+    /// Weighted cost of statements; what can't be planned here costs nothing in every set.
+    fn cost(&self, statements: &[(u32, String)]) -> f64 {
+        let of = |(count, sql): &(u32, String)| {
+            let output = self.psql(&format!("EXPLAIN (FORMAT JSON) {sql}"));
+            let json: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+            f64::from(*count) * json[0]["Plan"]["Total Cost"].as_f64().unwrap_or(0.0)
+        };
+        statements.iter().map(of).sum()
+    }
+}
+
+fn advise(arguments: &[&str], url: &str, workload: &str) -> pgsonde_tests::Output {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("workload.sql");
+    std::fs::write(&file, workload).expect("the workload is writable");
+    let mut command = Command::new(paths::pgsonde());
+    command.args(["advise", "--url", url, "--workload"]).arg(&file).args(arguments);
+    run(&mut command, "", LIMIT)
+}
+
+fn findings(url: &str, scenario: &Scenario) -> Vec<Value> {
+    let lines =
+        scenario.workload.iter().map(|(count, text)| format!("{text}\n").repeat(*count as usize));
+    let output = advise(&["--json", "--tier", "estimated"], url, &lines.collect::<String>());
+    assert!(output.is_ok(), "{}: {output:?}", scenario.name);
+    let document: Value = serde_json::from_str(&output.stdout).expect("one JSON document");
+    document["findings"].as_array().expect("a list of findings").clone()
+}
+
+/// hit, partial, miss, false, quiet: the verdict on one scenario.
+fn judged(postgres: &Postgres, scenario: &Scenario) -> (&'static str, String) {
+    let database = Database { postgres, name: format!("s_{}", scenario.name) };
+    postgres.psql_ok(postgres.port(), &format!("create database {}", database.name));
+    database.ok(&scenario.setup);
+    let url = format!("postgresql://postgres@127.0.0.1:{}/{}", postgres.port(), database.name);
+    let found = findings(&url, scenario);
+    let ddl: Vec<String> = found
+        .iter()
+        .filter_map(|finding| finding["proposed_ddl"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(ddl.len(), found.len(), "estimated advice has a proposal: {found:#?}");
+    let outcome = match (scenario.best.is_empty(), found.is_empty()) {
+        (true, true) => ("quiet", String::new()),
+        (true, false) => ("false", ddl.join(" ")),
+        (false, true) => ("miss", String::new()),
+        (false, false) => compared(&database, scenario, &found, &ddl),
+    };
+    postgres.psql_ok(postgres.port(), &format!("drop database {}", database.name));
+    outcome
+}
+
+fn compared(
+    database: &Database<'_>,
+    scenario: &Scenario,
+    found: &[Value],
+    ddl: &[String],
+) -> (&'static str, String) {
+    let measured = if scenario.measure.is_empty() { &scenario.workload } else { &scenario.measure };
+    let base = database.cost(measured);
+    // CONCURRENTLY can't run in psql's one implicit transaction of several statements
+    ddl.iter()
+        .flat_map(|ddl| ddl.lines())
+        .for_each(|line| drop(database.ok(&line.replace("CONCURRENTLY ", ""))));
+    database.ok("ANALYZE");
+    let advised = database.cost(measured);
+    for finding in found {
+        let table = finding["table"].as_str().expect("a table");
+        let schema = table.rsplit_once('.').expect("a qualified name").0;
+        database
+            .ok(&format!("DROP INDEX {schema}.\"{}\"", finding["index"].as_str().expect("a name")));
+    }
+    scenario.best.iter().for_each(|best| drop(database.ok(best)));
+    database.ok("ANALYZE");
+    let best = database.cost(measured);
+    let text = format!("{base:.0} -> {advised:.0}, best {best:.0}: {}", ddl.join(" "));
+    let hit = advised <= HIT_RATIO * best && found.len() <= scenario.best.len();
+    (if hit { "hit" } else { "partial" }, text)
+}
+
+#[test]
+fn estimated_advice_is_worth_building() {
+    let postgres = Postgres::start();
+    let (mut hits, mut wrong, mut positives, mut negatives) = (0, 0, 0, 0);
+    let mut table = String::new();
+    for scenario in scenarios() {
+        let (verdict, text) = judged(&postgres, &scenario);
+        positives += usize::from(!scenario.best.is_empty());
+        negatives += usize::from(scenario.best.is_empty());
+        hits += usize::from(verdict == "hit");
+        wrong += usize::from(verdict == "false");
+        table.push_str(&format!("{:28} {verdict:8} {text}\n", scenario.name));
+    }
+    println!("{table}{hits} of {positives} hit, {wrong} of {negatives} false");
+    assert!(positives >= 26 && negatives >= 18, "{positives} positives, {negatives} negatives");
+    assert!(hits >= HITS_MIN && wrong <= FALSE_MAX, "{hits} hits, {wrong} false:\n{table}");
+}
+
+#[test]
+fn exit_codes_say_what_went_wrong() {
+    let closed = format!("postgresql://postgres@127.0.0.1:{}/x", pgsonde_tests::free_port());
+    let output = advise(&["--json"], &closed, "select 1;");
+    assert_eq!(output.code, Some(3), "{output:?}");
+    assert!(output.stderr.contains("PGS0301"), "{output:?}");
+    assert_eq!(advise(&[], "mysql://x", "select 1;").code, Some(2));
+    assert_eq!(advise(&["--tier", "guessed"], &closed, "select 1;").code, Some(2));
+    assert_eq!(advise(&["--budget", "much"], &closed, "select 1;").code, Some(2));
+    let mut missing = Command::new(paths::pgsonde());
+    missing.args(["advise", "--url", &closed, "--workload", "/nonexistent/workload.sql"]);
+    assert_eq!(run(&mut missing, "", LIMIT).code, Some(2));
+}
+
+#[test]
+fn the_target_sees_reads_only_and_bad_lines_are_named() {
+    let options =
+        pgsonde_tests::Options { settings: vec!["log_statement = all"], ..Default::default() };
+    let postgres = Postgres::with(&options);
+    let url = format!("postgresql://postgres@127.0.0.1:{}/postgres", postgres.port());
+    postgres.psql_ok(postgres.port(), "create table t (id int primary key, v int); insert into t select i, i from generate_series(1, 20000) i; analyze t");
+    let workload = "select * from t where v = 7;\nselekt 1;\n-- a comment\n\ndelete from t where v = 8;\nselect * from gone;\n";
+    let before = postgres.psql_ok(
+        postgres.port(),
+        "select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables",
+    );
+    let output = advise(&["--json"], &url, workload);
+    assert!(output.is_ok(), "{output:?}");
+    let document: Value = serde_json::from_str(&output.stdout).expect("one JSON document");
+    let notes = document["notes"].to_string();
+    assert!(notes.contains("line 2"), "{notes}");
+    assert!(notes.contains("42P01"), "a table that isn't there is named: {notes}");
+    assert_eq!(document["findings"].as_array().map(Vec::len), Some(1), "{document:#}");
+    let after = postgres.psql_ok(
+        postgres.port(),
+        "select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables",
+    );
+    assert_eq!(before, after);
+    let seen = postgres.psql_ok(postgres.port(), "select distinct split_part(query, ' ', 1) from pg_stat_statements where query ~* '^(delete from t where|create index|update)'");
+    assert_eq!(seen, "", "no write reached the server");
+}
