@@ -201,6 +201,7 @@ fn event(numbers: &mut Numbers<'_>) -> Event {
             database: numbers.span(),
             user: numbers.span(),
             application_name: numbers.span(),
+            ..SessionOpened::default()
         }),
         1 => Event::Closed { session, at_us: numbers.number(), opaque: numbers.byte() & 1 == 0 },
         2 => Event::Renamed { session, application_name: numbers.span() },
