@@ -77,6 +77,7 @@ pub fn startup(data: &[u8]) {
         match machine.step(&buffered) {
             Step::More => assert!(buffered.len() < 10_000, "waits beyond the limit"),
             Step::Decline => buffered.clear(),
+            Step::Accept | Step::Relay => unreachable!("no certificate, and no relaying"),
             Step::Forward { len, .. } | Step::Cancel { len } => {
                 assert_eq!(len, buffered.len(), "byte by byte, nothing lies behind it");
                 break;

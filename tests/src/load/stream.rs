@@ -322,10 +322,17 @@ impl Load {
         }
         match what {
             Happening::Opened => {
-                let [database, user, application_name] =
-                    ["shop", "app", "web"].map(|text| bytes(&mut worker.batch, text));
-                let opened =
-                    SessionOpened { session, at_us: end_us, database, user, application_name };
+                let [database, user, application_name, client] =
+                    ["shop", "app", "web", "10.0.0.7"].map(|text| bytes(&mut worker.batch, text));
+                let opened = SessionOpened {
+                    session,
+                    at_us: end_us,
+                    database,
+                    user,
+                    application_name,
+                    client,
+                    setup_us: 2_000,
+                };
                 worker.batch.events.push(Event::Opened(opened));
             }
             Happening::Transaction(record) => worker.batch.events.push(Event::Transaction(record)),
