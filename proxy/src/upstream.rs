@@ -141,18 +141,16 @@ async fn secured(
     host: &Endpoint,
     shared: &Shared,
 ) -> Result<Stream, Failure> {
-    let trouble = match leg.secure(tcp, host.host()).await {
-        Ok(stream) => return Ok(stream),
-        Err(trouble) => trouble,
-    };
     let prefer = shared.settings.proxy.upstream.sslmode == SslMode::Prefer;
-    if !prefer || !matches!(trouble, Trouble::Declined | Trouble::Handshake(_)) {
-        return Err(Failure::tls(&trouble, host.host()));
+    match leg.secure(tcp, host.host()).await {
+        Ok(stream) => Ok(stream),
+        Err(Trouble::Declined(tcp)) if prefer => Ok(Stream::Tcp(tcp)),
+        Err(Trouble::Handshake(error)) if prefer => {
+            tracing::warn!(upstream = %host, %error, "TLS failed and sslmode=prefer goes on without");
+            plain(host, shared).await.map_err(|error| Failure::from(&error))
+        }
+        Err(trouble) => Err(Failure::tls(&trouble, host.host())),
     }
-    if let Trouble::Handshake(error) = &trouble {
-        tracing::warn!(upstream = %host, %error, "TLS failed and sslmode=prefer goes on without");
-    }
-    plain(host, shared).await.map_err(|error| Failure::from(&error))
 }
 
 async fn plain(host: &Endpoint, shared: &Shared) -> io::Result<Stream> {

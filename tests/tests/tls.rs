@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -24,7 +24,8 @@ struct Stage {
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("pgsonde-tls-").tempdir().unwrap().keep();
+        let folder = tempfile::Builder::new().prefix("pgsonde-tls-").tempdir();
+        let folder = folder.expect("a temporary folder").keep();
         let (ours, clients) = (Authority::new("servers"), Authority::new("clients"));
         let (server, other) = (ours.sign("localhost"), ours.sign("localhost"));
         certificates::write(&folder.join("root.crt"), &ours.pem);
@@ -63,7 +64,7 @@ fn proxy(name: &str, query: &str, tls: &str) -> Proxy {
     let stage = stage();
     let path = stage.folder.join(format!("{name}.toml"));
     let upstream = format!("postgresql://localhost:{}?{query}", stage.postgres.port());
-    std::fs::write(&path, format!("[proxy.tls]\n{tls}")).unwrap();
+    std::fs::write(&path, format!("[proxy.tls]\n{tls}")).expect("the folder is ours");
     Proxy::with_upstream(&upstream, &["--config", &path.display().to_string()])
 }
 
@@ -177,6 +178,21 @@ fn different_certificates_are_refused_at_the_start() {
     assert!(output.stderr.contains("error[PGS0410]"), "{output:?}");
 }
 
+/// The first bytes of a TLS client that names no protocol (ALPN).
+fn client_hello() -> Vec<u8> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has them")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = "localhost".try_into().expect("a name");
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).expect("memory takes everything");
+    bytes
+}
+
 #[test]
 fn start_up_on_a_tls_listener() {
     let stage = stage();
@@ -205,10 +221,10 @@ fn start_up_on_a_tls_listener() {
     let _reset = behind.read_to_end(&mut answer);
     assert_eq!(answer, b"", "plaintext behind SSLRequest gets no word");
     let mut hello = raw::connect(port);
-    // A complete handshake message, but none that begins one.
-    hello.write_all(&[0x16, 3, 1, 0, 4, 0, 0, 0, 0]).unwrap();
+    hello.write_all(&client_hello()).unwrap();
     let _reset = hello.read_to_end(&mut answer);
-    assert_eq!(answer.first(), Some(&0x15), "a broken ClientHello gets an alert: {answer:?}");
+    // A fatal alert: no_application_protocol.
+    assert_eq!(answer, [0x15, 3, 3, 0, 2, 2, 120], "direct TLS names its protocol");
     assert!(proxy.metrics().matching("pgsonde_client_connections_total", &["tls_error"]) >= 1.0);
 }
 

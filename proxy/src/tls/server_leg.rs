@@ -30,8 +30,8 @@ pub struct ServerLeg {
 /// Why there is no TLS to the server.
 #[derive(Debug)]
 pub enum Trouble {
-    /// It answered the SSLRequest with `N`.
-    Declined,
+    /// It answered the SSLRequest with `N` and waits for a plain start-up on the same connection.
+    Declined(TcpStream),
     /// It answered something else, or too much.
     BadAnswer(String),
     /// The handshake failed.
@@ -75,8 +75,8 @@ impl ServerLeg {
     /// # Errors
     /// See [`Trouble`]; the connection is gone then.
     pub async fn secure(&self, mut server: TcpStream, host: &str) -> Result<Stream, Trouble> {
-        if !self.direct {
-            ask(&mut server).await?;
+        if !self.direct && !ask(&mut server).await? {
+            return Err(Trouble::Declined(server));
         }
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| Trouble::Handshake(io::Error::other(error)))?;
@@ -90,15 +90,15 @@ impl ServerLeg {
     }
 }
 
-/// Asks for TLS. Nothing may be behind the one-byte answer: it would be unencrypted text that looks encrypted.
-async fn ask(server: &mut TcpStream) -> Result<(), Trouble> {
+/// Asks for TLS; tells whether the server has it. Nothing may be behind the one-byte answer: it would be unencrypted text that looks encrypted.
+async fn ask(server: &mut TcpStream) -> Result<bool, Trouble> {
     server.write_all(&SSL_REQUEST).await?;
     let mut answer = [0; 2];
     let read = server.read(&mut answer).await?;
     match (read, answer[0]) {
         (0, _) => Err(Trouble::BadAnswer("it closed the connection".to_owned())),
-        (1, b'S') => Ok(()),
-        (1, b'N') => Err(Trouble::Declined),
+        (1, b'S') => Ok(true),
+        (1, b'N') => Ok(false),
         (_, b'E') => Err(Trouble::BadAnswer(unauthenticated(server, answer[1]).await)),
         (2, _) => Err(Trouble::BadAnswer("it sent more than was asked".to_owned())),
         _ => Err(Trouble::BadAnswer("it is no PostgreSQL server".to_owned())),
@@ -131,7 +131,7 @@ fn verifier(upstream: &Upstream) -> Result<Verifier, Problem> {
 /// Code and help for a failed TLS leg to the server.
 pub fn explain(trouble: &Trouble, host: &str) -> (&'static str, String, String) {
     match trouble {
-        Trouble::Declined => (
+        Trouble::Declined(_) => (
             "PGS0403",
             "it does not offer TLS, and sslmode demands it".to_owned(),
             "Set ssl = on in postgresql.conf, or use a weaker sslmode in proxy.upstream."
