@@ -350,7 +350,5 @@ fn fanned_reviewers(s: &mut Script, c: &mut Chance) {
         s.lane(1 + at % 3);
         read_customer(s, c, *customer);
     }
-    if customers.len() >= 10 {
-        s.plant(&REVIEWS_OF_PRODUCT, 2, &CUSTOMER, customers.len());
-    }
+    s.plant(&REVIEWS_OF_PRODUCT, 2, &CUSTOMER, customers.len());
 }

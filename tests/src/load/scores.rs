@@ -44,6 +44,9 @@ impl Watch {
     }
 }
 
+/// Whether a claim fits a planted loop, and what that says: the column is right, n is exact.
+type Rule<'a> = (&'a dyn Fn(&Truth, &Observed) -> bool, bool, bool);
+
 /// How well a stream was understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Scores {
@@ -79,7 +82,7 @@ impl Scores {
         let column = |truth: &Truth, observed: &Observed| truth.field == observed.says.field;
         let any = |_: &Truth, _: &Observed| true;
         let mut left: Vec<&Observed> = outcome.observed.iter().collect();
-        let rules: [(&dyn Fn(&Truth, &Observed) -> bool, bool, bool); 3] =
+        let rules: [Rule<'_>; 3] =
             [(&exact, true, true), (&column, true, false), (&any, false, false)];
         for (fits, column, exact) in rules {
             left.retain(|observed| {

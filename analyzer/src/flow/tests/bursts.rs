@@ -26,99 +26,74 @@ fn a_fan_out_is_proved() {
     assert_eq!(findings[0].parent.as_ref().unwrap().field, 1);
 }
 
+/// Name, stream, findings.
+type Case = (&'static str, fn(&mut Stream), usize);
+
+fn keys() -> Vec<i64> {
+    values(1_000, 20)
+}
+
+fn fan_out_too_late(stream: &mut Stream) {
+    fan_out(stream, 20, &[]);
+    stream.now += 2_000_000;
+    look_ups(stream, Exec { session: 2, ..AUTO }, &keys());
+}
+
+fn fan_out_among_others(stream: &mut Stream) {
+    let others = |(at, key): (usize, i64)| match at % 3 {
+        0 => vec![key, 800_000 + key],
+        _ => vec![key],
+    };
+    let keys: Vec<i64> = keys().into_iter().enumerate().flat_map(others).collect();
+    fan_out(stream, 20, &keys);
+}
+
+fn fan_out_backwards(stream: &mut Stream) {
+    let mut keys = keys();
+    keys.reverse();
+    fan_out(stream, 20, &keys);
+}
+
+fn fan_out_switched_off(stream: &mut Stream) {
+    let flow = FlowLimits { burst: false, ..FlowLimits::default() };
+    *stream = Stream::new(Limits { flow, ..Limits::default() });
+    fan_out(stream, 20, &keys());
+}
+
+fn fan_out_elsewhere(stream: &mut Stream, database: &str, application_name: &str) {
+    stream.open(2, database, application_name);
+    stream.open(3, database, application_name);
+    fan_out(stream, 20, &keys());
+}
+
+fn fan_out_with_two_parents(stream: &mut Stream) {
+    orders(stream, AUTO, 20);
+    let keys = keys();
+    let columns = [(30, 1, &keys[..])];
+    stream.exec(Exec { sql: "SELECT customer_id FROM invoices", columns: &columns, ..AUTO });
+    look_ups(stream, Exec { session: 2, ..AUTO }, &keys);
+}
+
+const CASES: &[Case] = &[
+    ("eight of eight", |s| fan_out(s, 8, &values(1_000, 8)), 1),
+    ("seven of seven", |s| fan_out(s, 7, &values(1_000, 7)), 0),
+    ("four fifths", |s| fan_out(s, 20, &values(1_000, 16)), 1),
+    ("less", |s| fan_out(s, 20, &values(1_000, 15)), 0),
+    ("one in ten twice", |s| fan_out(s, 20, &[keys(), vec![1_019; 2]].concat()), 1),
+    ("one in six twice", |s| fan_out(s, 20, &[keys(), vec![1_019; 3]].concat()), 0),
+    ("others ask too", fan_out_among_others, 0),
+    ("backwards", fan_out_backwards, 0),
+    ("too late", fan_out_too_late, 0),
+    ("switched off", fan_out_switched_off, 0),
+    ("another client", |s| fan_out_elsewhere(s, "shop", "other"), 0),
+    ("another database", |s| fan_out_elsewhere(s, "other", "web"), 0),
+    ("a later result is nearer", fan_out_with_two_parents, 1),
+];
+
 #[test]
 fn every_condition_of_the_burst_counts() {
-    let keys = || values(1_000, 20);
-    type Case = (&'static str, Box<dyn Fn(&mut Stream)>, usize);
-    let cases: Vec<Case> = vec![
-        ("eight of eight", Box::new(|s| fan_out(s, 8, &values(1_000, 8))), 1),
-        ("seven of seven", Box::new(|s| fan_out(s, 7, &values(1_000, 7))), 0),
-        ("four fifths", Box::new(|s| fan_out(s, 20, &values(1_000, 16))), 1),
-        ("less", Box::new(|s| fan_out(s, 20, &values(1_000, 15))), 0),
-        (
-            "one in ten twice",
-            Box::new(move |s| fan_out(s, 20, &[keys(), vec![1_019, 1_019]].concat())),
-            1,
-        ),
-        (
-            "one in six twice",
-            Box::new(move |s| fan_out(s, 20, &[keys(), vec![1_019; 3]].concat())),
-            0,
-        ),
-        (
-            "others ask too",
-            Box::new(move |s| {
-                let others = |(at, key): (usize, i64)| {
-                    if at % 3 == 0 { vec![key, 800_000 + key] } else { vec![key] }
-                };
-                let keys: Vec<i64> = keys().into_iter().enumerate().flat_map(others).collect();
-                fan_out(s, 20, &keys);
-            }),
-            0,
-        ),
-        (
-            "backwards",
-            Box::new(move |s| {
-                let mut keys = keys();
-                keys.reverse();
-                fan_out(s, 20, &keys);
-            }),
-            0,
-        ),
-        (
-            "too late",
-            Box::new(move |s| {
-                fan_out(s, 20, &[]);
-                s.now += 2_000_000;
-                for key in keys() {
-                    look_ups(s, Exec { session: 2, ..AUTO }, &[key]);
-                }
-            }),
-            0,
-        ),
-        (
-            "switched off",
-            Box::new(move |s| {
-                let flow = FlowLimits { burst: false, ..FlowLimits::default() };
-                *s = Stream::new(Limits { flow, ..Limits::default() });
-                fan_out(s, 20, &keys());
-            }),
-            0,
-        ),
-        (
-            "another client",
-            Box::new(move |s| {
-                s.open(2, "shop", "other");
-                s.open(3, "shop", "other");
-                fan_out(s, 20, &keys());
-            }),
-            0,
-        ),
-        (
-            "another database",
-            Box::new(move |s| {
-                s.open(2, "other", "web");
-                s.open(3, "other", "web");
-                fan_out(s, 20, &keys());
-            }),
-            0,
-        ),
-        (
-            "a later result is nearer",
-            Box::new(move |s| {
-                orders(s, AUTO, 20);
-                let columns = [(30, 1, &keys()[..])];
-                s.exec(Exec { sql: "SELECT customer_id FROM invoices", columns: &columns, ..AUTO });
-                for key in keys() {
-                    look_ups(s, Exec { session: 2, ..AUTO }, &[key]);
-                }
-            }),
-            1,
-        ),
-    ];
-    for (name, send, expected) in cases {
-        let findings = judged(|stream| send(stream));
-        assert_eq!(findings.len(), expected, "{name}");
+    for (name, send, expected) in CASES {
+        assert_eq!(judged(send).len(), *expected, "{name}");
     }
 }
 
