@@ -142,8 +142,8 @@ impl Machinery {
             let place = Rc::clone(&self.turning_away);
             let shared = Arc::clone(&self.shared);
             tokio::task::spawn_local(async move {
-                turn_away(client, &shared).await;
-                drop((place, startup));
+                turn_away(client, &shared, || drop(place)).await;
+                drop(startup);
             });
         }
     }
@@ -174,7 +174,7 @@ impl Machinery {
 
 /// Words to a client, as the answer to its StartupMessage. A cancel is served: whoever has a session may end its
 /// statement, however full it is.
-async fn turn_away(client: Stream, shared: &Shared) {
+async fn turn_away(client: Stream, shared: &Shared, uncount: impl FnOnce()) {
     let tls = shared.tls();
     let asked = tokio::time::timeout(TURN_AWAY_LIMIT, negotiate(client, shared, &tls)).await;
     match asked {
@@ -183,7 +183,7 @@ async fn turn_away(client: Stream, shared: &Shared) {
             say_goodbye(&mut client, &own_error::too_many_connections(limit)).await;
         }
         Ok(Ok(Some((client, Asked::Cancel { packet })))) => {
-            cancel(client, &packet, shared, &tls, || {}).await;
+            cancel(client, &packet, shared, &tls, uncount).await;
         }
         _ => {}
     }

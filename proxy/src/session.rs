@@ -140,11 +140,15 @@ pub async fn cancel(
     uncount: impl FnOnce(),
 ) {
     shared.connections.cancel_requests.fetch_add(1, Relaxed);
+    uncount();
+    let Ok(known) = shared.cancels_waiting.try_acquire() else {
+        shared.connections.limit.fetch_add(1, Relaxed);
+        return;
+    };
     let limit = shared.settings.proxy.startup_timeout;
     let Ok(Ok(place)) = timeout(limit, shared.cancels.acquire()).await else { return };
-    uncount();
     upstream::cancel(shared, tls, packet).await;
-    drop(place);
+    drop((place, known));
     drop(client);
 }
 
@@ -311,6 +315,7 @@ fn new_watch(
     let text_bytes_max = around.shared.settings.profile.max_statement_text_bytes;
     Watch::new(observer, Arc::clone(&around.gauges), opaque)
         .with_name_seed(around.name_seed)
+        .with_budget(Arc::clone(&around.shared.tracking))
         .with_text_limit(text_bytes_max)
 }
 

@@ -7,6 +7,7 @@ use crate::export::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState,
 };
+use crate::hot::budget::TrackingBudget;
 use crate::hot::outbox::OutboxCounters;
 use crate::startups::Startups;
 use crate::tls::Tls;
@@ -14,8 +15,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
-/// Cancel connections at once; they have places of their own, so that a cancel gets through when all are taken.
+/// Cancel connections that are forwarded at once; they have places of their own, apart from `proxy.max_connections`.
 const CANCEL_CONNECTIONS_MAX: usize = 64;
+
+/// Cancel connections that wait for such a place; more are closed.
+const CANCEL_CONNECTIONS_WAITING_MAX: usize = 256;
 
 /// Process-wide state.
 #[derive(Debug)]
@@ -42,8 +46,12 @@ pub struct Shared {
     pub restart_dropped_statements: AtomicU64,
     /// Unauthenticated connections by address.
     pub startups: Arc<Startups>,
-    /// Places for cancel connections.
+    /// Places for cancel connections that are forwarded.
     pub cancels: Semaphore,
+    /// Places for cancel connections, those that wait included.
+    pub cancels_waiting: Semaphore,
+    /// What sessions hold to be followed.
+    pub tracking: Arc<TrackingBudget>,
     lifecycle: AtomicU8,
     upstream: Mutex<Reach>,
     tls: RwLock<Arc<Tls>>,
@@ -73,6 +81,10 @@ impl Shared {
         Self {
             startups: Arc::new(Startups::new(settings.proxy.startups_per_address)),
             cancels: Semaphore::new(CANCEL_CONNECTIONS_MAX),
+            cancels_waiting: Semaphore::new(
+                CANCEL_CONNECTIONS_MAX + CANCEL_CONNECTIONS_WAITING_MAX,
+            ),
+            tracking: Arc::default(),
             tls: RwLock::new(Arc::new(tls)),
             settings,
             connections: Connections::default(),

@@ -148,6 +148,11 @@ impl SessionObserver {
         (self.current, self.held) = (Scratch::default(), Scratch::default());
     }
 
+    /// Bytes of the values of requests on their way.
+    pub fn held_bytes(&self) -> usize {
+        self.binds.capacity() * size_of::<BindCell>()
+    }
+
     fn add_tally(&mut self, tally: Tally) {
         self.traffic.prepares_named += tally.prepares_named;
         self.traffic.prepares_unnamed += tally.prepares_unnamed;

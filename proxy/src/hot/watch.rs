@@ -1,5 +1,6 @@
 //! Looks at the bytes of one session after they were forwarded: scanners, tracker, observer.
 
+use super::budget::{Share, TrackingBudget};
 use super::observe::SessionObserver;
 use super::standing::Standing;
 use crate::clock;
@@ -22,6 +23,7 @@ pub struct Watch {
     server: FrameScanner,
     opaque: Option<Opaque>,
     standing: Rc<Standing>,
+    share: Share,
 }
 
 struct ClientSide<'a> {
@@ -71,6 +73,7 @@ impl Watch {
             server: FrameScanner::default(),
             opaque,
             standing: Rc::default(),
+            share: Share::of(Arc::default()),
         }
     }
 
@@ -79,6 +82,12 @@ impl Watch {
     pub fn with_standing(self, standing: Rc<Standing>) -> Self {
         standing.belong_to(self.observer.session());
         Self { standing, ..self }
+    }
+
+    /// Holds no more than `budget` has left; without this, it has a budget of its own.
+    #[must_use]
+    pub fn with_budget(self, budget: Arc<TrackingBudget>) -> Self {
+        Self { share: Share::of(budget), ..self }
     }
 
     /// Hashes statement and portal names with this seed, which should be random. Only before the first bytes.
@@ -109,6 +118,7 @@ impl Watch {
         };
         let seen = self.client.feed(bytes, read, &mut side);
         self.note(seen, read);
+        self.hold(read);
     }
 
     /// The rest of the latest client bytes was forwarded.
@@ -132,6 +142,7 @@ impl Watch {
         let tally = self.tracker.take_tally();
         self.observer.note_tally(tally, read);
         self.note(seen, read);
+        self.hold(read);
         self.note_standing(read);
     }
 
@@ -155,13 +166,32 @@ impl Watch {
 
     /// A session that can't be followed is forwarded unseen from here on.
     fn note(&mut self, seen: Result<(), Error>, now: Micros) {
-        let Err(error) = seen else { return };
-        self.opaque = Some(error.into());
-        self.gauges.lost_sight(error.into());
+        if let Err(error) = seen {
+            self.lose_sight(error.into(), now);
+        }
+    }
+
+    /// Tells what is held to follow the session, unless that would be too much for the process.
+    fn hold(&mut self, now: Micros) {
+        if self.opaque.is_none() && !self.share.hold(self.held_bytes()) {
+            self.lose_sight(Opaque::Memory, now);
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        let frames = self.client.held_bytes() + self.server.held_bytes();
+        self.tracker.held_bytes() + self.observer.held_bytes() + frames
+    }
+
+    fn lose_sight(&mut self, reason: Opaque, now: Micros) {
+        self.opaque = Some(reason);
+        self.gauges.lost_sight(reason);
         self.tracker.lose_sight(&mut self.observer);
         self.observer.closed(self.tracker.take_tally(), now, true);
         self.observer.forget();
         (self.client, self.server) = (FrameScanner::default(), FrameScanner::default());
+        // Less than before is never too much.
+        let _less = self.share.hold(0);
     }
 
     /// The session ended just now.

@@ -12,6 +12,9 @@ pub const SASL_LIST_BYTES_MAX: usize = 2_000;
 /// Outstanding requests per session; above it the session turns opaque (`memory`).
 pub const REPLY_QUEUE_ENTRIES_MAX: usize = 65_536;
 
+/// Room for outstanding requests that a session keeps while none is outstanding, in entries.
+pub const REPLY_QUEUE_ENTRIES_IDLE_MAX: usize = 1_024;
+
 /// Prepared-statement names per session; more are counted as `untracked`.
 pub const STATEMENT_NAMES_MAX: usize = 10_000;
 

@@ -334,6 +334,11 @@ impl<O: Observer> ExchangeTracker<O> {
         self.starting || !self.queue.is_empty()
     }
 
+    /// About the bytes that the session's requests and names take in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.queue.held_bytes() + self.names.held_bytes()
+    }
+
     /// Whether start-up is over.
     pub fn is_open(&self) -> bool {
         !self.starting

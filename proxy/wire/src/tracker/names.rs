@@ -5,8 +5,14 @@
 
 use super::Observer;
 use super::queue::{Entry, Queue};
-use crate::limits::{PORTAL_NAMES_MAX, STATEMENT_NAMES_MAX};
+use crate::limits::{NAME_BYTES_MAX, PORTAL_NAMES_MAX, STATEMENT_NAMES_MAX};
 use hashbrown::HashMap;
+
+/// A name in a map: its bytes and its place.
+const NAME_HEAP_BYTES: usize = NAME_BYTES_MAX + size_of::<Box<[u8]>>() + 1;
+
+/// What the bound values of a portal take, as an estimate: some cells of some words.
+const PORTAL_HEAP_BYTES: usize = 512;
 
 type Map<V> = HashMap<Box<[u8]>, V, foldhash::fast::FixedState>;
 
@@ -163,6 +169,13 @@ impl<O: Observer> Names<O> {
                 self.put(name, previous);
             }
         }
+    }
+
+    /// About the bytes of all names and what they stand for: each name as if it had its full length.
+    pub(super) fn held_bytes(&self) -> usize {
+        let (statement, portal) = (size_of::<O::Statement>(), size_of::<Portal<O>>());
+        self.statements.capacity() * (NAME_HEAP_BYTES + statement)
+            + self.portals.capacity() * (NAME_HEAP_BYTES + portal + PORTAL_HEAP_BYTES)
     }
 
     /// `DEALLOCATE ALL` or `DISCARD ALL`.

@@ -2,7 +2,7 @@
 
 use super::{Observer, Protocol};
 use crate::frame::Frame;
-use crate::limits::REPLY_QUEUE_ENTRIES_MAX;
+use crate::limits::{REPLY_QUEUE_ENTRIES_IDLE_MAX, REPLY_QUEUE_ENTRIES_MAX};
 use crate::tracker::names::Undo;
 use crate::{Error, Micros};
 use std::collections::VecDeque;
@@ -119,7 +119,9 @@ impl<O: Observer> Queue<O> {
     }
 
     pub(super) fn pop(&mut self) -> Option<Entry<O>> {
-        self.entries.pop_front()
+        let popped = self.entries.pop_front();
+        self.shrink();
+        popped
     }
 
     pub(super) fn head(&self) -> Option<&Entry<O>> {
@@ -177,6 +179,18 @@ impl<O: Observer> Queue<O> {
     /// Position of the first Sync.
     pub(super) fn first_sync(&self) -> Option<usize> {
         self.entries.iter().position(|entry| matches!(entry.kind, Kind::Sync))
+    }
+
+    /// Bytes of the entries, used or not; the names in them are counted with the names.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.entries.capacity() * std::mem::size_of::<Entry<O>>()
+    }
+
+    /// Gives back the room of a long pipeline, once it was answered.
+    fn shrink(&mut self) {
+        if self.entries.is_empty() && self.entries.capacity() > REPLY_QUEUE_ENTRIES_IDLE_MAX {
+            self.entries = VecDeque::new();
+        }
     }
 
     pub(super) fn len(&self) -> usize {
