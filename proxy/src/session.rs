@@ -129,9 +129,9 @@ pub async fn serve(
     }
 }
 
-/// Forwards a CancelRequest as soon as there is a place for it. The client's connection is closed only after the
-/// server has closed its side: the server signals first and closes then, so an earlier close could let the
-/// cancel hit the next statement.
+/// Forwards a CancelRequest as soon as there is a place for it; while it waits, it takes none of the sessions'.
+/// The client's connection is closed only after the server has closed its side: the server signals first and
+/// closes then, so an earlier close could let the cancel hit the next statement.
 pub async fn cancel(
     client: Stream,
     packet: &[u8],

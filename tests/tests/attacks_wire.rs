@@ -211,6 +211,50 @@ fn row_10_a_flood_of_cancels_takes_no_session_from_anybody() {
 }
 
 #[test]
+fn row_10_cancels_that_hang_take_no_place_of_a_session() {
+    const SESSIONS: usize = 4;
+    const FLOOD: usize = 100;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = folder.path().join("pgsonde.toml");
+    std::fs::write(&config, format!("[proxy]\nmax_connections = {SESSIONS}\n")).expect("written");
+    let fake = FakeServer::start();
+    let proxy = fake.proxy(&["--config", &config.display().to_string()]);
+    let request = packet(16, 80_877_102, &[7; 8]);
+    let told = |count: usize| {
+        eventually("the cancels are known", LIMIT, || {
+            let seen = proxy.metrics().sum("pgsonde_cancel_requests_total");
+            (seen >= count as f64).then_some(())
+        });
+    };
+    let mut flood = Vec::new();
+    for number in 1..=FLOOD {
+        let mut client = raw::connect(proxy.port());
+        client.write_all(&request).expect("written");
+        flood.push(client);
+        if number % SESSIONS == 0 {
+            told(number);
+        }
+    }
+    // The server closes none of them: as many as may are forwarded, the others wait.
+    let hanging: Vec<TcpStream> = (0..64).map(|_| fake.accept()).collect();
+    assert!(fake.try_accept(Duration::from_millis(300)).is_none(), "64 at a time");
+    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| fake.session(&proxy)).collect();
+    let full = answer_to(&proxy, &raw::startup());
+    assert!(full.windows(5).any(|code| code == b"53300"), "the next session has no place");
+    drop((hanging, flood));
+    let over: Vec<TcpStream> = (64..FLOOD).map(|_| fake.accept()).collect();
+    drop(over);
+    let mut client = raw::connect(proxy.port());
+    client.write_all(&request).expect("written");
+    let mut seen = vec![0; request.len()];
+    fake.accept().read_exact(&mut seen).expect("it gets through where all places are taken");
+    assert_eq!(seen, request);
+    for (client, server) in &mut sessions {
+        pass(client, server, &raw::query("select 1"));
+    }
+}
+
+#[test]
 fn row_11_impossible_lengths_make_opaque_and_pass() {
     let fake = FakeServer::start();
     let proxy = fake.proxy(&[]);
@@ -446,6 +490,41 @@ fn row_18_a_queue_of_requests_without_answers_is_capped() {
     assert!(grown < GROWTH_MAX, "{grown} bytes more");
     await_opaque(&proxy, "memory", 1.0);
     assert_others_live(&fake, &proxy, &mut other);
+}
+
+#[test]
+fn row_18_many_queues_of_requests_share_one_budget() {
+    const SESSIONS: usize = 24;
+    const REQUESTS: usize = 60_000;
+    // The budget of the process, its queues' last doubling, and the allocator's slack.
+    const GROWTH_MAX: u64 = 224 << 20;
+    let fake = FakeServer::start();
+    let proxy = fake.proxy(&[]);
+    let mut other = fake.session(&proxy);
+    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| fake.session(&proxy)).collect();
+    let resident = proxy.resident_bytes();
+    let unanswered = raw::frame(b'P', b"\0\0\0\0").repeat(REQUESTS);
+    for (client, server) in &mut sessions {
+        pass(client, server, &unanswered);
+    }
+    let grown = proxy.resident_bytes().saturating_sub(resident);
+    assert!(grown < GROWTH_MAX, "{grown} bytes more for {SESSIONS} full queues");
+    let opaque =
+        || proxy.metrics().matching("pgsonde_opaque_sessions_total", &["reason=\"memory\""]);
+    let lost = opaque();
+    println!("{grown} bytes more, {lost} of {SESSIONS} sessions forwarded unseen");
+    assert!(lost >= 1.0 && lost < SESSIONS as f64, "the first are followed, the last not: {lost}");
+    for (client, server) in &mut sessions {
+        pass(client, server, &noise(1, 10_000));
+    }
+    assert_others_live(&fake, &proxy, &mut other);
+    drop(sessions);
+    eventually("what they held is there for others", LIMIT, || {
+        let before = opaque();
+        let (mut client, mut server) = fake.session(&proxy);
+        pass(&mut client, &mut server, &unanswered);
+        (opaque() == before).then_some(())
+    });
 }
 
 #[test]

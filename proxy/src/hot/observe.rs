@@ -23,6 +23,9 @@ const DESCRIBED_COLUMNS_MAX: usize = 64;
 /// Bytes of a column label or session label that are passed on.
 const LABEL_BYTES_MAX: usize = 256;
 
+/// Room for bind cells that a session keeps while no request is on its way, in cells.
+const BIND_CELLS_IDLE_MAX: usize = 4_096;
+
 /// Time between two reports of a session's traffic, in microseconds.
 const TRAFFIC_PERIOD_US: u64 = 1_000_000;
 
@@ -212,6 +215,9 @@ impl SessionObserver {
                 self.held_binds.push(cell);
             }
             self.binds_begin += 1;
+        }
+        if self.binds.is_empty() && self.binds.capacity() > BIND_CELLS_IDLE_MAX {
+            self.binds = VecDeque::new();
         }
     }
 
