@@ -170,17 +170,22 @@ impl Proxy {
         })
     }
 
-    /// Resident memory of the process, in bytes.
+    /// Resident memory of its own, in bytes: without the pages of its program file, which come as code is first used.
     ///
     /// # Panics
     /// If it has ended.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("the proxy runs");
-        let line =
-            status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process has VmRSS");
-        let kib: u64 =
-            line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("VmRSS in kB");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("RssAnon:"))
+            .expect("a process has RssAnon");
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|word| word.parse().ok())
+            .expect("RssAnon in kB");
         kib * 1024
     }
 

@@ -118,7 +118,9 @@ fn one_pattern_at_a_time() {
             stream.pass(LONG_US);
         }
         settle(&mut stream);
-        for finding in stream.findings() {
+        // A stream of nothing but pings is rightly called that.
+        let pings = |finding: &Finding| finding.kind == Kind::PingOverhead && name == "pings";
+        for finding in stream.findings().into_iter().filter(|finding| !pings(finding)) {
             assert_eq!(finding.severity, Severity::Info, "{name}: {}", finding.sentence);
         }
     }
