@@ -21,6 +21,8 @@ pub struct Options {
     pub settings: Vec<&'static str>,
     /// Files beside the data (name, content), for the server's eyes only: certificates and keys.
     pub files: Vec<(&'static str, String)>,
+    /// Folder of the server's programs; `None` = the installed one.
+    pub bin: Option<PathBuf>,
     /// The port; `None` = any free one.
     pub port: Option<u16>,
     /// SQL to run once it is up.
@@ -53,13 +55,14 @@ impl Postgres {
         let bin = paths::postgres_bin();
         let owner = server_owner();
         let folder = new_folder(owner);
-        init(&bin, &folder, owner);
+        let server_bin = options.bin.as_ref().unwrap_or(&bin);
+        init(server_bin, &folder, owner);
         let port = options.port.unwrap_or_else(free_port);
         configure(&folder, port, options);
         write_files(&folder.join("data"), &options.files, owner);
         let data = folder.join("data").display().to_string();
         let args = ["-D".to_owned(), data];
-        let server = Guard::start(&bin.join("postgres"), &args, "INT", Some(&folder), owner);
+        let server = Guard::start(&server_bin.join("postgres"), &args, "INT", Some(&folder), owner);
         let postgres = Self { bin, folder, port, server };
         postgres.wait_until_ready();
         postgres.psql_ok(port, "create extension pg_stat_statements");

@@ -124,7 +124,10 @@ fn row_1_bytes_behind_the_servers_answer_are_never_taken_for_its_own() {
         let answer = rest(&mut client);
         let text = String::from_utf8_lossy(&answer).into_owned();
         assert!(answer.starts_with(b"E") && text.contains("08001"), "{name}: {text}");
-        assert!(!text.contains("unauthenticated words"), "{name}: {text}");
+        assert!(text.contains("PGS0401") && !text.contains("unauthenticated"), "{name}: {text}");
+        let log = proxy.lines().join("\n");
+        let words = name.contains("unauthenticated");
+        assert_eq!(log.contains("unauthenticated error of the server"), words, "{name}: {log}");
         for bytes in seen.try_iter() {
             assert_eq!(bytes, b"", "{name}: no word to such a server");
         }

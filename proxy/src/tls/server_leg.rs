@@ -9,8 +9,10 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 /// An SSLRequest. It is also the politest way to ask a server whether it is there: it answers one byte and logs
@@ -19,6 +21,9 @@ pub(crate) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// Bytes read of an error that a server sent before encryption; for the log alone.
 const UNAUTHENTICATED_BYTES_MAX: u64 = 512;
+
+/// Time for such an error to arrive; a server closes behind it, others need not keep a client waiting.
+const UNAUTHENTICATED_WAIT: Duration = Duration::from_secs(1);
 
 /// What a server must show, and what we show.
 #[derive(Debug)]
@@ -110,7 +115,8 @@ async fn ask(server: &mut TcpStream) -> Result<bool, Trouble> {
 async fn unauthenticated(server: &mut TcpStream, second: u8) -> String {
     let mut text = vec![second];
     // What can't be read isn't shown.
-    let _partial = server.take(UNAUTHENTICATED_BYTES_MAX).read_to_end(&mut text).await;
+    let mut rest = server.take(UNAUTHENTICATED_BYTES_MAX);
+    let _partial = timeout(UNAUTHENTICATED_WAIT, rest.read_to_end(&mut text)).await;
     let words = String::from_utf8_lossy(&text);
     tracing::warn!(words = %words.escape_debug(), "unauthenticated error of the server before TLS");
     "it answered with an error instead of TLS".to_owned()
