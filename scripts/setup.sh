@@ -108,7 +108,7 @@ node_packages() {
   local wanted=tests/drivers/node stamp=$NODE/stamp
   [ -e "$stamp" ] && cat "$wanted"/package-lock.json "$wanted"/schema.prisma | cmp -s - "$stamp" && return 0
   printf '%s\n%s\n' "$NODE_MINIMUM" "$(node -p process.versions.node)" | sort -CV ||
-    fail "Node $(node -p process.versions.node) is too old: the programs need $NODE_MINIMUM or newer"
+    { printf 'setup: skipped: the programs of Node: %s is older than %s\n' "$(node -p process.versions.node)" "$NODE_MINIMUM" >&2; return 0; }
   printf 'setup: npm ci (into %s)\n' "$NODE" >&2
   mkdir -p "$NODE"
   cp "$wanted"/package.json "$wanted"/package-lock.json "$wanted"/schema.prisma "$NODE"
