@@ -31,7 +31,7 @@ from throwaway import Postgres, Proxy, binary, target  # noqa: E402
 HOME = target() / "compat"
 SUITE_LIMIT_S = 1_800
 INSTALLED = subprocess.check_output([ROOT / "scripts/pg-bin.sh"], text=True).strip()
-PACKAGES = ["asyncpg==0.32.0", "distro", "uvloop", "pytest", "psycopg2-binary==2.9.13", "pg8000==1.31.6",
+PACKAGES = ["asyncpg==0.32.0", "distro", "uvloop", "pytest", "pytest-mock", "psycopg2-binary==2.9.13", "pg8000==1.31.6",
             "psycopg[binary]==3.3.9", "SQLAlchemy==2.1.9", "Django==5.2.19", "python-dateutil", "pytz", "scramp"]
 SETTINGS = {"wal_level": "logical", "max_wal_senders": 10, "max_replication_slots": 10, "max_connections": 200,
             "max_prepared_transactions": 20, "synchronous_commit": "off", "autovacuum": "off"}
@@ -171,11 +171,18 @@ def psycopg2(at):
     return unittest_lines(report)
 
 
+# The server closes with bytes unread, so a direct client sees a reset or an end, whichever comes first; through the
+# proxy it is always the orderly end, which these tests expect.
+PG8000_RACES = [f"--deselect=test/{kind}/test_connection.py::test_broken_pipe_read" for kind in ("dbapi", "legacy")]
+
+
 def pg8000(at):
-    tests = at.copy(source("pg8000==1.31.6"), "test")
-    at.fresh("pg8000", extensions=["hstore"])
-    ignored = [f"--ignore=test/{kind}/auth" for kind in ("dbapi", "native", "legacy")]
-    return at.pytest(["test", *ignored], tests, PGDATABASE="pg8000", PGPASSWORD="pw")
+    # Its tests name no database, so they run in the one named as the user.
+    tests = at.copy(source("pg8000==1.31.6"), "test", "README.md")
+    at.sql("drop extension if exists hstore cascade; create extension hstore")
+    ignored = [f"--ignore=test/{kind}/{part}" for kind in ("dbapi", "native", "legacy")
+               for part in ("auth", "test_benchmarks.py")]
+    return at.pytest(["test", *ignored, *PG8000_RACES], tests, PGPASSWORD="pw")
 
 
 def sqlalchemy(at):
