@@ -231,6 +231,41 @@ fn churn_at_its_limits() {
     assert_eq!(finding.severity, Severity::Info);
 }
 
+/// `sessions` short sessions from `from` on.
+fn short_sessions(stream: &mut Stream, from: u64, sessions: u64) {
+    for session in from..from + sessions {
+        stream.open(session, "shop", "script");
+        stream.exec(Exec { session, transaction: 0, ..work(READ) });
+        stream.close(session);
+    }
+}
+
+#[test]
+fn churn_is_told_at_once_and_wherever_the_minute_begins() {
+    let mut stream = stream();
+    let to_border = 120 * S - stream.now % (60 * S) - S;
+    stream.pass(to_border);
+    short_sessions(&mut stream, 100, 8);
+    stream.pass(2 * S);
+    assert!(of(&stream.findings(), Kind::ConnectionChurn).is_none());
+    short_sessions(&mut stream, 200, 7);
+    stream.pass(S);
+    let sightings = |stream: &mut Stream| {
+        of(&stream.findings(), Kind::ConnectionChurn).map(|finding| finding.sightings)
+    };
+    assert_eq!(sightings(&mut stream), Some(15));
+    stream.pass(S);
+    assert_eq!(sightings(&mut stream), Some(15), "nothing is counted twice");
+    short_sessions(&mut stream, 300, 3);
+    stream.pass(S);
+    assert_eq!(sightings(&mut stream), Some(18));
+    // Nine more, but a minute later.
+    stream.pass(70 * S);
+    short_sessions(&mut stream, 400, 9);
+    stream.pass(S);
+    assert_eq!(sightings(&mut stream), Some(18));
+}
+
 #[test]
 fn clients_are_told_apart() {
     let mut stream = stream();
