@@ -389,6 +389,20 @@ fn pings_at_their_limits() {
 }
 
 #[test]
+fn an_idle_connection_may_ping() {
+    for (asked, severity) in [(1_200, Severity::Warning), (1_201, Severity::Info)] {
+        let mut stream = stream();
+        let brief = |sql| Exec { transaction: 0, us: 100, ..work(sql) };
+        (0..asked).for_each(|_| stream.exec(brief("SELECT 1")));
+        (0..400).for_each(|_| stream.exec(brief(READ)));
+        stream.close(1);
+        stream.pass(S);
+        let finding = of(&stream.findings(), Kind::PingOverhead).expect("ping overhead");
+        assert_eq!(finding.severity, severity, "{asked} pings around 400 reads");
+    }
+}
+
+#[test]
 fn identity_holds_over_sessions_routes_and_times() {
     let ids: Vec<u64> = [("", S), ("/*route='/a'*/", 2 * S), ("/*route='/b'*/", 20 * S)]
         .into_iter()

@@ -263,7 +263,8 @@ fn an_n_plus_one_takes_its_children() {
             stream.commit(1, transaction);
         }
         settle(&mut stream);
-        let found: Vec<Kind> = stream.findings().iter().map(|finding| finding.kind).collect();
+        let mut found: Vec<Kind> = stream.findings().iter().map(|finding| finding.kind).collect();
+        found.retain(|kind| *kind != Kind::LongTransaction);
         assert_eq!(found, kinds, "from {from}");
     }
 }
