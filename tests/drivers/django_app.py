@@ -316,9 +316,11 @@ def bulk_update():
 
 @finds(kind("upsert_loop", child="tags"), may=("write_loop", "looped_lookup", "savepoint_loop"), pause_s=CHAIN_PAUSE_S)
 def update_or_create():
-    for number in range(20):
-        name = f"tag-{number + 1}" if number % 2 else secrets.token_hex(8)
-        Tag.objects.update_or_create(name=name, defaults={"uses": 1})
+    # In autocommit Django opens a transaction for each: that looks like one job after another.
+    with transaction.atomic():
+        for number in range(20):
+            name = f"tag-{number + 1}" if number % 2 else secrets.token_hex(8)
+            Tag.objects.update_or_create(name=name, defaults={"uses": 1})
 
 
 @silent("upsert_loop", "write_loop")

@@ -120,7 +120,7 @@ finds([kind("savepoint_loop")], async function savepoint_by_row(pool) {
   return [{ n: 20 }];
 }, { may: ["write_loop"] });
 
-finds([kind("duplicate_query", { child: "countries", proof: "duplicate" })], async function same_read_again(pool) {
+finds([kind("duplicate_query", { child: "countries", proof: "sequence" })], async function same_read_again(pool) {
   for (const _ of upTo(12)) await pool.query("select name from countries where id = $1", [301]);
   return [{ n: 12 }];
 });

@@ -9,6 +9,7 @@ The other stacks (node.mjs, rails.rb, Jdbc.java, pgx.go, the Rust one) speak the
   are `table.column`, or `table` alone. Nothing else may reach warning, but kinds in `may`.
 * `never`: kinds that must not show at all, whatever their severity. A scenario without `expect` is a silent one:
   nothing reaches warning.
+* before: if `<scenario>.sql` lies here, it runs in the database first, behind the proxy's back.
 * truth: `[{n, rows, sightings}]` in the order of `expect`; what is absent isn't compared.
 """
 

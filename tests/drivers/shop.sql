@@ -67,6 +67,7 @@ insert into categories select 20000 + n, 'Category ' || n from generate_series(1
 insert into products
 select 500000 + n * 7, 20001 + n % 40, 'SKU-' || lpad(n::text, 5, '0'), 'Product ' || n, 100 from generate_series(0, 999) n;
 
+-- Lines and payments are written order by order, as a shop does.
 -- The newest forty orders belong to 23 customers, in no order; each has three to five items and two payments.
 insert into orders
 select 3000000 + n, 7000 + (case when n > 360 then n * 11 % 23 else n % 300 end) * 3,
@@ -74,9 +75,9 @@ select 3000000 + n, 7000 + (case when n > 360 then n * 11 % 23 else n % 300 end)
 from generate_series(1, 400) n;
 insert into items
 select 40000000 + n * 10 + line, 3000000 + n, 500000 + (n * 37 + line * 211) % 1000 * 7, line
-from generate_series(1, 400) n, generate_series(1, 5) line where line <= 3 + n % 3;
+from generate_series(1, 400) n, generate_series(1, 5) line where line <= 3 + n % 3 order by n, line;
 insert into payments
-select 60000000 + n * 10 + part, 3000000 + n, 100 * part from generate_series(1, 400) n, generate_series(1, 2) part;
+select 60000000 + n * 10 + part, 3000000 + n, 100 * part from generate_series(1, 400) n, generate_series(1, 2) part order by n, part;
 
 -- Sixty bodies of 24 KiB.
 insert into documents

@@ -96,7 +96,8 @@ finds([kind("cartesian_explosion")], async function two_collections_joined(db) {
   await db.manager.getRepository(Order).find({ relations: { items: true, payments: true } });
 });
 
-finds([kind("write_loop", { child: "products" })], async function save_by_row(db) {
+// It reads each row again before it writes it.
+finds([kind("upsert_loop", { child: "products" })], async function save_by_row(db) {
   const products = await db.manager.getRepository(Product).find({ order: { id: "ASC" }, take: 30 });
   for (const one of products) {
     one.stock += 1;

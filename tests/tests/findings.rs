@@ -122,37 +122,107 @@ fn an_indexed_filter_is_silent() {
     }
 }
 
+const CANARY: &str = "canary_7f3a9c51";
+/// First digits of every number of the canary's table.
+const NUMBER: &str = "48151623";
+
+/// Statements with the canary in every place that a value can have: each group in a connection of its own.
+fn leaky_scripts() -> Vec<String> {
+    let number = |n: u32| format!("{NUMBER}{n:05}");
+    let each = |count: u32, one: &dyn Fn(u32) -> String| -> String {
+        (0..count).map(|n| one(n) + ";\n").collect()
+    };
+    let numbers: Vec<String> = (0..1200).map(number).collect();
+    let lookup = |n| format!("select note from kept where id = {}", number(n));
+    let named = |n| format!("select id from kept where note = '{CANARY} {n}'");
+    let insert =
+        |n| format!("insert into kept (id, note) values ({}, '{CANARY}')", number(90_000 + n));
+    let one = format!("insert into kept values ({}, $${CANARY}$$) /* {CANARY} */;", number(80_000));
+    let page = format!("select id from kept where note <> '{CANARY}' order by id limit 40;\n");
+    let transaction = |inside: String| format!("begin;\n{inside}commit;\n");
+    let tag = format!("/*route='%2Fkept',traceparent='00-{:032x}-00000000000000ff-01'*/", 0xa1);
+    vec![
+        format!(
+            "create table kept (id bigint, note text);\ninsert into kept select {} + n, '{CANARY} ' || n from generate_series(0, 20000) n;",
+            number(0)
+        ),
+        one,
+        format!(
+            "select * from kept where note = $${CANARY}$$ and id = {} -- {CANARY}\n;",
+            number(1)
+        ),
+        format!("selekt '{CANARY}', E'{CANARY}', {};", number(1)),
+        (0..3).map(|_| transaction(page.clone() + &each(40, &lookup))).collect(),
+        (0..3).map(|_| transaction(each(60, &named))).collect(),
+        transaction(each(30, &insert)),
+        transaction(each(30, &|n| {
+            format!("savepoint {CANARY}_{n};\n{};\nrelease {CANARY}_{n}", insert(n))
+        })),
+        transaction(each(12, &|_| lookup(7))),
+        transaction(each(12, &|_| format!("{} {tag}", lookup(8)))),
+        format!("select id, note from kept where note like '{CANARY}%';"),
+        format!("select count(*) from kept where id in ({});", numbers.join(",")),
+        format!("select id from kept where note like '%{CANARY}' order by random() limit 3;"),
+        format!("create index on kept (note) where note <> '{CANARY}';"),
+    ]
+}
+
+/// Every answer that there is now, by its path.
+fn answers(proxy: &Proxy) -> Vec<String> {
+    let ids = |list: &str, field: &str| -> Vec<String> {
+        let items = proxy.api(&format!("{list}?limit=500"))["items"].clone();
+        let items = items.as_array().expect("a list").clone();
+        items.iter().filter_map(|item| item[field].as_str().map(str::to_owned)).collect()
+    };
+    let mut paths: Vec<String> =
+        ["/", "/plain", "/metrics", "/api/v1/info", "/api/v1/summary"].map(Into::into).into();
+    for list in ["statements", "findings", "routes", "transactions"] {
+        paths.push(format!("/api/v1/{list}?limit=500"));
+    }
+    for digest in ids("statements", "digest") {
+        paths.push(format!("/api/v1/statements/{digest}"));
+        paths.push(format!("/statements/{digest}"));
+    }
+    paths.extend(ids("findings", "id").iter().map(|id| format!("/api/v1/findings/{id}")));
+    for field in ["typical_unit", "worst_unit"] {
+        paths.extend(ids("routes", field).iter().map(|id| format!("/api/v1/units/{id}")));
+    }
+    paths
+}
+
 #[test]
 fn no_value_of_the_application_is_in_any_answer() {
     let postgres = server();
     let proxy = Proxy::start(postgres, &[]);
-    let canary = "canary_7f3a9c51";
-    let number = "48151623421";
-    let script = format!(
-        "create table kept (id bigint, note text);\n\
-         insert into kept values ({number}, '{canary}') /* {canary} */;\n\
-         select * from kept where note = $${canary}$$ and id = {number} -- {canary}\n;\n\
-         selekt '{canary}', E'{canary}', {number};\n\
-         drop table kept;"
-    );
-    for line in script.split(";\n") {
-        postgres.psql(proxy.port(), line);
+    for script in leaky_scripts() {
+        postgres.psql(proxy.port(), &script);
     }
     proxy.settle();
-    assert!(proxy.calls_and_errors("kept").0 >= 3, "the statements were seen");
-    let list = proxy.api("statements?limit=500");
-    let digests =
-        list["items"].as_array().expect("a list").iter().filter_map(|item| item["digest"].as_str());
-    let mut paths: Vec<String> =
-        digests.map(|digest| format!("/api/v1/statements/{digest}")).collect();
-    paths.extend(
-        ["/", "/metrics", "/api/v1/statements?limit=500", "/api/v1/findings", "/api/v1/summary"]
-            .map(Into::into),
-    );
+    assert!(proxy.calls_and_errors("kept").0 >= 200, "the statements were seen");
+    let expected = [
+        "n_plus_one",
+        "looped_lookup",
+        "write_loop",
+        "savepoint_loop",
+        "duplicate_query",
+        "unbounded_result",
+        "large_in_list",
+        "sql_smell",
+        "lock_hazard",
+    ];
+    eventually("the findings are published", PUBLISH_LIMIT, || {
+        let missing = expected.iter().filter(|kind| proxy.findings(kind).is_empty());
+        let missing: Vec<_> = missing.collect();
+        println!("missing: {missing:?}");
+        missing.is_empty().then_some(())
+    });
+    let paths = answers(&proxy);
+    assert!(paths.iter().any(|path| path.contains("/units/")), "units are kept: {paths:?}");
     for path in paths {
-        let (_, body) = proxy.http(&path);
-        assert!(!body.contains(canary) && !body.contains(number), "{path} leaks a value: {body}");
+        let (status, body) = proxy.http(&path);
+        assert_eq!(status, 200, "{path}: {body}");
+        assert!(!body.contains(CANARY) && !body.contains(NUMBER), "{path} leaks a value: {body}");
     }
     let log = proxy.lines().join("\n");
-    assert!(!log.contains(canary) && !log.contains(number), "the log leaks a value: {log}");
+    assert!(!log.contains(CANARY) && !log.contains(NUMBER), "the log leaks a value: {log}");
 }

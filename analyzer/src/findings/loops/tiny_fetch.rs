@@ -133,8 +133,10 @@ impl Cursor {
     fn add(&mut self, step: &Step<'_>, rows: u64, scene: &Scene<'_>) {
         self.large |= rows > scene.limits.loops.tiny_fetch_rows_max;
         self.rows += rows;
+        // Who flushes instead of syncing stays in one series, but asks for a part only after the one before.
+        let waited = self.fetches > 0 && step.begin_us() > self.last_us;
         self.last_us = step.end_us();
-        if self.round_trip != step.round_trip() {
+        if waited || self.round_trip != step.round_trip() {
             self.round_trip = step.round_trip();
             self.fetches += 1;
             self.busy_us += step.service_us();

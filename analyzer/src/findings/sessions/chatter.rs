@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// (database, service, route) sums held; more are counted without a route, then not at all.
 const SUMS_MAX: usize = 512;
 
+/// Pings and resets around one use of a connection. Where there are more, the connection is idle: nobody waits.
+const PINGS_PER_USE_MAX: u64 = 3;
+
 /// What a round trip was for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Purpose {
@@ -173,7 +176,9 @@ impl Sum {
     ) {
         let words: u64 = self.words.iter().sum();
         let time_share = self.words_us as f64 / self.us.max(1) as f64;
-        let heavy = time_share >= limits.chatter_warning_time_min_ratio;
+        let used = *kind != Kind::PingOverhead
+            || words <= PINGS_PER_USE_MAX * self.round_trips.saturating_sub(words);
+        let heavy = used && time_share >= limits.chatter_warning_time_min_ratio;
         let said = Said {
             kind: *kind,
             database: *database,

@@ -1,7 +1,7 @@
 //! `connection_churn`: one client that opens many sessions and sends little over each.
 
 use super::super::cost::OccurrenceCost;
-use super::super::register::Sighting;
+use super::super::register::{Claim, Sighting};
 use super::super::samples::Samples;
 use super::{About, Context, Detector, Said};
 use crate::Map;
@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// Clients told apart; the one that was quiet for longest goes first.
 const CLIENTS_MAX: usize = 256;
 const MINUTE_US: u64 = 60_000_000;
+/// Parts that the latest minute is counted in.
+const SLICES: usize = 6;
+const SLICE_US: u64 = MINUTE_US / SLICES as u64;
 
 /// Who connects: database, address, raw application name.
 type Who = (DatabaseId, Arc<str>, Arc<str>);
@@ -32,12 +35,21 @@ struct Life {
     introspection_us: u64,
 }
 
-/// The present minute of one client.
-#[derive(Debug, Default)]
-struct Client {
-    minute: u64,
+/// Sessions of one client in a part of a minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slice {
     opened: u64,
     closed: u64,
+}
+
+/// The latest minute of one client; medians are those of its latest sessions.
+#[derive(Debug, Default)]
+struct Client {
+    /// Number of the newest slice since the epoch.
+    newest: u64,
+    slices: [Slice; SLICES],
+    /// Sessions opened since the last claim.
+    untold: u64,
     setup_us: Samples,
     statements: Samples,
     introspection: Samples,
@@ -58,19 +70,18 @@ impl Churn {
         Self { limits: limits.clone(), clients: Map::default(), lives: Map::default() }
     }
 
-    /// The client in its minute at `now`; the minute before is judged.
+    /// The client in its minute up to `now`; what leaves the minute is judged before.
     fn client(&mut self, who: &Who, now: Micros, context: &mut Context<'_>) -> &mut Client {
         if self.clients.len() >= CLIENTS_MAX && !self.clients.contains_key(who) {
-            let quiet = |(who, client): (&Who, &Client)| (client.minute, who.clone());
+            let quiet = |(who, client): (&Who, &Client)| (client.newest, who.clone());
             if let Some((_, oldest)) = self.clients.iter().map(quiet).min() {
                 self.clients.remove(&oldest);
             }
         }
         let client = self.clients.entry(who.clone()).or_default();
-        let minute = now / MINUTE_US;
-        if client.minute < minute {
-            client.judge(who, &self.limits, context);
-            *client = Client { minute, sender: client.sender.clone(), ..Client::default() };
+        if client.newest < now / SLICE_US {
+            client.judge(who, now, &self.limits, context);
+            client.roll(now);
         }
         client
     }
@@ -80,7 +91,8 @@ impl Detector for Churn {
     fn opened(&mut self, id: SessionId, session: &Session, context: &mut Context<'_>) {
         let who = (session.database, session.client.clone(), session.application_name.clone());
         let client = self.client(&who, session.last_us, context);
-        client.opened += 1;
+        client.slice().opened += 1;
+        client.untold += 1;
         client.setup_us.push(session.setup_us as f64);
         client.sender.service = session.service;
         client.sender.application_name = Some(session.application_name.clone());
@@ -111,68 +123,68 @@ impl Detector for Churn {
     fn closed(&mut self, session: SessionId, at_us: Micros, context: &mut Context<'_>) {
         let Some(life) = self.lives.remove(&session) else { return };
         let client = self.client(&life.who, at_us, context);
-        client.closed += 1;
+        client.slice().closed += 1;
         client.statements.push(life.statements as f64);
         client.introspection.push(life.introspection as f64);
         client.introspection_us.push(life.introspection_us as f64);
     }
 
     fn tick(&mut self, now: Micros, context: &mut Context<'_>) {
-        let over = |client: &Client| client.minute < now / MINUTE_US;
-        let mut quiet: Vec<Who> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| over(client))
-            .map(|(who, _)| who.clone())
-            .collect();
-        quiet.sort_unstable();
-        for who in quiet {
-            if let Some(mut client) = self.clients.remove(&who) {
-                client.judge(&who, &self.limits, context);
+        let mut all: Vec<Who> = self.clients.keys().cloned().collect();
+        all.sort_unstable();
+        for who in all {
+            let Some(client) = self.clients.get_mut(&who) else { continue };
+            client.judge(&who, now, &self.limits, context);
+            client.roll(now);
+            if client.counted(|slice| slice.opened + slice.closed) == 0 {
+                self.clients.remove(&who);
             }
         }
     }
 }
 
 impl Client {
-    /// Many sessions opened in the minute, and most of as many closed after few statements.
-    fn judge(&mut self, who: &Who, limits: &SessionLimits, context: &mut Context<'_>) {
+    fn slice(&mut self) -> &mut Slice {
+        &mut self.slices[self.newest as usize % SLICES]
+    }
+
+    fn counted(&self, count: impl Fn(&Slice) -> u64) -> u64 {
+        self.slices.iter().map(count).sum()
+    }
+
+    /// Forgets what is older than a minute at `now`.
+    fn roll(&mut self, now: Micros) {
+        let newest = now / SLICE_US;
+        let oldest = (newest + 1).saturating_sub(SLICES as u64);
+        for slice in oldest.max(self.newest + 1)..=newest {
+            self.slices[slice as usize % SLICES] = Slice::default();
+        }
+        self.newest = self.newest.max(newest);
+    }
+
+    /// Many sessions opened within a minute, and most of as many closed after few statements.
+    fn judge(&mut self, who: &Who, now: Micros, limits: &SessionLimits, context: &mut Context<'_>) {
         let Some(statements) = self.statements.median_count() else { return };
-        let many = self.opened >= limits.churn_connects_per_min_min;
+        let opened = self.counted(|slice| slice.opened);
+        let closed = self.counted(|slice| slice.closed);
+        let many = opened >= limits.churn_connects_per_min_min;
         let short = statements <= limits.churn_statements_median_max;
-        if !many || !short || self.closed * 2 < self.opened {
+        if self.untold == 0 || !many || !short || closed * 2 < opened {
             return;
         }
-        let median = |samples: &Samples| samples.median_count().unwrap_or(0);
-        let (setup_us, asked_us) = (median(&self.setup_us), median(&self.introspection_us));
-        let said = Said {
-            kind: Kind::ConnectionChurn,
-            database: who.0,
-            about: About::Service,
-            sender: &self.sender,
-            severity_own: None,
-            sentence: self.sentence(&who.1, statements, setup_us, asked_us),
-            evidence: vec![
-                ("connects_per_min", EvidenceValue::Count(self.opened)),
-                ("statements_median", EvidenceValue::Count(statements)),
-                ("setup_p50_ms", EvidenceValue::Number(setup_us as f64 / 1e3)),
-                ("introspection_statements", EvidenceValue::Count(median(&self.introspection))),
-                ("introspection_p50_ms", EvidenceValue::Number(asked_us as f64 / 1e3)),
-                ("client", EvidenceValue::Text(who.1.clone())),
-            ],
-        };
-        let each_us = setup_us + asked_us;
+        let claim = self.claim(who, opened, statements, context);
+        let times = self.untold.min(opened);
+        self.untold = 0;
+        let each_us = self.each_us();
         let cost = OccurrenceCost {
             saved_low_us: each_us,
             saved_high_us: each_us,
-            busy_us: each_us * self.opened,
+            busy_us: each_us * times,
             ..OccurrenceCost::default()
         };
-        let at_us = (self.minute + 1) * MINUTE_US;
-        let claim = said.claim(context);
         let sighting = Sighting {
-            at_us,
-            times: self.opened,
+            at_us: now,
+            times,
             cost,
             route: self.sender.route.clone(),
             wall_us: MINUTE_US,
@@ -181,18 +193,47 @@ impl Client {
         context.register.sighting(claim, sighting);
     }
 
-    fn sentence(&self, client: &str, statements: u64, setup_us: u64, asked_us: u64) -> String {
-        let from = match client {
-            "" => "One client".to_owned(),
-            "local" => "The client on the same machine".to_owned(),
-            address => format!("The client {address}"),
-        };
-        format!(
-            "{from} opened {} sessions in one minute, half of which sent at most {statements} statements: each cost \
-             {:.1} ms to set up and {:.1} ms of questions about the server.",
-            self.opened,
-            setup_us as f64 / 1e3,
-            asked_us as f64 / 1e3,
-        )
+    /// What a session costs before its first statement of use: set-up and questions.
+    fn each_us(&self) -> u64 {
+        median(&self.setup_us) + median(&self.introspection_us)
     }
+
+    fn claim(&self, who: &Who, opened: u64, statements: u64, context: &Context<'_>) -> Claim {
+        let (setup_us, asked_us) = (median(&self.setup_us), median(&self.introspection_us));
+        let said = Said {
+            kind: Kind::ConnectionChurn,
+            database: who.0,
+            about: About::Service,
+            sender: &self.sender,
+            severity_own: None,
+            sentence: sentence(&who.1, opened, statements, setup_us, asked_us),
+            evidence: vec![
+                ("connects_per_min", EvidenceValue::Count(opened)),
+                ("statements_median", EvidenceValue::Count(statements)),
+                ("setup_p50_ms", EvidenceValue::Number(setup_us as f64 / 1e3)),
+                ("introspection_statements", EvidenceValue::Count(median(&self.introspection))),
+                ("introspection_p50_ms", EvidenceValue::Number(asked_us as f64 / 1e3)),
+                ("client", EvidenceValue::Text(who.1.clone())),
+            ],
+        };
+        said.claim(context)
+    }
+}
+
+fn median(samples: &Samples) -> u64 {
+    samples.median_count().unwrap_or(0)
+}
+
+fn sentence(client: &str, opened: u64, statements: u64, setup_us: u64, asked_us: u64) -> String {
+    let from = match client {
+        "" => "One client".to_owned(),
+        "local" => "The client on the same machine".to_owned(),
+        address => format!("The client {address}"),
+    };
+    format!(
+        "{from} opened {opened} sessions in one minute, half of which sent at most {statements} statements: each cost \
+         {:.1} ms to set up and {:.1} ms of questions about the server.",
+        setup_us as f64 / 1e3,
+        asked_us as f64 / 1e3,
+    )
 }

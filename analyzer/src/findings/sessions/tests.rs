@@ -231,6 +231,41 @@ fn churn_at_its_limits() {
     assert_eq!(finding.severity, Severity::Info);
 }
 
+/// `sessions` short sessions from `from` on.
+fn short_sessions(stream: &mut Stream, from: u64, sessions: u64) {
+    for session in from..from + sessions {
+        stream.open(session, "shop", "script");
+        stream.exec(Exec { session, transaction: 0, ..work(READ) });
+        stream.close(session);
+    }
+}
+
+#[test]
+fn churn_is_told_at_once_and_wherever_the_minute_begins() {
+    let mut stream = stream();
+    let to_border = 120 * S - stream.now % (60 * S) - S;
+    stream.pass(to_border);
+    short_sessions(&mut stream, 100, 8);
+    stream.pass(2 * S);
+    assert!(of(&stream.findings(), Kind::ConnectionChurn).is_none());
+    short_sessions(&mut stream, 200, 7);
+    stream.pass(S);
+    let sightings = |stream: &mut Stream| {
+        of(&stream.findings(), Kind::ConnectionChurn).map(|finding| finding.sightings)
+    };
+    assert_eq!(sightings(&mut stream), Some(15));
+    stream.pass(S);
+    assert_eq!(sightings(&mut stream), Some(15), "nothing is counted twice");
+    short_sessions(&mut stream, 300, 3);
+    stream.pass(S);
+    assert_eq!(sightings(&mut stream), Some(18));
+    // Nine more, but a minute later.
+    stream.pass(70 * S);
+    short_sessions(&mut stream, 400, 9);
+    stream.pass(S);
+    assert_eq!(sightings(&mut stream), Some(18));
+}
+
 #[test]
 fn clients_are_told_apart() {
     let mut stream = stream();
@@ -350,6 +385,20 @@ fn pings_at_their_limits() {
         ("real reads", pings("SELECT max(id) FROM orders", 500, 600), false),
     ] {
         assert_eq!(found.is_some(), fires, "{name}");
+    }
+}
+
+#[test]
+fn an_idle_connection_may_ping() {
+    for (asked, severity) in [(1_200, Severity::Warning), (1_201, Severity::Info)] {
+        let mut stream = stream();
+        let brief = |sql| Exec { transaction: 0, us: 100, ..work(sql) };
+        (0..asked).for_each(|_| stream.exec(brief("SELECT 1")));
+        (0..400).for_each(|_| stream.exec(brief(READ)));
+        stream.close(1);
+        stream.pass(S);
+        let finding = of(&stream.findings(), Kind::PingOverhead).expect("ping overhead");
+        assert_eq!(finding.severity, severity, "{asked} pings around 400 reads");
     }
 }
 

@@ -156,7 +156,7 @@ fn of_two_cursors_none_is_named() {
 #[test]
 fn portals_read_in_parts() {
     for (parts, rows, same_round_trip, expected) in
-        [(48, 10, false, 0), (49, 10, false, 50), (49, 11, false, 0), (99, 10, true, 0)]
+        [(48, 10, false, 0), (49, 10, false, 50), (49, 11, false, 0), (99, 10, true, 100)]
     {
         let findings = found(Kind::TinyFetch, |stream| {
             let read = Exec { transaction: 1, sql: "SELECT id FROM orders", ..Exec::default() };
