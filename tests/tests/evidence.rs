@@ -142,9 +142,11 @@ fn documents(rows: usize, bytes: usize) -> String {
     text += "< 150 RowDescription id:16384:1:23 title:16384:2:25 body:16384:3:25\n";
     let body = "x".repeat(bytes);
     for row in 0..rows {
-        writeln!(text, "< 150 DataRow \"{}\" \"title\" \"{body}\"", 1_000 + row).unwrap();
+        writeln!(text, "< 150 DataRow \"{}\" \"title\" \"{body}\"", 1_000 + row)
+            .expect("a string takes all");
     }
-    writeln!(text, "< 150 CommandComplete \"SELECT {rows}\"\n< 150 ReadyForQuery I").unwrap();
+    writeln!(text, "< 150 CommandComplete \"SELECT {rows}\"\n< 150 ReadyForQuery I")
+        .expect("a string takes all");
     text
 }
 
@@ -179,7 +181,7 @@ fn wide_cells_do_not_cut_the_keys_of_a_long_result_short() {
     text += "< 150 RowDescription id:16384:1:23 body:16384:2:17 other_id:16385:1:23\n";
     let body = "x".repeat(1_000);
     for row in 0..600 {
-        writeln!(text, "< 150 DataRow \"{row}\" \"{body}\" \"{row}\"").unwrap();
+        writeln!(text, "< 150 DataRow \"{row}\" \"{body}\" \"{row}\"").expect("a string takes all");
     }
     text += "< 150 CommandComplete \"SELECT 600\"\n< 150 ReadyForQuery I\n";
     let batch = session.batch(&text);
@@ -200,9 +202,10 @@ fn keys(rows: usize) -> String {
             text,
             "< 150 DataRow \"{a}\" \"{b}\" \"{c}\" \"17.50\" \"2024-01-01 00:00:00\" \"none\""
         )
-        .unwrap();
+        .expect("a string takes all");
     }
-    writeln!(text, "< 150 CommandComplete \"SELECT {rows}\"\n< 150 ReadyForQuery I").unwrap();
+    writeln!(text, "< 150 CommandComplete \"SELECT {rows}\"\n< 150 ReadyForQuery I")
+        .expect("a string takes all");
     text
 }
 

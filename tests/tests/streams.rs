@@ -83,14 +83,13 @@ fn show(outcome: &Outcome) {
     }
 }
 
-/// Precision and columns are held everywhere. Recall and n are at their goals (0.97, exact) with transactions only:
-/// with traces the nested level is missed, and in autocommit a chain that small numbers keep alive runs into the
-/// next requests of its connection. The floors say what is reached, not what is wanted.
+/// Precision and columns are held everywhere; recall and n are at their goals (0.97, exact) with transactions and with
+/// traces. In autocommit a chain that small numbers keep alive runs into the next requests of its connection: there
+/// the floors say what is reached, not what is wanted.
 fn assert_goals(mode: Mode, scores: Scores) {
     let (recall, n_exact) = match mode {
-        Mode::Transactions => (0.97, 1.0),
-        Mode::Traces => (0.80, 1.0),
-        Mode::Autocommit => (0.45, 0.80),
+        Mode::Transactions | Mode::Traces => (0.97, 1.0),
+        Mode::Autocommit => (0.70, 0.85),
     };
     assert!(scores.planted > 100, "{scores:?}");
     assert!(scores.precision() >= 0.99, "{scores:?}");

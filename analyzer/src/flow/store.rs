@@ -144,6 +144,11 @@ impl Store {
         visible: &[HeldId],
         roots: &[HeldId],
     ) -> (Option<HeldId>, Option<HeldId>) {
+        // Rows that writes return run on by themselves; what they write says nothing of a level unless a scope does.
+        let scoped = seen.record.transaction != 0 || seen.trace().is_some();
+        if seen.statement.class == Class::Write && !scoped {
+            return (None, None);
+        }
         // A value may also have come by chance from a result of an earlier request of the session.
         let same_unit =
             |held: &Held| held.transaction == seen.record.transaction && held.trace == seen.trace();
@@ -244,25 +249,30 @@ impl Store {
         limits: &FlowLimits,
     ) -> Option<HeldId> {
         let ring = self.rings.get(&session)?;
+        let newest = ring.results.iter().max().copied();
+        let trace = |id: HeldId| self.results.get(&id).and_then(|held| held.trace);
+        let current = newest.and_then(trace);
+        // What another trace read can't be paired with what comes now, however much it fed: it goes first.
+        let foreign =
+            |held: &Held| current.is_some() && held.trace.is_some_and(|_| held.trace != current);
         let rank = |id: &HeldId| match self.results.get(id) {
             Some(held) => {
                 let feeds = u8::from(!held.candidates.is_empty());
-                (feeds + u8::from(feeds > 0 && held.root.is_none()), held.last_fed_us, *id)
+                let feeds = feeds + u8::from(feeds > 0 && held.root.is_none());
+                (!foreign(held), feeds, held.last_fed_us, *id)
             }
-            None => (0, None, *id),
+            None => (false, 0, None, *id),
         };
-        let is_level = |id: &&HeldId| self.results.get(*id).is_some_and(|h| h.root.is_some());
-        let levels = ring.results.iter().filter(is_level);
-        if levels.clone().count() > LEVELS_MAX {
-            return levels.copied().min_by_key(rank);
+        let older = || ring.results.iter().filter(|id| Some(**id) != newest).copied();
+        let is_level = |id: &HeldId| self.results.get(id).is_some_and(|h| h.root.is_some());
+        if ring.results.iter().filter(|id| is_level(id)).count() > LEVELS_MAX {
+            return older().filter(is_level).min_by_key(rank);
         }
         let bytes: usize =
             ring.results.iter().filter_map(|id| self.find(*id)).map(|h| h.bytes).sum();
         let many = ring.results.len() > limits.ring_results_max.max(1);
         let large = bytes > limits.ring_session_max_kib * 1_024;
-        let newest = ring.results.iter().max().copied();
-        let older = ring.results.iter().filter(|id| Some(**id) != newest);
-        let victim = older.copied().min_by_key(rank).filter(|_| many || large);
+        let victim = older().min_by_key(rank).filter(|_| many || large);
         self.evictions += u64::from(victim.is_some() && !many);
         victim
     }
