@@ -317,8 +317,14 @@ fn go() -> Command {
     Command::new(program)
 }
 
+/// Makes the command of a stack's program.
+type Program = fn() -> Command;
+
+/// Stacks that need a newer Node than some systems have; the set-up says so and leaves them out.
+const NODE_STACKS: [&str; 4] = ["node_pg", "prisma", "typeorm", "sequelize"];
+
 /// Every stack, the longest first.
-const STACKS: [(&str, fn() -> Command); 12] = [
+const STACKS: [(&str, Program); 12] = [
     ("django", || python(&["django_app.py"])),
     ("alchemy_psycopg", || python(&["alchemy.py", "psycopg"])),
     ("alchemy_psycopg2", || python(&["alchemy.py", "psycopg2"])),
@@ -337,7 +343,13 @@ const STACKS: [(&str, fn() -> Command); 12] = [
 #[test]
 fn every_stack_finds_what_is_planted_and_nothing_else() {
     let wanted = std::env::var("PGSONDE_STACK").unwrap_or_default();
-    let left: Vec<_> = STACKS.into_iter().filter(|(name, _)| name.contains(&wanted)).collect();
+    let node = paths::target().join("node/stamp").exists();
+    assert!(node || std::env::var_os("CI").is_none(), "the packages of Node are missing");
+    if !node {
+        eprintln!("skipped: {}", NODE_STACKS.join(", "));
+    }
+    let is_wanted = |name: &str| name.contains(&wanted) && (node || !NODE_STACKS.contains(&name));
+    let left: Vec<_> = STACKS.into_iter().filter(|(name, _)| is_wanted(name)).collect();
     let left = Mutex::new(VecDeque::from(left));
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
