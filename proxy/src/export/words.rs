@@ -164,7 +164,9 @@ fn slow_search(numbers: &Numbers<'_>) -> Vec<String> {
 fn proof(finding: &Finding) -> &'static str {
     match finding.proof.as_str() {
         "dataflow" => "the parameters were values of an earlier result",
+        "duplicate" => "statement and values were the same each time",
         "observed" => "the wire shows it directly",
+        "plan" => "a planner chose it with the server's own statistics",
         "sequence" => "order, timing and repetition speak for it",
         _ => "only the statement's text and its times speak for it",
     }
