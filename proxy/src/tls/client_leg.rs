@@ -78,6 +78,12 @@ pub async fn accept(client: TcpStream, leg: &ClientLeg, direct: bool) -> io::Res
         let why = "a direct TLS connection must name the protocol `postgresql` (ALPN)";
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    let stream = start.into_stream(Arc::clone(&leg.config)).await?;
-    Ok(Stream::Tls(Box::new(TlsStream::Server(stream))))
+    match start.into_stream(Arc::clone(&leg.config)).into_fallible().await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(TlsStream::Server(stream)))),
+        Err((error, mut client)) => {
+            // The alert is on its way; an end behind it tells the client that nothing more comes.
+            let _gone = client.shutdown().await;
+            Err(error)
+        }
+    }
 }
