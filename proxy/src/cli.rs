@@ -1,6 +1,7 @@
 //! The command line: what a person types, turned into settings or a report.
 
 use crate::advisor::offline;
+use crate::commands::doctor;
 use crate::config::{Flags, Settings};
 use crate::export::report;
 use crate::problem::Problem;
@@ -45,6 +46,8 @@ enum Command {
     Report(ReportArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
+    /// Test a connection step by step
+    Doctor(doctor::DoctorArgs),
 }
 
 #[derive(Args, Debug)]
@@ -163,6 +166,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         })
         .map(|()| ExitCode::SUCCESS),
         Command::Advise(args) => advise(args, cli.global.json),
+        Command::Doctor(args) => doctor::run(args, cli.global.json),
     }
 }
 
