@@ -5,6 +5,7 @@
 //! other machines can reach the listener. Requests whose `Host` is a foreign name are refused, which stops DNS rebinding.
 
 mod access;
+mod activity;
 mod answers;
 mod control;
 mod findings;
@@ -108,6 +109,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(units::routes())
         .merge(findings::routes())
         .merge(control::routes())
+        .merge(activity::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
