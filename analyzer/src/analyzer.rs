@@ -38,6 +38,8 @@ pub struct Analyzer {
     introspected: Map<(DatabaseId, ServiceId), Orm>,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
+    /// Whether texts and findings are left aside.
+    counters_only: bool,
 }
 
 /// What one record executed.
@@ -63,7 +65,25 @@ impl Analyzer {
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
+            counters_only: false,
         }
+    }
+
+    /// Goes on under other limits. Thresholds, `disabled`, `mutes`, `unit_gap_us` and `close_after_us` may differ;
+    /// the sizes of tables stay as they were made. Detectors begin anew, findings and statistics stay.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.units.set_gap_us(limits.unit_gap_us);
+        self.findings.begin_anew(&limits);
+        self.limits = limits;
+    }
+
+    /// Leaves texts and findings aside, or takes them up again: then senders must send their texts again, and
+    /// detectors begin anew. A statement whose text came before is still counted under its digest.
+    pub fn set_counters_only(&mut self, counters_only: bool) {
+        if self.counters_only && !counters_only {
+            self.findings.begin_anew(&self.limits);
+        }
+        self.counters_only = counters_only;
     }
 
     /// The generation of texts that senders should believe in; when it rises they send their texts again.
@@ -84,8 +104,8 @@ impl Analyzer {
 
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
-        for text in &batch.texts {
-            self.texts.learn(text, batch);
+        if !self.counters_only {
+            batch.texts.iter().for_each(|text| self.texts.learn(text, batch));
         }
         for event in &batch.events {
             self.event(event, batch);
@@ -140,6 +160,9 @@ impl Analyzer {
             let last_us = gone.last_us;
             self.forget(id, last_us, gone);
         }
+        if self.counters_only {
+            return;
+        }
         if let Some(session) = self.sessions.known(opened.session) {
             self.findings.opened(opened.session, session, &self.labels, &self.digests);
         }
@@ -166,7 +189,9 @@ impl Analyzer {
 
     fn forget(&mut self, id: SessionId, at_us: Micros, mut session: Session) {
         self.units.end(&mut session.unit, &mut self.labels);
-        self.findings.closed(id, at_us, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.closed(id, at_us, &self.labels, &self.digests);
+        }
     }
 
     fn transaction(&mut self, record: &TransactionRecord) {
@@ -177,14 +202,18 @@ impl Analyzer {
         let pair = (session.database, session.service);
         self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
-        self.findings.transaction(record, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.transaction(record, &self.labels, &self.digests);
+        }
     }
 
     fn waiting(&mut self, id: SessionId, since_us: Micros, at_us: Micros) {
         if let Some(session) = self.sessions.known(id) {
             session.last_us = session.last_us.max(at_us);
             session.presence.lasts(SessionState::IdleInTransaction, since_us, at_us);
-            self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+            if !self.counters_only {
+                self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+            }
         }
     }
 
@@ -222,6 +251,9 @@ impl Analyzer {
                 trace,
             };
             self.units.step(session, &step, &mut self.labels);
+        }
+        if self.counters_only {
+            return;
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
@@ -270,7 +302,7 @@ impl Analyzer {
 
     fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
         let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
-        let session = self.sessions.known(id);
+        let session = self.sessions.known(id).filter(|_| !self.counters_only);
         if let (Some(statement), Some(session)) = (statement, session) {
             let prepared = Prepared { database: session.database, statement, took_us };
             self.findings.prepared(&prepared, &self.labels, &self.digests);
@@ -309,7 +341,9 @@ impl Analyzer {
                 self.units.tick_session(&mut session.unit, now, &mut self.labels);
             }
         }
-        self.findings.tick(now, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.tick(now, &self.labels, &self.digests);
+        }
         if self.history.is_due(now) {
             let step = self.digests.end_step(&self.labels);
             self.history.end_step(now, self.counters.all(), step);

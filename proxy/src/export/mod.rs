@@ -20,8 +20,14 @@ mod sticky;
 mod text;
 mod words;
 
+/// The mode of that name.
+pub(crate) fn mode_named(name: &str) -> Option<Mode> {
+    Mode::ALL.into_iter().find(|mode| mode.name() == name)
+}
+
 #[cfg(test)]
 mod fixture;
+pub(crate) use clock::rfc3339_unix;
 #[cfg(test)]
 pub(crate) use shapes::kind_words;
 
