@@ -9,6 +9,7 @@ mod health;
 mod host;
 mod pages;
 mod parameters;
+mod report;
 mod statements;
 mod units;
 
@@ -86,6 +87,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(statements::routes())
         .merge(units::routes())
         .merge(findings::routes())
+        .merge(report::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), guard))

@@ -1,5 +1,6 @@
 //! Snapshot and counters to the API's shapes. Page and report read the shapes, never the snapshot.
 
+mod report;
 mod units;
 
 pub(crate) use units::{RouteSort, TransactionSort};
@@ -7,8 +8,8 @@ pub(crate) use units::{RouteSort, TransactionSort};
 use super::clock::Clock;
 use super::shapes::{
     Books, Bucket, Child, Connections, Cost, Example, Finding, Fix, HASH_VERSION, Health, Info,
-    List, Loss, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA, Severities,
-    Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
+    List, Loss, MarkSightings, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA,
+    Severities, Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
 };
 use super::status::{Lifecycle, OVERHEAD_BUCKETS_NS, ProxyCounters};
 use pgsonde_analyzer::finding::{self, EvidenceValue};
@@ -246,8 +247,12 @@ impl View<'_> {
         let row = self.snapshot.digests.iter().find(|row| {
             row.digest == digest && database.is_none_or(|database| *row.database == *database)
         })?;
-        Some(StatementDetail {
-            item: self.statement(row, self.total_us()),
+        Some(self.detail(row, self.statement(row, self.total_us())))
+    }
+
+    fn detail(&self, row: &DigestRow, item: Statement) -> StatementDetail {
+        StatementDetail {
+            item,
             histogram: histogram(row),
             phases_ms: phases_ms(&row.totals.phases),
             columns: Vec::new(),
@@ -255,7 +260,7 @@ impl View<'_> {
             hygiene: None,
             plan: None,
             index_advice: None,
-        })
+        }
     }
 
     fn statement(&self, row: &DigestRow, total_us: u64) -> Statement {
@@ -276,6 +281,7 @@ impl View<'_> {
             query_id: None,
             tables: row.tables.iter().map(ToString::to_string).collect(),
             calls: totals.calls,
+            calls_per_unit_max: row.calls_per_unit_max,
             batch_members: totals.batch_members,
             total_ms: ms(busy_us),
             share: ratio(float(busy_us), float(total_us)).unwrap_or(0.0),
@@ -354,7 +360,8 @@ impl View<'_> {
             route: finding.route.as_deref().map(owned),
             routes: finding.routes.iter().map(route_sightings).collect(),
             service: finding.service.to_string(),
-            mark: None,
+            mark: finding.marks.first().map(|(mark, _)| mark.to_string()),
+            marks: finding.marks.iter().map(mark_sightings).collect(),
             db_name: finding.database.to_string(),
             fix: Fix {
                 orm: finding.fix.orm.map(owned),
@@ -557,6 +564,10 @@ fn cost(cost: &finding::Cost) -> Cost {
 
 fn route_sightings((route, sightings): &(std::sync::Arc<str>, u64)) -> RouteSightings {
     RouteSightings { route: route.to_string(), sightings: *sightings }
+}
+
+fn mark_sightings((mark, sightings): &(std::sync::Arc<str>, u64)) -> MarkSightings {
+    MarkSightings { mark: mark.to_string(), sightings: *sightings }
 }
 
 fn evidence(value: &EvidenceValue) -> Value {

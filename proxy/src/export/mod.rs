@@ -9,21 +9,25 @@ mod api;
 mod bounded;
 mod catalogue;
 mod clock;
+pub(crate) mod formats;
 mod metrics;
 mod page;
 pub mod report;
 mod report_text;
-mod shapes;
+pub(crate) mod shapes;
+pub(crate) mod source;
 mod status;
 mod sticky;
-mod text;
-mod words;
+pub(crate) mod text;
+pub(crate) mod web;
+pub(crate) mod words;
 
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 pub(crate) use shapes::kind_words;
 
+pub use formats::Format;
 pub use status::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SETUP_BUCKETS_US,
