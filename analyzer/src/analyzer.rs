@@ -392,6 +392,7 @@ impl Analyzer {
             sessions: self.sessions.rows(now, &self.labels),
             sessions_open: self.sessions.len(),
             history: self.history.steps(),
+            history_step_us: self.limits.history_step_us,
             sessions_seen: self.sessions.seen,
             sessions_opaque: self.sessions.opaque,
             digests_tracked: self.digests.len(),

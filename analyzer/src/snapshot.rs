@@ -122,6 +122,8 @@ pub struct Snapshot {
     pub sessions_open: usize,
     /// The recent past, oldest step first.
     pub history: Arc<[Arc<HistoryStep>]>,
+    /// Length of a step, in microseconds.
+    pub history_step_us: u64,
     /// Sessions seen since start, and how many of them went opaque.
     pub sessions_seen: u64,
     /// Sessions that went opaque since start.

@@ -3,6 +3,7 @@
 //! It only reads. Every answer is rendered from the latest snapshot and the proxy's counters; nobody waits for
 //! the analyzer. Requests whose `Host` is a foreign name are refused, which stops DNS rebinding.
 
+mod activity;
 mod answers;
 mod findings;
 mod health;
@@ -88,6 +89,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(units::routes())
         .merge(findings::routes())
         .merge(report::routes())
+        .merge(activity::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), guard))

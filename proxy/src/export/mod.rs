@@ -16,6 +16,7 @@ pub mod report;
 mod report_text;
 pub(crate) mod shapes;
 pub(crate) mod source;
+mod sqlstate;
 mod status;
 mod sticky;
 pub(crate) mod text;

@@ -1,6 +1,6 @@
 //! The whole report of one moment, and the flame tree in it.
 
-use super::{FindingQuery, Sort, StatementQuery, View, float, ms};
+use super::{FindingQuery, Page, Sort, StatementQuery, View, float, ms};
 use crate::export::api::{RouteSort, TransactionSort};
 use crate::export::shapes::{
     Extremes, Flame, List, Mark, Report, Route, RouteDetail, Statement, StatementDetail,
@@ -19,6 +19,10 @@ const WATERFALL_ROUTES_MAX: usize = 20;
 const WATERFALL_STATEMENTS_MAX: usize = 60;
 /// Shapes of transactions in a report.
 const TRANSACTIONS_MAX: usize = 200;
+/// Tables in a report.
+const TABLES_MAX: usize = 500;
+/// Groups of errors in a report.
+const ERRORS_MAX: usize = 200;
 /// What the flame calls time that belongs to no kept source of a digest.
 const ELSEWHERE: &str = "other";
 /// What the flame calls statements without a route.
@@ -27,21 +31,26 @@ const NO_ROUTE: &str = "none";
 impl Report {
     /// Everything that a report shows of one moment, with the costliest `top` statements by themselves.
     pub(crate) fn of(view: &View<'_>, top: usize) -> Self {
-        let statements =
-            view.statements(&StatementQuery { sort: Sort::Time, database: None, limit: top });
-        let findings =
-            view.findings(&FindingQuery { limit: FINDINGS_MAX, ..FindingQuery::default() });
+        let statements = view.statements(&StatementQuery {
+            sort: Sort::Time,
+            database: None,
+            page: Page::first(top),
+        });
+        let findings = view
+            .findings(&FindingQuery { page: Page::first(FINDINGS_MAX), ..FindingQuery::default() });
         let snapshot = view.snapshot;
         let notes = notes(view, statements.total, statements.items.len());
         Self {
             info: view.info(),
             summary: view.summary(),
             statements: view.details(statements),
-            findings,
+            findings: whole(findings),
             routes: Some(view.route_details()),
-            transactions: Some(view.transactions(TransactionSort::Time, TRANSACTIONS_MAX)),
-            tables: None,
-            errors: None,
+            transactions: Some(whole(
+                view.transactions(TransactionSort::Time, Page::first(TRANSACTIONS_MAX)),
+            )),
+            tables: Some(whole(view.tables(Page::first(TABLES_MAX)))),
+            errors: Some(whole(view.errors(Page::first(ERRORS_MAX)))),
             marks: Some(view.marks()),
             flame: Some(view.flame()),
             extremes: Extremes {
@@ -51,6 +60,11 @@ impl Report {
             notes,
         }
     }
+}
+
+/// A report has no next page.
+fn whole<T>(list: List<T>) -> List<T> {
+    List { next_cursor: None, ..list }
 }
 
 fn largest_unit(view: &View<'_>) -> u64 {
@@ -93,13 +107,13 @@ impl View<'_> {
             to: list.to,
             other: list.other,
             total: list.total,
-            next_cursor: list.next_cursor,
+            next_cursor: None,
             loss: list.loss,
         }
     }
 
     fn route_details(&self) -> List<RouteDetail> {
-        let list = self.routes(RouteSort::Time, ROUTES_MAX);
+        let list = self.routes(RouteSort::Time, Page::first(ROUTES_MAX));
         let detail = |(index, item): (usize, Route)| {
             let known = (index < WATERFALL_ROUTES_MAX)
                 .then(|| self.route_detail(&item.service, &item.route))
@@ -117,7 +131,7 @@ impl View<'_> {
             to: list.to,
             other: list.other,
             total: list.total,
-            next_cursor: list.next_cursor,
+            next_cursor: None,
             loss: list.loss,
         }
     }

@@ -82,8 +82,8 @@ pub(crate) fn answers(report: &Report) -> BTreeMap<String, Value> {
     }
     let lists = [
         ("transactions", report.transactions.as_ref().map(value)),
-        ("tables", report.tables.clone()),
-        ("errors", report.errors.clone()),
+        ("tables", report.tables.as_ref().map(value)),
+        ("errors", report.errors.as_ref().map(value)),
         ("marks", report.marks.as_ref().map(value)),
         ("flame", report.flame.as_ref().map(value)),
         ("notes", Some(value(&report.notes))),

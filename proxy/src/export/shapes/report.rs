@@ -1,6 +1,9 @@
 //! `/api/v1/report`: everything that a report shows, in one document.
 
-use super::{Finding, Info, List, RouteDetail, StatementDetail, Summary, TransactionShape};
+use super::{
+    ErrorGroup, Finding, Info, List, RouteDetail, StatementDetail, Summary, TableUse,
+    TransactionShape,
+};
 use serde::{Deserialize, Serialize};
 
 /// The document of `report --format json`: what every other format, `audit` and `diff` are made of.
@@ -16,11 +19,10 @@ pub(crate) struct Report {
     pub(crate) routes: Option<List<RouteDetail>>,
     #[serde(default)]
     pub(crate) transactions: Option<List<TransactionShape>>,
-    /// As `/api/v1/tables` and `/api/v1/errors` give them.
     #[serde(default)]
-    pub(crate) tables: Option<serde_json::Value>,
+    pub(crate) tables: Option<List<TableUse>>,
     #[serde(default)]
-    pub(crate) errors: Option<serde_json::Value>,
+    pub(crate) errors: Option<List<ErrorGroup>>,
     #[serde(default)]
     pub(crate) marks: Option<List<Mark>>,
     #[serde(default)]
