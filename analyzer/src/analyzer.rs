@@ -40,6 +40,8 @@ pub struct Analyzer {
     idle_in_transaction_max_us: u64,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
+    /// Whether texts and findings are left aside.
+    counters_only: bool,
 }
 
 /// What one record executed.
@@ -66,7 +68,25 @@ impl Analyzer {
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
+            counters_only: false,
         }
+    }
+
+    /// Goes on under other limits. Thresholds, `disabled`, `mutes`, `unit_gap_us` and `close_after_us` may differ;
+    /// the sizes of tables stay as they were made. Detectors begin anew, findings and statistics stay.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.units.set_gap_us(limits.unit_gap_us);
+        self.findings.begin_anew(&limits);
+        self.limits = limits;
+    }
+
+    /// Leaves texts and findings aside, or takes them up again: then senders must send their texts again, and
+    /// detectors begin anew. A statement whose text came before is still counted under its digest.
+    pub fn set_counters_only(&mut self, counters_only: bool) {
+        if self.counters_only && !counters_only {
+            self.findings.begin_anew(&self.limits);
+        }
+        self.counters_only = counters_only;
     }
 
     /// The generation of texts that senders should believe in; when it rises they send their texts again.
@@ -87,8 +107,8 @@ impl Analyzer {
 
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
-        for text in &batch.texts {
-            self.texts.learn(text, batch);
+        if !self.counters_only {
+            batch.texts.iter().for_each(|text| self.texts.learn(text, batch));
         }
         for event in &batch.events {
             self.event(event, batch);
@@ -146,6 +166,9 @@ impl Analyzer {
             let last_us = gone.last_us;
             self.forget(id, last_us, gone);
         }
+        if self.counters_only {
+            return;
+        }
         if let Some(session) = self.sessions.known(opened.session) {
             self.findings.opened(opened.session, session, &self.labels, &self.digests);
         }
@@ -172,7 +195,9 @@ impl Analyzer {
 
     fn forget(&mut self, id: SessionId, at_us: Micros, mut session: Session) {
         self.units.end(&mut session.unit, &mut self.labels);
-        self.findings.closed(id, at_us, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.closed(id, at_us, &self.labels, &self.digests);
+        }
         self.findings.marks().closed(id);
     }
 
@@ -185,7 +210,9 @@ impl Analyzer {
         self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
         session.mark.end(record.outcome);
-        self.findings.transaction(record, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.transaction(record, &self.labels, &self.digests);
+        }
     }
 
     fn waiting(&mut self, id: SessionId, since_us: Micros, at_us: Micros) {
@@ -194,7 +221,9 @@ impl Analyzer {
             session.presence.lasts(SessionState::IdleInTransaction, since_us, at_us);
             let waited_us = at_us.saturating_sub(since_us);
             self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
-            self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+            if !self.counters_only {
+                self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+            }
         }
     }
 
@@ -215,6 +244,9 @@ impl Analyzer {
         let service_us = self.count(record, &meaning, service);
         if let Some(change) = entry.and_then(|entry| entry.mark_change(record.member)) {
             self.change_mark(record, change);
+        }
+        if self.counters_only {
+            return;
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
@@ -317,7 +349,7 @@ impl Analyzer {
 
     fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
         let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
-        let session = self.sessions.known(id);
+        let session = self.sessions.known(id).filter(|_| !self.counters_only);
         if let (Some(statement), Some(session)) = (statement, session) {
             let prepared = Prepared { database: session.database, statement, took_us };
             self.findings.prepared(&prepared, &self.labels, &self.digests);
@@ -372,7 +404,9 @@ impl Analyzer {
                 self.units.tick_session(&mut session.unit, now, &mut self.labels);
             }
         }
-        self.findings.tick(now, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.tick(now, &self.labels, &self.digests);
+        }
         if self.history.is_due(now) {
             let step = self.digests.end_step(&self.labels);
             self.history.end_step(now, self.counters.all(), step);

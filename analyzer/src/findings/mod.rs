@@ -114,6 +114,14 @@ impl Findings {
         }
     }
 
+    /// Goes on under these limits: what is known of findings stays, what detectors were in the middle of is
+    /// forgotten, so that nothing is proved across a gap.
+    pub(crate) fn begin_anew(&mut self, limits: &Limits) {
+        self.flow.begin_anew(limits);
+        self.detectors = detectors(limits);
+        self.register.set_limits(limits);
+    }
+
     /// Takes in one execution of a session with state.
     pub(crate) fn statement(&mut self, seen: &Seen<'_>, labels: &Labels, digests: &DigestTable) {
         if let Some(described) = seen.described.filter(|_| seen.described_anew) {

@@ -129,6 +129,11 @@ impl Units {
         }
     }
 
+    /// Changes the pause that ends a unit.
+    pub(crate) fn set_gap_us(&mut self, gap_us: u64) {
+        self.gap_us = gap_us;
+    }
+
     /// Adds one statement to its unit; ends the units that it shows to be over.
     pub(crate) fn step(&mut self, session: &mut Session, step: &Step<'_>, labels: &mut Labels) {
         let new_round_trip = session.unit_round_trip != step.record.round_trip;

@@ -23,8 +23,14 @@ pub(crate) mod text;
 pub(crate) mod web;
 pub(crate) mod words;
 
+/// The mode of that name.
+pub(crate) fn mode_named(name: &str) -> Option<Mode> {
+    Mode::ALL.into_iter().find(|mode| mode.name() == name)
+}
+
 #[cfg(test)]
 mod fixture;
+pub(crate) use clock::rfc3339_unix;
 #[cfg(test)]
 pub(crate) use shapes::kind_words;
 
