@@ -4,12 +4,17 @@ use super::super::formats::{self, Format};
 use super::super::shapes::Report;
 use super::App;
 use super::answers::{Refusal, bad, found, json};
+use super::control::read;
 use super::parameters::{Parameters, given, none_left};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use pgsonde_analyzer::text::MARK_BYTES_MAX;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,7 +28,36 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/report", get(document))
         .route("/api/v1/report.html", get(file))
         .route("/api/v1/flame", get(flame))
-        .route("/api/v1/marks", get(marks))
+        .route("/api/v1/marks", get(marks).post(mark))
+}
+
+/// Body of `POST /api/v1/marks`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarkBody {
+    /// `null` or empty = no mark from now on.
+    mark: Option<String>,
+}
+
+/// Marks everything of the whole process that has no nearer mark, from now on.
+async fn mark(body: Result<Bytes, BytesRejection>) -> Response {
+    match read::<MarkBody>(body).and_then(|body| checked(body.mark)) {
+        Ok(mark) => {
+            crate::marks::set(mark.as_deref());
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(refusal) => found(Err(refusal)),
+    }
+}
+
+fn checked(mark: Option<String>) -> Result<Option<String>, Refusal> {
+    let Some(mark) = mark.filter(|mark| !mark.is_empty()) else { return Ok(None) };
+    if mark.len() > MARK_BYTES_MAX || mark.chars().any(char::is_control) {
+        return Err(bad(format!(
+            "`mark` has at most {MARK_BYTES_MAX} bytes and no control characters"
+        )));
+    }
+    Ok(Some(mark))
 }
 
 fn top(given: &mut BTreeMap<String, String>) -> Result<usize, Refusal> {
