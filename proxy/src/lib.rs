@@ -18,6 +18,7 @@ pub mod export;
 pub mod hot;
 pub mod listener;
 mod logging;
+mod marks;
 pub mod negotiation;
 mod obedience;
 pub mod orders;

@@ -1,3 +1,4 @@
-//! Commands of the command line: arguments, and the call that does it.
+//! One file per command: its arguments, and what it does with them.
 
 pub(crate) mod doctor;
+pub(crate) mod report;

@@ -13,6 +13,7 @@ mod health;
 mod host;
 mod pages;
 mod parameters;
+mod report;
 mod statements;
 mod units;
 
@@ -108,6 +109,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(statements::routes())
         .merge(units::routes())
         .merge(findings::routes())
+        .merge(report::routes())
         .merge(control::routes())
         .merge(activity::routes())
         .fallback(not_found)
