@@ -10,6 +10,7 @@ use super::metrics::{self, Exporter};
 use super::page::{self, Pages};
 use super::shapes::ProblemBody;
 use super::status::{ProxyCounters, ProxyStatus, SnapshotSource};
+use super::web;
 use crate::config::MetricSettings;
 use crate::problem::Problem;
 use axum::extract::rejection::QueryRejection;
@@ -68,7 +69,7 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
     let exporter = Exporter::new(state.snapshots.clone(), state.status.clone(), state.metrics)
         .map_err(std::io::Error::other)?;
     let policy =
-        HeaderValue::from_str(&page::content_security_policy()).map_err(std::io::Error::other)?;
+        HeaderValue::from_str(&web::content_security_policy()).map_err(std::io::Error::other)?;
     let app = Arc::new(App {
         snapshots: state.snapshots,
         status: state.status,
@@ -84,7 +85,7 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
 fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(index))
-        .route("/plain", get(index))
+        .route("/plain", get(plain))
         .route("/statements/{digest}", get(statement_page))
         .route("/live", get(live))
         .route("/ready", get(ready))
@@ -231,7 +232,14 @@ fn broken(what: &str) -> Response {
     refuse(StatusCode::INTERNAL_SERVER_ERROR, &Problem::new(709, what))
 }
 
-async fn index(State(app): State<Arc<App>>) -> Response {
+async fn index(state: State<Arc<App>>) -> Response {
+    match web::served() {
+        Some(page) => html(Ok(page)),
+        None => plain(state).await,
+    }
+}
+
+async fn plain(State(app): State<Arc<App>>) -> Response {
     html(app.answer(|view| app.pages.index(view)))
 }
 

@@ -17,6 +17,7 @@ mod shapes;
 mod status;
 mod sticky;
 mod text;
+pub(crate) mod web;
 mod words;
 
 #[cfg(test)]
