@@ -14,6 +14,7 @@ mod page;
 pub mod report;
 mod report_text;
 mod shapes;
+mod sqlstate;
 mod status;
 mod sticky;
 mod text;

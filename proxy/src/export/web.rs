@@ -21,19 +21,22 @@ const DATA_PLACE: &str = "<!--data-->";
 const TITLE_PLACE: &str = "<title>pgsonde</title>";
 
 /// A browser without scripts is led to the tables.
-const TO_PLAIN: &str = "<noscript><meta http-equiv=\"refresh\" content=\"0; url=/plain\"></noscript>";
-const LINK_TO_PLAIN: &str = "<p>Without JavaScript there are <a href=\"/plain\">plain tables</a>.</p>";
+const TO_PLAIN: &str =
+    "<noscript><meta http-equiv=\"refresh\" content=\"0; url=/plain\"></noscript>";
+const LINK_TO_PLAIN: &str =
+    "<p>Without JavaScript there are <a href=\"/plain\">plain tables</a>.</p>";
 
 /// Where the page was not built: a report of tables alone.
 const BARE: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<!--policy-->\n\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>pgsonde</title>\n\
     <link rel=\"icon\" href=\"data:,\">\n</head>\n<body>\n<!--plain-->\n<!--data-->\n</body>\n</html>\n";
 
-/// What `/` answers; nothing if the page was not built.
-pub(crate) fn served() -> Option<String> {
-    BUILT.map(|page| {
-        filled(page, &[(POLICY_PLACE, TO_PLAIN), (PLAIN_PLACE, LINK_TO_PLAIN), (DATA_PLACE, "")])
-    })
+/// What `/` answers; nothing if the page was not built. `listen` is where applications connect.
+pub(crate) fn served(listen: &str) -> Option<String> {
+    let head =
+        format!("{TO_PLAIN}\n<meta name=\"pgsonde-listen\" content=\"{}\">", escaped(listen));
+    let places = [(POLICY_PLACE, head.as_str()), (PLAIN_PLACE, LINK_TO_PLAIN), (DATA_PLACE, "")];
+    BUILT.map(|page| filled(page, &places))
 }
 
 /// The policy of all answers: only the embedded scripts and styles run, known by their hashes, and only this
@@ -134,7 +137,7 @@ fn packed(answers: &BTreeMap<String, Value>) -> Vec<u8> {
 
 fn escaped(text: &str) -> String {
     let safe = super::text::clean(text);
-    safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -156,8 +159,12 @@ mod tests {
     fn the_policy_lets_in_what_is_embedded_and_nothing_else() {
         let policy = policy("<script>a</script><style>b</style>", "'self'");
         // echo -n a | openssl dgst -sha256 -binary | base64
-        assert!(policy.contains("script-src 'sha256-ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs=';"));
-        assert!(policy.contains("style-src 'sha256-PiPoFgA5WUoziU9lZOGxNIu9egCI1CxKy3PurtWcAJ0=' "));
+        assert!(
+            policy.contains("script-src 'sha256-ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs=';")
+        );
+        assert!(
+            policy.contains("style-src 'sha256-PiPoFgA5WUoziU9lZOGxNIu9egCI1CxKy3PurtWcAJ0=' ")
+        );
         assert!(policy.starts_with("default-src 'none'; "));
         for hole in ["unsafe", "http", "*"] {
             assert!(!policy.contains(hole), "{policy}");
@@ -174,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_report_carries_its_data_its_tables_and_a_title_of_text() {
-        let answers = BTreeMap::from([("/api/v1/info".to_owned(), serde_json::json!({"a": "</script>"}))]);
+        let answers =
+            BTreeMap::from([("/api/v1/info".to_owned(), serde_json::json!({"a": "</script>"}))]);
         let file = one_file(&answers, "<p>plain &amp; simple</p>", "</title><script>x</script>");
         assert!(file.contains("<title>&lt;/title&gt;&lt;script&gt;x&lt;/script&gt;</title>"));
         assert!(file.contains("<p>plain &amp; simple</p>"));
@@ -189,9 +197,14 @@ mod tests {
     #[test]
     fn every_embedded_block_is_in_the_policy() {
         let policy = content_security_policy();
-        for page in [served().unwrap_or_default(), one_file(&BTreeMap::new(), "", "t")] {
+        for page in
+            [served("127.0.0.1:6435").unwrap_or_default(), one_file(&BTreeMap::new(), "", "t")]
+        {
             for (name, text) in blocks(&page) {
-                assert!(text.is_empty() || policy.contains(&hash(text)) || text.len() < 64, "{name}");
+                assert!(
+                    text.is_empty() || policy.contains(&hash(text)) || text.len() < 64,
+                    "{name}"
+                );
             }
         }
     }
