@@ -113,6 +113,13 @@ pub struct Snapshot {
     pub digests_max: usize,
 }
 
+impl Snapshot {
+    /// Takes over findings that are known from elsewhere, for a snapshot of an analyzer without detectors.
+    pub fn adopt_findings(&mut self, findings: Vec<Finding>) {
+        crate::findings::adopt(self, findings);
+    }
+}
+
 /// statements = exact + bound + batch + empty + aborted + function calls are inside these by their timing.
 ///
 /// What a full queue dropped and what opaque sessions hid is counted by the forwarding side.

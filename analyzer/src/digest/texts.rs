@@ -7,6 +7,7 @@
 use super::grammar::Grammar;
 use super::statement::Statement;
 use crate::Map;
+use crate::known::KnownText;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
 use crate::text::{Class, Part, SharedSlot, Tags, TextInfo, read, read_cut};
@@ -148,6 +149,23 @@ impl Texts {
         let raw = text.bytes.of(&batch.bytes);
         let info = if text.cut { read_cut(raw, &self.salt) } else { read(raw, &self.salt) };
         let entry = self.entry(info, text.cut);
+        self.current.bytes += entry.bytes();
+        self.current.texts.insert(text.key, Arc::new(entry));
+    }
+
+    /// Takes over a text whose reading is known already.
+    pub(crate) fn know(&mut self, text: KnownText) {
+        self.make_room();
+        let statement = Arc::new(Statement::known(&text));
+        self.current.bytes += statement.bytes();
+        let tags = Tags {
+            route: text.route,
+            service: text.service,
+            trace: text.trace,
+            mark: text.mark,
+            ..Tags::default()
+        };
+        let entry = TextEntry { parts: Vec::new(), whole: Some(statement), tags };
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
     }
