@@ -306,6 +306,25 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 10] = [
+        Self::Select,
+        Self::Insert,
+        Self::Update,
+        Self::Delete,
+        Self::Merge,
+        Self::Copy,
+        Self::Transaction,
+        Self::Ddl,
+        Self::Utility,
+        Self::Other,
+    ];
+
+    /// The operation of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
     /// The label value.
     pub fn name(self) -> &'static str {
         match self {

@@ -58,6 +58,9 @@ struct ProxyArgs {
     /// Where page, API and metrics are served [default: 127.0.0.1:9635]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Record every statement (without values) into .ndjson.zst files in this folder
+    #[arg(long, value_name = "DIR")]
+    capture: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -182,6 +185,7 @@ fn flags(global: Global, args: ProxyArgs) -> Flags {
         ("proxy.upstream", "--upstream", args.upstream),
         ("proxy.listen", "--listen", args.listen),
         ("admin.listen", "--admin", args.admin),
+        ("capture.dir", "--capture", args.capture),
         (
             "log.format",
             "--log-format",

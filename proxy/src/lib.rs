@@ -7,11 +7,13 @@
 
 pub mod advisor;
 pub mod analysis;
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod counters;
 pub mod export;
+mod filter;
 pub mod hot;
 pub mod listener;
 mod logging;

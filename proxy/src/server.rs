@@ -127,6 +127,7 @@ impl Machinery {
             snapshots: publisher,
             shared: Arc::clone(&shared),
         };
+        shared.events.start_capture().map_err(io::Error::other)?;
         let analyzer = analysis.spawn()?;
         Ok(Self { shared, workers, snapshots, analyzer, turning_away: Rc::new(()) })
     }
@@ -241,6 +242,7 @@ async fn serve(
         () = drain(&machinery) => {}
         () = signals.end() => tracing::warn!("second signal: closing everything now"),
     }
+    shared.events.close();
     Ok(ending)
 }
 

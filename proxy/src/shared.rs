@@ -1,5 +1,6 @@
 //! What acceptor, workers, analyzer thread and admin interface share.
 
+use crate::capture::Events;
 use crate::clock;
 use crate::config::{Endpoint, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, Opaque, SessionState};
@@ -50,6 +51,8 @@ pub struct Shared {
     pub cancels: Semaphore,
     /// Places for cancel connections, those that wait included.
     pub cancels_waiting: Semaphore,
+    /// Who listens to events, and the capture.
+    pub events: Arc<Events>,
     /// What sessions hold to be followed.
     pub tracking: Arc<TrackingBudget>,
     lifecycle: AtomicU8,
@@ -85,6 +88,7 @@ impl Shared {
                 CANCEL_CONNECTIONS_MAX + CANCEL_CONNECTIONS_WAITING_MAX,
             ),
             tracking: Arc::default(),
+            events: Arc::new(Events::new(&settings)),
             tls: RwLock::new(Arc::new(tls)),
             settings,
             connections: Connections::default(),
@@ -263,7 +267,12 @@ impl ProxyStatus for Shared {
             analyzer_restarts: of(&self.analyzer_restarts),
             overhead: self.overhead(),
             setup: self.setup(),
+            capture: self.events.counts(),
             limits: self.limits(),
         }
+    }
+
+    fn events(&self) -> Option<Arc<Events>> {
+        Some(Arc::clone(&self.events))
     }
 }

@@ -1,7 +1,7 @@
 //! The metric catalogue: every family that this version can fill truthfully, as plain rows.
 //!
 //! Names, labels, units and buckets are a contract with dashboards and alert rules. Families whose data does not
-//! exist yet (capture, advisor, export, reload, per-digest histograms) are absent rather than always 0.
+//! exist yet (advisor, export, reload, per-digest histograms) are absent rather than always 0.
 
 use super::api::{digest_text, finding_text};
 use super::status::{Mode, OVERHEAD_BUCKETS_NS, ProxyCounters, SETUP_BUCKETS_US};
@@ -91,6 +91,8 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("digests_max", Gauge, &[], "Limit of digests tracked."),
     ("label_overflow_total", Counter, &["table"], "Rows that a table had no room for."),
     ("profiling_mode", Gauge, &["mode"], "1 for the current mode."),
+    ("capture_written_bytes_total", Counter, &[], "Bytes written to capture files, compressed."),
+    ("capture_errors_total", Counter, &[], "Failures of capture files, and events that found the queue of the capture full."),
     ("build_info", Gauge, &["version", "revision", "rustc"], "What runs."),
 ];
 
@@ -381,6 +383,8 @@ impl Sheet {
         for mode in Mode::ALL {
             self.count("profiling_mode", &[mode.name()], u64::from(mode == proxy.mode));
         }
+        self.count("capture_written_bytes_total", &[], proxy.capture.written_bytes);
+        self.count("capture_errors_total", &[], proxy.capture.errors);
         let build = proxy.build;
         self.flag("build_info", &[build.version, build.revision, build.rustc]);
     }

@@ -8,24 +8,24 @@ pub(crate) mod advice;
 mod api;
 mod bounded;
 mod catalogue;
-mod clock;
+pub(crate) mod clock;
 mod metrics;
 mod page;
 pub mod report;
 mod report_text;
-mod shapes;
+pub(crate) mod shapes;
 mod status;
 mod sticky;
 mod text;
 mod words;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 pub(crate) use shapes::kind_words;
 
 pub use status::{
-    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
+    Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SETUP_BUCKETS_US,
     SnapshotSource, UpstreamState,
 };

@@ -3,6 +3,8 @@
 //! Times are RFC 3339 UTC, durations `_ms`, shares 0 to 1, ids strings; what is not known is `null`, never 0.
 //! Readers ignore fields they do not know, so that a newer proxy serves an older report.
 
+pub(crate) mod lines;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -362,7 +364,7 @@ pub(crate) struct Finding {
     pub(crate) examples: Vec<Example>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Parent {
     pub(crate) table: Option<String>,
     pub(crate) column: Option<String>,
@@ -374,7 +376,7 @@ pub(crate) struct Parent {
     pub(crate) alternatives: Vec<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Child {
     pub(crate) table: Option<String>,
     pub(crate) column: Option<String>,
@@ -383,7 +385,7 @@ pub(crate) struct Child {
     pub(crate) slot: u16,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) saved_low_ms: f64,
     pub(crate) saved_high_ms: f64,
@@ -399,14 +401,14 @@ pub(crate) struct Cost {
     pub(crate) busy_total_ms: f64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fix {
     pub(crate) orm: Option<String>,
     pub(crate) text: String,
     pub(crate) sql: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RouteSightings {
     pub(crate) route: String,
     pub(crate) sightings: u64,
