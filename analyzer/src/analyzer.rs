@@ -6,6 +6,7 @@ use crate::digest::{DigestTable, Statement, TextEntry, Texts};
 use crate::events::{Closed, Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
 use crate::finding::{MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
+use crate::history::History;
 use crate::known::KnownText;
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
@@ -15,7 +16,7 @@ use crate::record::{
 };
 use crate::seen::{Prepared, Seen};
 use crate::sessions::{Session, Sessions};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{SessionState, Snapshot};
 use crate::text::Class;
 use crate::units::{SessionUnit, Step, Units, values_of};
 use crate::value::Salt;
@@ -34,6 +35,7 @@ pub struct Analyzer {
     units: Units,
     counters: Counters,
     findings: Findings,
+    history: History,
     /// Which ORM asked the connections of a service about themselves; bounded by the ceilings of the labels.
     introspected: Map<(DatabaseId, ServiceId), Orm>,
     listening: Listening,
@@ -60,6 +62,7 @@ impl Analyzer {
             units: Units::new(&limits),
             counters: Counters::default(),
             findings: Findings::new(&limits),
+            history: History::new(&limits),
             introspected: Map::default(),
             listening: Listening::default(),
             detects: true,
@@ -138,6 +141,11 @@ impl Analyzer {
             Event::Waiting { session, since_us, at_us } => {
                 self.waiting(*session, *since_us, *at_us);
             }
+            Event::Busy { session, since_us, at_us } => {
+                if let Some(session) = self.sessions.known(*session) {
+                    session.presence.lasts(SessionState::Active, *since_us, *at_us);
+                }
+            }
             Event::Traffic(traffic) => self.traffic(traffic),
             Event::Closed { session, at_us, opaque } => self.closed(*session, *at_us, *opaque),
         }
@@ -149,6 +157,7 @@ impl Analyzer {
         let database = self.labels.database(&database);
         let mut session = Session::new(database, ServiceId::default(), user);
         session.last_us = opened.at_us;
+        session.presence.opened_us = opened.at_us;
         session.client = text(opened.client);
         session.setup_us = opened.setup_us;
         let evicted = self.sessions.open(opened.session, session);
@@ -204,6 +213,7 @@ impl Analyzer {
             let event = TransactionEvent::of(record, session, &self.labels);
             Heard::Transaction(Box::new(event))
         });
+        session.presence.transaction_over();
         self.labels.add_transaction(session.database, session.service, record);
         let pair = (session.database, session.service);
         self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
@@ -214,6 +224,7 @@ impl Analyzer {
     fn waiting(&mut self, id: SessionId, since_us: Micros, at_us: Micros) {
         if let Some(session) = self.sessions.known(id) {
             session.last_us = session.last_us.max(at_us);
+            session.presence.lasts(SessionState::IdleInTransaction, since_us, at_us);
             self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
         }
     }
@@ -236,7 +247,9 @@ impl Analyzer {
         let service = service.unwrap_or(session.service);
         let mut service_us = None;
         if record.timing != Timing::Part {
-            let counted = Counted::new(record, &meaning.statement, service, route);
+            let literal = entry.is_some_and(|entry| !entry.literals(record.member).is_empty());
+            let counted = Counted::new(record, &meaning.statement, service, route, literal);
+            session.presence.statement(record, &meaning.statement, route);
             let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
             let (digests, labels) = (&mut self.digests, &mut self.labels);
             service_us = self.counters.add(&counted, session, digests, labels, untracked);
@@ -294,6 +307,14 @@ impl Analyzer {
             described_anew: described.as_ref().is_some_and(|(_, anew)| *anew),
             wide_parameters: self.texts.wide_parameters(record.text),
         };
+        if let Some((_, widths)) = record.width_sample(batch) {
+            let key = (seen.database, seen.statement.digest);
+            if let Some(row) = self.digests.row(key) {
+                let unnamed = |field| Arc::from(format!("column {}", field + 1));
+                let name = |field| seen.column_name(field).unwrap_or_else(|| unnamed(field));
+                row.add_widths(widths, name);
+            }
+        }
         self.findings.statement(&seen, &self.labels, &self.digests);
     }
 
@@ -339,6 +360,10 @@ impl Analyzer {
             }
         }
         self.findings.tick(now, &self.labels, &self.digests);
+        if self.history.is_due(now) {
+            let step = self.digests.end_step(&self.labels);
+            self.history.end_step(now, self.counters.all(), step);
+        }
     }
 
     /// The frozen image of everything known. Costs little for digests that did not change.
@@ -351,6 +376,10 @@ impl Analyzer {
             digests: self.digests.render(&self.labels),
             other: self.digests.other,
             indivisible_batches: self.counters.indivisible,
+            sessions: self.sessions.rows(now, &self.labels),
+            sessions_open: self.sessions.len(),
+            history: self.history.steps(),
+            history_step_us: self.limits.history_step_us,
             sessions_seen: self.sessions.seen,
             sessions_opaque: self.sessions.opaque,
             digests_tracked: self.digests.len(),

@@ -1,11 +1,13 @@
 //! The books: each statement enters exactly one term, and its time exactly one place.
 
 use crate::digest::{DigestTable, Execution, Source, Statement};
+use crate::history::Sums;
 use crate::labels::{Labels, ServiceId, StatementSums};
 use crate::latency::Durations;
+use crate::record::Protocol;
 use crate::record::{Outcome, StatementRecord, Timing};
 use crate::sessions::{OpenBatch, Session};
-use crate::snapshot::{Books, DigestTotals, Phases};
+use crate::snapshot::{Books, DigestTotals, Hygiene, Phases};
 use crate::text::Class;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ pub(crate) struct Counters {
     pub(crate) latency: Durations,
     pub(crate) phases: Phases,
     pub(crate) indivisible: DigestTotals,
+    errors: u64,
+    rows: u64,
 }
 
 /// One counted execution and what belongs to it.
@@ -25,6 +29,8 @@ pub(crate) struct Counted<'a> {
     pub(crate) statement: &'a Arc<Statement>,
     pub(crate) service: ServiceId,
     pub(crate) route: Option<&'a Arc<str>>,
+    /// Its text held literals.
+    pub(crate) literal: bool,
     /// All phases, with the think time in its right place.
     pub(crate) phases: Phases,
 }
@@ -35,6 +41,7 @@ impl<'a> Counted<'a> {
         statement: &'a Arc<Statement>,
         service: ServiceId,
         route: Option<&'a Arc<str>>,
+        literal: bool,
     ) -> Self {
         let (inside, outside) =
             if record.in_transaction { (record.think_us, 0) } else { (0, record.think_us) };
@@ -46,7 +53,7 @@ impl<'a> Counted<'a> {
             think_in_transaction_us: inside,
             think_idle_us: outside,
         };
-        Self { record, statement, service, route, phases }
+        Self { record, statement, service, route, literal, phases }
     }
 
     /// Duration of an execution that was timed by itself and ended.
@@ -76,6 +83,14 @@ impl<'a> Counted<'a> {
             sent_bytes: record.sent_bytes,
             phases,
             batch_members: u64::from(member),
+        }
+    }
+
+    fn hygiene(&self) -> Hygiene {
+        Hygiene {
+            parsed: u64::from(self.record.parsed),
+            simple: u64::from(self.record.protocol == Protocol::Simple),
+            literal: u64::from(self.literal),
         }
     }
 
@@ -112,6 +127,8 @@ impl Counters {
         self.enter(record);
         self.books.untracked += u64::from(untracked);
         self.phases.add(&counted.phases);
+        self.errors += u64::from(record.outcome != Outcome::Ok);
+        self.rows += record.rows;
         if let Some(us) = counted.timed_us() {
             self.latency.record(us);
         }
@@ -124,6 +141,7 @@ impl Counters {
                 application_name: &session.application_name,
                 route: counted.route,
             },
+            hygiene: counted.hygiene(),
             begin_us: record.begin_us,
             end_us: record.end_us(),
         };
@@ -135,6 +153,17 @@ impl Counters {
         let batch_us = self.batch(counted, session, digests);
         follow(counted, session);
         counted.timed_us().or(batch_us)
+    }
+
+    /// Everything since the start, for the history.
+    pub(crate) fn all(&self) -> Sums {
+        Sums {
+            calls: self.books.statements,
+            errors: self.errors,
+            rows: self.rows,
+            total_us: self.phases.statement_us(),
+            buckets: self.latency.buckets(),
+        }
     }
 
     /// The equation of the books: every statement in exactly one term.

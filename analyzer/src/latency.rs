@@ -98,6 +98,27 @@ fn narrow(us: u64) -> u32 {
     u32::try_from(us).unwrap_or(u32::MAX)
 }
 
+/// The quantile of counts by bucket, linear within its bucket as `histogram_quantile` of Prometheus is; the last
+/// bound where it lies above, `None` without counts.
+pub(crate) fn bucket_quantile(
+    buckets: &[u64; ROW_BUCKETS_US.len() + 1],
+    quantile: f64,
+) -> Option<u64> {
+    let count: u64 = buckets.iter().sum();
+    let rank = (quantile * count as f64).ceil().max(1.0);
+    let (mut below, mut lower) = (0.0, 0);
+    for (bound, in_bucket) in ROW_BUCKETS_US.iter().zip(buckets) {
+        let inside = *in_bucket as f64;
+        if inside > 0.0 && below + inside >= rank {
+            let width = (bound - lower) as f64;
+            return Some(lower + (width * (rank - below) / inside) as u64);
+        }
+        below += inside;
+        lower = *bound;
+    }
+    (count > 0).then_some(lower)
+}
+
 /// Everything that a digest row says about time.
 #[derive(Clone, Debug)]
 pub(crate) struct Durations {
@@ -216,6 +237,20 @@ mod tests {
         for (us, index) in [(0, 0), (1, 0), (2, 1), (3, 2), (50_000_000, 23), (50_000_001, 24)] {
             assert_eq!(of([us]).buckets()[index], 1, "{us}");
         }
+    }
+
+    #[test]
+    fn a_quantile_of_buckets_lies_in_its_bucket() {
+        let quantile =
+            |samples: &[u64]| bucket_quantile(&of(samples.iter().copied()).buckets(), 0.95);
+        assert_eq!(quantile(&[]), None);
+        // All in (100, 200]: the 19th of 20 is 95 % of the way.
+        assert_eq!(quantile(&[150; 20]), Some(195));
+        assert_eq!(quantile(&[1]), Some(1));
+        // 94 of 100 are below; the 95th is the first of six in (1,000, 2,000].
+        let samples: Vec<u64> = [10; 94].into_iter().chain([1_500; 6]).collect();
+        assert_eq!(quantile(&samples), Some(1_166));
+        assert_eq!(quantile(&[u64::MAX]), Some(50_000_000));
     }
 
     #[test]

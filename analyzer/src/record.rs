@@ -175,6 +175,16 @@ pub enum Event {
         /// Up to when.
         at_us: Micros,
     },
+    /// A request of the session is in flight since `since_us` and was not answered up to `at_us`. Repeated while it
+    /// lasts.
+    Busy {
+        /// Whose.
+        session: SessionId,
+        /// Since when.
+        since_us: Micros,
+        /// Up to when.
+        at_us: Micros,
+    },
     /// Bytes and prepares since the session's last such event.
     Traffic(TrafficRecord),
     /// The session ended.

@@ -90,4 +90,25 @@ impl Seen<'_> {
     pub(crate) fn columns(&self) -> &[ResultColumn] {
         self.record.columns.of(&self.batch.columns)
     }
+
+    /// `table.column` as far as text and description tell; else the label.
+    pub(crate) fn column_name(&self, field: u16) -> Option<Arc<str>> {
+        let position = usize::from(field);
+        let statement = self.statement;
+        let label = self.described.and_then(|described| described.fields.get(position));
+        let facts = statement.facts.as_ref();
+        let relation = |at: usize| facts?.relations.get(at).map(|relation| relation.name.as_str());
+        let plain = facts.and_then(|facts| {
+            let target = facts.target_columns.iter().find(|target| target.position == position)?;
+            Some((relation(target.relation)?, target.column.as_str()))
+        });
+        let star = || {
+            let table = relation(facts?.star_of?)?;
+            Some((table, &*label?.2))
+        };
+        if let Some((table, column)) = plain.or_else(star) {
+            return Some(Arc::from(format!("{table}.{column}")));
+        }
+        label.map(|(.., label)| label.clone())
+    }
 }

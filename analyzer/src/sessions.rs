@@ -5,7 +5,9 @@ use crate::events::Who;
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::latency::median;
+use crate::presence::Presence;
 use crate::record::{Driver, Micros, SessionId};
+use crate::snapshot::{SESSIONS_SHOWN_MAX, SessionRow, SessionState};
 use crate::units::{SessionUnit, ShapeSoFar};
 use std::sync::Arc;
 
@@ -108,6 +110,8 @@ pub(crate) struct Session {
     pub(crate) introspected: Option<Orm>,
     /// Time of the latest event.
     pub(crate) last_us: Micros,
+    /// What it was seen doing last.
+    pub(crate) presence: Presence,
     /// Flush group in progress.
     pub(crate) batch: Option<OpenBatch>,
     /// Unit of work in progress.
@@ -141,6 +145,7 @@ impl Session {
             driver: Driver::Unknown,
             introspected: None,
             last_us: 0,
+            presence: Presence::default(),
             batch: None,
             unit: None,
             unit_round_trip: 0,
@@ -166,6 +171,18 @@ impl Session {
             })
         });
         who.clone()
+    }
+
+    fn named(&self, row: SessionRow, labels: &Labels) -> SessionRow {
+        SessionRow {
+            database: labels.database_name(self.database),
+            service: labels.service_name(self.service),
+            user: self.user.clone(),
+            application_name: self.application_name.clone(),
+            client: self.client.clone(),
+            driver: self.driver,
+            ..row
+        }
     }
 
     /// Equal for sessions of the same client: same address, same user, same application name.
@@ -242,6 +259,27 @@ impl Sessions {
     /// The session, if it has state.
     pub(crate) fn known(&mut self, id: SessionId) -> Option<&mut Session> {
         self.known.get_mut(&id)
+    }
+
+    /// Sessions with state.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Open sessions for the snapshot: at work or inside a transaction and longest so first, then the latest used.
+    pub(crate) fn rows(&self, now: Micros, labels: &Labels) -> Vec<SessionRow> {
+        let mut rows: Vec<(SessionRow, &Session)> = self
+            .known
+            .iter()
+            .map(|(id, session)| (session.presence.row(*id, session.last_us, now), session))
+            .collect();
+        let age = |row: &SessionRow| match row.state {
+            SessionState::Idle => u64::MAX - row.state_since_us,
+            _ => row.state_since_us,
+        };
+        rows.sort_unstable_by_key(|(row, _)| (row.state, age(row), row.id));
+        rows.truncate(SESSIONS_SHOWN_MAX);
+        rows.into_iter().map(|(row, session)| session.named(row, labels)).collect()
     }
 
     /// Sessions in ascending order of their ids.

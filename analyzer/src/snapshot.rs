@@ -3,6 +3,13 @@
 //! Renderings (metrics, API, report, page) read it and compute nothing that another rendering would have to
 //! compute again. Names carry their unit. Ids are integers here; how they are spelled is the renderer's matter.
 
+mod recent;
+
+pub use recent::{
+    ColumnBytes, DigestPoint, HistoryStep, Hygiene, Point, SESSIONS_SHOWN_MAX, STEP_DIGESTS_MAX,
+    SessionRow, SessionState,
+};
+
 use crate::finding::Finding;
 use crate::record::Micros;
 use std::sync::Arc;
@@ -103,6 +110,14 @@ pub struct Snapshot {
     pub n_plus_one: Vec<NPlusOneRow>,
     /// Rows that a table had no room for, by table name.
     pub overflow: Vec<(&'static str, u64)>,
+    /// Open sessions, at most [`SESSIONS_SHOWN_MAX`].
+    pub sessions: Vec<SessionRow>,
+    /// Sessions open now that have state.
+    pub sessions_open: usize,
+    /// The recent past, oldest step first.
+    pub history: Arc<[Arc<HistoryStep>]>,
+    /// Length of a step, in microseconds.
+    pub history_step_us: u64,
     /// Sessions seen since start, and how many of them went opaque.
     pub sessions_seen: u64,
     /// Sessions that went opaque since start.
@@ -265,6 +280,10 @@ pub struct DigestRow {
     pub sqlstates: Vec<([u8; 5], u64)>,
     /// Who sends it, at most 8, most frequent first; the rest is in the totals only.
     pub sources: Vec<SourceRow>,
+    /// How its executions came.
+    pub hygiene: Hygiene,
+    /// Bytes by column of its large results, by position; empty where none was large.
+    pub columns: Vec<ColumnBytes>,
     /// Ids of findings that name it.
     pub findings: Vec<u64>,
     /// First and last execution.

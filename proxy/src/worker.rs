@@ -137,13 +137,13 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
 }
 
 impl Local {
-    /// Tells of sessions that wait inside a transaction, and sends off the batch.
+    /// Tells of sessions that work long or wait inside a transaction, and sends off the batch.
     fn tell(&self) {
         let now_us = crate::clock::now_us();
         let mut outbox = self.around.outbox.borrow_mut();
         let switches = self.switches.borrow();
-        let waiting = switches.values().filter_map(|switch| switch.standing.tell(now_us));
-        waiting.for_each(|event| outbox.push(event));
+        let lasting = switches.values().filter_map(|switch| switch.standing.tell(now_us));
+        lasting.for_each(|event| outbox.push(event));
         outbox.send();
     }
 

@@ -1,10 +1,11 @@
 //! One digest in one database: its sums, and its row of the snapshot.
 
 use super::statement::Statement;
+use crate::history::Sums;
 use crate::labels::DatabaseId;
 use crate::latency::{Durations, Quantiles};
 use crate::record::Micros;
-use crate::snapshot::{DigestRow, DigestTotals, Phases, SourceRow};
+use crate::snapshot::{ColumnBytes, DigestRow, DigestTotals, Hygiene, Phases, Point, SourceRow};
 use std::sync::Arc;
 
 /// SQLSTATEs told apart per digest.
@@ -29,6 +30,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) sqlstate: Option<[u8; 5]>,
     /// Where it came from.
     pub(crate) source: Source<'a>,
+    /// How it came; each count is 0 or 1.
+    pub(crate) hygiene: Hygiene,
     /// When it began and ended.
     pub(crate) begin_us: Micros,
     pub(crate) end_us: Micros,
@@ -47,6 +50,10 @@ pub(crate) struct Row {
     transfer: Quantiles,
     sqlstates: Vec<([u8; 5], u64)>,
     sources: Vec<SourceRow>,
+    hygiene: Hygiene,
+    columns: Vec<ColumnBytes>,
+    /// Sums at the begin of the present step of the history.
+    before: Sums,
     rendered: Option<DigestRow>,
 }
 
@@ -63,6 +70,9 @@ impl Row {
             transfer: Quantiles::coarse(),
             sqlstates: Vec::new(),
             sources: Vec::new(),
+            hygiene: Hygiene::default(),
+            columns: Vec::new(),
+            before: Sums::default(),
             rendered: None,
         }
     }
@@ -71,6 +81,7 @@ impl Row {
     pub(crate) fn add(&mut self, execution: &Execution<'_>, sources_max: usize) {
         self.rendered = None;
         self.totals.add(execution.sums);
+        self.hygiene.add(&execution.hygiene);
         self.first_us = self.first_us.min(execution.begin_us);
         self.last_us = self.last_us.max(execution.end_us);
         if let Some(us) = execution.timed_us {
@@ -89,6 +100,30 @@ impl Row {
     pub(crate) fn add_batch_time(&mut self, phases: &Phases) {
         self.rendered = None;
         self.totals.phases.add(phases);
+    }
+
+    /// Adds the bytes by column of a large result. Names are asked for where the columns are new.
+    pub(crate) fn add_widths(&mut self, widths: &[u64], name: impl Fn(u16) -> Arc<str>) {
+        self.rendered = None;
+        if self.columns.len() != widths.len() {
+            let column = |(field, _)| ColumnBytes { name: name(field), bytes: 0 };
+            self.columns = (0_u16..).zip(widths).map(column).collect();
+        }
+        self.columns.iter_mut().zip(widths).for_each(|(column, bytes)| column.bytes += bytes);
+    }
+
+    /// Ends a step of the history: what the digest did in it.
+    pub(crate) fn end_step(&mut self) -> Point {
+        let now = Sums {
+            calls: self.totals.calls,
+            errors: self.totals.errors,
+            rows: self.totals.rows,
+            total_us: self.totals.phases.statement_us(),
+            buckets: self.durations.buckets(),
+        };
+        let point = now.since(&self.before);
+        self.before = now;
+        point
     }
 
     /// Median duration in microseconds, 0 without samples.
@@ -156,6 +191,8 @@ impl Row {
             buckets: self.durations.buckets(),
             sqlstates,
             sources,
+            hygiene: self.hygiene,
+            columns: self.columns.clone(),
             findings: Vec::new(),
             first_seen_us: self.first_us,
             last_seen_us: self.last_us,

@@ -5,7 +5,9 @@ use super::statement::Statement;
 use crate::Map;
 use crate::labels::{DatabaseId, Labels};
 use crate::record::Micros;
-use crate::snapshot::{DigestRow, DigestTotals, Phases};
+use crate::snapshot::{
+    DigestPoint, DigestRow, DigestTotals, HistoryStep, Phases, STEP_DIGESTS_MAX,
+};
 use hashbrown::hash_map::Entry;
 use std::sync::Arc;
 
@@ -75,6 +77,29 @@ impl DigestTable {
             Some(row) => row.add_batch_time(phases),
             None => self.other.phases.add(phases),
         }
+    }
+
+    /// The row of a digest.
+    pub(crate) fn row(&mut self, key: DigestKey) -> Option<&mut Row> {
+        self.rows.get_mut(&key)
+    }
+
+    /// What each digest did since the last call.
+    pub(crate) fn end_step(&mut self, labels: &Labels) -> HistoryStep {
+        let mut digests: Vec<DigestPoint> = Vec::new();
+        for ((database, digest), row) in &mut self.rows {
+            let point = row.end_step();
+            if point.calls > 0 || point.total_us > 0 {
+                let database = labels.database_name(*database);
+                digests.push(DigestPoint { digest: *digest, database, point });
+            }
+        }
+        let key = |row: &DigestPoint| (row.digest, row.database.clone());
+        digests.sort_by_cached_key(|row| (std::cmp::Reverse(row.point.total_us), key(row)));
+        let cut = digests.len() > STEP_DIGESTS_MAX;
+        digests.truncate(STEP_DIGESTS_MAX);
+        digests.sort_by_cached_key(key);
+        HistoryStep { digests, cut, ..HistoryStep::default() }
     }
 
     /// All rows; the order means nothing.

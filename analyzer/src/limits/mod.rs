@@ -39,6 +39,10 @@ pub struct Limits {
     pub label_bytes_max: usize,
     /// Sessions with state; more are counted under `other` without detection.
     pub sessions_max: usize,
+    /// Length of one step of the history, in microseconds (`profile.history_step`).
+    pub history_step_us: u64,
+    /// Steps of the history that are kept (`profile.history` by `profile.history_step`).
+    pub history_steps_max: usize,
     /// Findings tracked.
     pub findings_max: usize,
     /// Names of columns learnt.
@@ -99,6 +103,8 @@ impl Default for Limits {
             sources_max: 8,
             label_bytes_max: 256,
             sessions_max: 10_000,
+            history_step_us: 10_000_000,
+            history_steps_max: 360,
             findings_max: 1_000,
             names_max: 4_096,
             unit_gap_us: 50_000,

@@ -138,6 +138,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("profile.queue_batches", "1024", Kind::Count(64, 65_536)),
     key("profile.max_statement_text", "64KiB", Kind::Size(KIB, MIB)),
     key("profile.unit_gap", "50ms", Kind::Duration(MS, 10 * S, false)),
+    key("profile.history", "1h", Kind::Duration(M, 7 * D, false)),
+    key("profile.history_step", "10s", Kind::Duration(S, H, false)),
     key("findings.close_after", "24h", Kind::Duration(M, 90 * D, false)),
     key("findings.disable", "", Kind::FindingKinds),
     key("findings.mutes", "", Kind::Path),

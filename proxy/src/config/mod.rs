@@ -92,6 +92,20 @@ pub struct ProfileSettings {
     pub max_statement_text_bytes: usize,
     /// Pause that ends a unit without trace id or transaction.
     pub unit_gap: Duration,
+    /// How far back the history goes …
+    pub history: Duration,
+    /// … in steps of this length.
+    pub history_step: Duration,
+}
+
+/// Steps of the history, whatever its length: a step holds up to 200 digests of 56 bytes.
+const HISTORY_STEPS_MAX: u128 = 2_000;
+
+impl ProfileSettings {
+    fn history_steps(&self) -> usize {
+        let steps = self.history.as_micros() / self.history_step.as_micros().max(1);
+        steps.clamp(1, HISTORY_STEPS_MAX) as usize
+    }
 }
 
 /// Thresholds of findings.
@@ -226,6 +240,8 @@ impl Settings {
             error_sets_max: self.metrics.error_sets,
             routes_max: self.metrics.routes,
             unit_gap_us: micros(self.profile.unit_gap),
+            history_step_us: micros(self.profile.history_step),
+            history_steps_max: self.profile.history_steps(),
             close_after_us: micros(self.findings.close_after),
             ..Limits::default()
         };
@@ -382,6 +398,8 @@ impl Values {
             queue_batches: self.count("profile.queue_batches"),
             max_statement_text_bytes: self.count("profile.max_statement_text"),
             unit_gap: self.duration("profile.unit_gap"),
+            history: self.duration("profile.history"),
+            history_step: self.duration("profile.history_step"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Snapshot and counters to the API's shapes. Page and report read the shapes, never the snapshot.
 
+mod activity;
 mod units;
 
 pub(crate) use units::{RouteSort, TransactionSort};
@@ -189,6 +190,13 @@ impl View<'_> {
         }
     }
 
+    /// One page of `rows`, rendered.
+    fn paged<R, T>(&self, rows: Vec<R>, page: Page, shown: impl FnMut(R) -> T) -> List<T> {
+        let total = rows.len();
+        let items = rows.into_iter().skip(page.offset).take(page.limit).map(shown).collect();
+        List { next_cursor: page.next(total), ..self.list(items, None, total) }
+    }
+
     fn list<T>(&self, items: Vec<T>, other: Option<Other>, total: usize) -> List<T> {
         List {
             from: self.clock.rfc3339(0),
@@ -215,7 +223,7 @@ impl View<'_> {
         let (rows, other, total) = self.chosen(query);
         let total_us = self.total_us();
         let items = rows.iter().map(|row| self.statement(row, total_us)).collect();
-        self.list(items, Some(other), total)
+        List { next_cursor: query.page.next(total), ..self.list(items, Some(other), total) }
     }
 
     fn chosen(&self, query: &StatementQuery) -> (Vec<&DigestRow>, Other, usize) {
@@ -226,16 +234,24 @@ impl View<'_> {
         let total = rows.len();
         // Stable: equal keys stay in the order of the snapshot, costliest first.
         rows.sort_by(|a, b| query.sort.key(b).total_cmp(&query.sort.key(a)));
-        let cut = rows.split_off(query.limit.min(rows.len()));
         // Another database's rows are not this list's rest; what has no database is.
         let mut rest = self.snapshot.other;
-        cut.iter().for_each(|row| add(&mut rest, &row.totals));
+        let inside = query.page.range(total);
+        let left_out = rows.iter().enumerate().filter(|(at, _)| !inside.contains(at));
+        left_out.for_each(|(_, row)| add(&mut rest, &row.totals));
         let total_us = self.total_us();
         let other = Other {
             digests: summed(&rest, total_us),
             indivisible_batches: summed(&self.snapshot.indivisible_batches, total_us),
         };
-        (rows, other, total)
+        (rows[inside].to_vec(), other, total)
+    }
+
+    /// The row of a digest, in one database or wherever it is costliest.
+    pub(crate) fn digest(&self, digest: u64, database: Option<&str>) -> Option<&DigestRow> {
+        self.snapshot.digests.iter().find(|row| {
+            row.digest == digest && database.is_none_or(|database| *row.database == *database)
+        })
     }
 
     pub(crate) fn statement_detail(
@@ -243,16 +259,14 @@ impl View<'_> {
         digest: u64,
         database: Option<&str>,
     ) -> Option<StatementDetail> {
-        let row = self.snapshot.digests.iter().find(|row| {
-            row.digest == digest && database.is_none_or(|database| *row.database == *database)
-        })?;
+        let row = self.digest(digest, database)?;
         Some(StatementDetail {
             item: self.statement(row, self.total_us()),
             histogram: histogram(row),
             phases_ms: phases_ms(&row.totals.phases),
-            columns: Vec::new(),
+            columns: activity::columns(row),
             routes: routes_of(row),
-            hygiene: None,
+            hygiene: activity::hygiene_of(row),
             plan: None,
             index_advice: None,
         })
@@ -298,7 +312,7 @@ impl View<'_> {
             transfer_share: ratio(float(totals.phases.transfer_us), float(busy_us)),
             sources: row.sources.iter().map(source).collect(),
             findings: row.findings.iter().map(|id| finding_text(*id)).collect(),
-            trend: Vec::new(),
+            trend: self.trend(row),
             first_seen: self.clock.rfc3339(row.first_seen_us),
             last_seen: self.clock.rfc3339(row.last_seen_us),
         }
@@ -312,8 +326,7 @@ impl View<'_> {
                 && is(&query.state, f.state.name())
         };
         let all: Vec<_> = self.snapshot.findings.iter().filter(wanted).collect();
-        let items = all.iter().take(query.limit).map(|f| self.finding(f)).collect();
-        self.list(items, None, all.len())
+        self.paged(all, query.page, |finding| self.finding(finding))
     }
 
     pub(crate) fn finding_by_id(&self, id: u64) -> Option<Finding> {
@@ -386,11 +399,39 @@ impl View<'_> {
     }
 }
 
+/// Which items of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Items left out before it.
+    pub(crate) offset: usize,
+    /// Items at most.
+    pub(crate) limit: usize,
+}
+
+impl Page {
+    /// The first items.
+    pub(crate) fn first(limit: usize) -> Self {
+        Self { offset: 0, limit }
+    }
+
+    /// Positions of its items in a list of `total`.
+    fn range(self, total: usize) -> std::ops::Range<usize> {
+        let begin = self.offset.min(total);
+        begin..begin.saturating_add(self.limit).min(total)
+    }
+
+    /// Where the next page begins, if there is one.
+    fn next(self, total: usize) -> Option<String> {
+        let end = self.range(total).end;
+        (end < total).then(|| end.to_string())
+    }
+}
+
 /// Which statements, in which order.
 pub(crate) struct StatementQuery {
     pub(crate) sort: Sort,
     pub(crate) database: Option<String>,
-    pub(crate) limit: usize,
+    pub(crate) page: Page,
 }
 
 /// Which findings.
@@ -399,7 +440,7 @@ pub(crate) struct FindingQuery {
     pub(crate) kind: Option<String>,
     pub(crate) severity: Option<String>,
     pub(crate) state: Option<String>,
-    pub(crate) limit: usize,
+    pub(crate) page: Page,
 }
 
 /// Order of statements, largest first.

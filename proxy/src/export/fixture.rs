@@ -325,6 +325,10 @@ fn transaction(shape: u64, count: u64) -> TransactionRow {
 pub(super) fn snapshot() -> Snapshot {
     Snapshot {
         at_us: 10_000_000,
+        sessions: Vec::new(),
+        sessions_open: 0,
+        history: Arc::default(),
+        history_step_us: 10_000_000,
         books: Books {
             statements: 152,
             exact: 100,

@@ -14,6 +14,7 @@ mod page;
 pub mod report;
 mod report_text;
 pub(crate) mod shapes;
+mod sqlstate;
 mod status;
 mod sticky;
 mod text;
@@ -25,7 +26,7 @@ pub(crate) mod fixture;
 pub(crate) use shapes::kind_words;
 
 pub use status::{
-    Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
-    OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SETUP_BUCKETS_US,
-    SnapshotSource, UpstreamState,
+    Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
+    Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus,
+    SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
 };

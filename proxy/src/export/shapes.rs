@@ -3,7 +3,13 @@
 //! Times are RFC 3339 UTC, durations `_ms`, shares 0 to 1, ids strings; what is not known is `null`, never 0.
 //! Readers ignore fields they do not know, so that a newer proxy serves an older report.
 
+mod activity;
 pub(crate) mod lines;
+
+pub(crate) use activity::{
+    ColumnShare, Connection, ErrorDigest, ErrorGroup, Hygiene, Series, SeriesPoint, TableSums,
+    TableUse,
+};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -309,9 +315,9 @@ pub(crate) struct StatementDetail {
     /// Exactly timed executions per bucket, not cumulative; `le_ms` is null above the last bound.
     pub(crate) histogram: Vec<Bucket>,
     pub(crate) phases_ms: PhasesMs,
-    pub(crate) columns: Vec<serde_json::Value>,
+    pub(crate) columns: Vec<ColumnShare>,
     pub(crate) routes: Vec<String>,
-    pub(crate) hygiene: Option<serde_json::Value>,
+    pub(crate) hygiene: Option<Hygiene>,
     pub(crate) plan: Option<serde_json::Value>,
     pub(crate) index_advice: Option<serde_json::Value>,
 }

@@ -77,7 +77,7 @@ impl Watch {
         }
     }
 
-    /// Notes in `standing` when the session waits inside a transaction.
+    /// Notes in `standing` when the session works, and when it waits inside a transaction.
     #[must_use]
     pub fn with_standing(self, standing: Rc<Standing>) -> Self {
         standing.belong_to(self.observer.session());
@@ -109,7 +109,7 @@ impl Watch {
         if self.opaque.is_some() {
             return;
         }
-        self.standing.go_on();
+        self.standing.work(read);
         self.tracker.client_chunk(written);
         let mut side = ClientSide {
             text_bytes_max: self.text_bytes_max,
@@ -148,14 +148,14 @@ impl Watch {
 
     /// Half a request of the client is one in flight, too.
     fn note_standing(&self, now: Micros) {
-        let waits = self.opaque.is_none()
-            && self.tracker.status() != Status::Idle
-            && !self.tracker.is_waiting()
-            && self.client.at_boundary();
-        if waits {
-            self.standing.wait(now);
+        if self.opaque.is_some() {
+            self.standing.rest();
+        } else if self.tracker.is_waiting() || !self.client.at_boundary() {
+            self.standing.work(now);
+        } else if self.tracker.status() == Status::Idle {
+            self.standing.rest();
         } else {
-            self.standing.go_on();
+            self.standing.wait(now);
         }
     }
 

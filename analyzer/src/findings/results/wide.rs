@@ -2,13 +2,11 @@
 
 use super::{Key, entry, is_read, key};
 use crate::Map;
-use crate::digest::Statement;
 use crate::finding::{EvidenceValue, Kind, Proof};
 use crate::findings::subject::{Subject, Verdict, bytes, exactly, percent};
 use crate::findings::{Context, Detector};
 use crate::limits::{Limits, ResultLimits};
 use crate::seen::Seen;
-use std::sync::Arc;
 
 #[derive(Clone, Debug, Default)]
 struct Entry {
@@ -78,7 +76,7 @@ impl Detector for Wide {
 }
 
 fn verdict(seen: &Seen<'_>, subject: &Subject, widest: Widest) -> Verdict {
-    let column = column_name(seen, widest.field);
+    let column = seen.column_name(widest.field);
     let label = match &column {
         Some(column) => format!("`{column}`"),
         None => format!("column {}", widest.field + 1),
@@ -103,25 +101,4 @@ fn verdict(seen: &Seen<'_>, subject: &Subject, widest: Widest) -> Verdict {
         ],
         ..Verdict::new(Kind::WideFetch, Proof::Observed, sentence)
     }
-}
-
-/// `table.column` as far as text and description tell; else the label.
-fn column_name(seen: &Seen<'_>, field: u16) -> Option<Arc<str>> {
-    let position = usize::from(field);
-    let statement: &Statement = seen.statement;
-    let label = seen.described.and_then(|described| described.fields.get(position));
-    let facts = statement.facts.as_ref();
-    let relation = |at: usize| facts?.relations.get(at).map(|relation| relation.name.as_str());
-    let plain = facts.and_then(|facts| {
-        let target = facts.target_columns.iter().find(|target| target.position == position)?;
-        Some((relation(target.relation)?, target.column.as_str()))
-    });
-    let star = || {
-        let table = relation(facts?.star_of?)?;
-        Some((table, &*label?.2))
-    };
-    if let Some((table, column)) = plain.or_else(star) {
-        return Some(Arc::from(format!("{table}.{column}")));
-    }
-    label.map(|(.., label)| label.clone())
 }

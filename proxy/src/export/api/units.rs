@@ -1,6 +1,6 @@
 //! Routes, units of work and shapes of transactions.
 
-use super::{View, digest_text, float, ms, ratio};
+use super::{Page, View, digest_text, float, ms, ratio};
 use crate::export::shapes::{
     List, Route, RouteDetail, StatementPhasesMs, TransactionShape, Unit, UnitStatement,
 };
@@ -73,11 +73,10 @@ impl TransactionSort {
 }
 
 impl View<'_> {
-    pub(crate) fn routes(&self, sort: RouteSort, limit: usize) -> List<Route> {
+    pub(crate) fn routes(&self, sort: RouteSort, page: Page) -> List<Route> {
         let mut rows: Vec<&RouteRow> = self.snapshot.routes.iter().collect();
         rows.sort_by_key(|row| (std::cmp::Reverse(sort.key(row)), &row.service, &row.route));
-        let items = rows.iter().take(limit).map(|row| self.route(row)).collect();
-        self.list(items, None, rows.len())
+        self.paged(rows, page, |row| self.route(row))
     }
 
     pub(crate) fn route_detail(&self, service: &str, route: &str) -> Option<RouteDetail> {
@@ -95,20 +94,16 @@ impl View<'_> {
         Some(self.shown(unit))
     }
 
-    pub(crate) fn transactions(
-        &self,
-        sort: TransactionSort,
-        limit: usize,
-    ) -> List<TransactionShape> {
+    pub(crate) fn transactions(&self, sort: TransactionSort, page: Page) -> List<TransactionShape> {
         let mut rows: Vec<&TransactionRow> = self.snapshot.transactions.iter().collect();
         // Stable: equal keys stay in the order of the snapshot.
         rows.sort_by_key(|row| std::cmp::Reverse(sort.key(row)));
-        let mut items: Vec<_> = rows.iter().take(limit).map(|row| transaction(row)).collect();
+        let mut list = self.paged(rows, page, transaction);
         let rest = &self.snapshot.transactions_other;
-        if rest.count > 0 {
-            items.push(TransactionShape { shape: None, ..transaction(rest) });
+        if rest.count > 0 && list.next_cursor.is_none() {
+            list.items.push(TransactionShape { shape: None, ..transaction(rest) });
         }
-        self.list(items, None, rows.len())
+        list
     }
 
     pub(super) fn route(&self, row: &RouteRow) -> Route {
