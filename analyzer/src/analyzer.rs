@@ -407,6 +407,7 @@ fn statement_event(
         record: *step.record,
         executed: Executed::new(meaning.statement.clone()),
         untracked,
+        literals: !step.literals.is_empty(),
         values_hash: values_of(step.record.binds_hash, step.literals),
         seq: session.statements,
         unit_id: step.trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),

@@ -137,6 +137,8 @@ pub struct StatementEvent {
     pub executed: Executed,
     /// Whether its text was not known.
     pub untracked: bool,
+    /// Whether its text held literals.
+    pub literals: bool,
     /// Hash of all its values, parameters and literals; equal values have equal hashes within one process.
     pub values_hash: u64,
     /// Ordinal in the session, from 1.

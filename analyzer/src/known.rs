@@ -26,6 +26,8 @@ pub struct KnownText {
     pub summary: Arc<str>,
     /// Tables that it names.
     pub tables: Vec<Arc<str>>,
+    /// Whether the text held literals.
+    pub literals: bool,
     /// Route tag.
     pub route: Option<Arc<str>>,
     /// Service tag.

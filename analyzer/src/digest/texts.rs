@@ -165,7 +165,16 @@ impl Texts {
             mark: text.mark,
             ..Tags::default()
         };
-        let entry = TextEntry { parts: Vec::new(), whole: Some(statement), tags };
+        // That there were literals is known, not which.
+        let literals = vec![BindCell::default(); usize::from(text.literals)];
+        let part = PartEntry {
+            statement,
+            literals: literals.into_boxed_slice(),
+            shared_slots: Box::default(),
+            list_elements: 0,
+            code: 0,
+        };
+        let entry = TextEntry { parts: vec![part], whole: None, tags };
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
     }

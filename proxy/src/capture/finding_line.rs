@@ -379,7 +379,7 @@ fn evidence_of(value: &Value) -> Option<EvidenceValue> {
 
 /// The same word for the life of the process. Findings name such things by words of the program itself; a capture may
 /// come from a version with others, so their number is bounded.
-fn lasting(word: &str) -> &'static str {
+pub(crate) fn lasting(word: &str) -> &'static str {
     static WORDS: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
     let words = words.get_or_insert_with(HashSet::new);

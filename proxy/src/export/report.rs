@@ -1,5 +1,7 @@
 //! `pgsonde report URL`: reads the API of a running proxy and prints its profile.
 
+use super::api::{FindingQuery, Page, Sort, StatementQuery, View};
+use super::clock::Clock;
 use super::report_text;
 use super::shapes::{Finding, List, Report, Statement, StatementDetail};
 use crate::problem::{LOCAL_RESOURCE, Problem};
@@ -64,7 +66,44 @@ fn write(text: &str, options: &Options) -> Result<(), Problem> {
     }
 }
 
+/// Of a capture: the same figures as the proxy had, by the same code.
+fn of_capture(path: &std::path::Path, top: usize) -> Result<Report, Problem> {
+    let replayed = crate::capture::replay(path)?;
+    for note in &replayed.notes {
+        eprintln!("note: {note}");
+    }
+    let view = View {
+        snapshot: &replayed.snapshot,
+        proxy: &replayed.proxy,
+        clock: Clock::new(replayed.started),
+    };
+    let query = StatementQuery { sort: Sort::default(), database: None, page: Page::first(top) };
+    let list = view.statements(&query);
+    let detail = |item: Statement| {
+        let digest = u64::from_str_radix(&item.digest, 16).ok()?;
+        let detail = view.statement_detail(digest, Some(&item.database))?;
+        Some(StatementDetail { item, ..detail })
+    };
+    Ok(Report {
+        info: view.info(),
+        summary: view.summary(),
+        statements: List {
+            items: list.items.into_iter().filter_map(detail).collect(),
+            from: list.from,
+            to: list.to,
+            other: list.other,
+            total: list.total,
+            next_cursor: list.next_cursor,
+            loss: list.loss,
+        },
+        findings: view.findings(&FindingQuery { page: Page::first(500), ..FindingQuery::default() }),
+    })
+}
+
 fn fetch(source: &str, top: usize) -> Result<Report, Problem> {
+    if let Some(path) = crate::capture::is_there(source) {
+        return of_capture(&path, top);
+    }
     let client = Client::new(source)?;
     let info = client.get("info", &[])?;
     let summary = client.get("summary", &[])?;

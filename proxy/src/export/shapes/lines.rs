@@ -191,6 +191,9 @@ pub(crate) struct StatementLine<'a> {
     /// begin, commit or rollback, where the answer said so.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) tag: Option<Text<'a>>,
+    /// The text held literals.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) literals: bool,
     /// The text was not known to the proxy.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) untracked: bool,
