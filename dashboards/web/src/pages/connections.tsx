@@ -17,7 +17,7 @@ import { Name } from "../parts/text";
 const ICONS: Record<string, string> = { active: "active", idle: "idle", idle_in_transaction: "warning" };
 
 const COLUMNS: Column<Connection>[] = [
-  { id: "session", name: "Session", head: true, sort: (row) => Number(row.session), cell: (row) => clean(row.session) },
+  { id: "session", name: "Session", head: true, slim: true, sort: (row) => Number(row.session), cell: (row) => clean(row.session) },
   {
     id: "state", name: "State", text: true, sort: (row) => row.state,
     cell: (row) => <span class={`badge state-${row.state}`}><Icon name={ICONS[row.state] ?? "info"} />{stateWords(row.state)}</span>,

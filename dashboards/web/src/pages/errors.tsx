@@ -13,7 +13,7 @@ import { Name } from "../parts/text";
 const SHOWN = 4;
 
 const COLUMNS: Column<ErrorGroup>[] = [
-  { id: "sqlstate", name: "SQLSTATE", head: true, sort: (row) => row.sqlstate, cell: (row) => <code>{clean(row.sqlstate)}</code> },
+  { id: "sqlstate", name: "SQLSTATE", head: true, slim: true, sort: (row) => row.sqlstate, cell: (row) => <code>{clean(row.sqlstate)}</code> },
   { id: "name", name: "Name", text: true, sort: (row) => row.name, cell: (row) => (row.name === null ? "–" : <Name text={row.name.replace(/_/g, " ")} width={60} />) },
   { id: "class", name: "Class", text: true, wide: true, sort: (row) => row.class_name, cell: (row) => (row.class_name === null ? "–" : <Name text={row.class_name} width={60} />) },
   { id: "database", name: "Database", text: true, wide: true, sort: (row) => row.database, cell: (row) => <Name text={row.database} width={24} /> },

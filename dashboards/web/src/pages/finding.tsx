@@ -73,6 +73,7 @@ function Sightings({ finding }: { finding: Finding }) {
   return (
     <>
       {finding.routes.length > 0 && (
+        <div class="scroll fit" tabIndex={0} role="region" aria-label="Routes">
         <table class="narrow">
           <thead><tr><th scope="col" class="text">Route</th><th scope="col">Sightings</th></tr></thead>
           <tbody>
@@ -84,8 +85,10 @@ function Sightings({ finding }: { finding: Finding }) {
             ))}
           </tbody>
         </table>
+        </div>
       )}
       {finding.examples.length > 0 && (
+        <div class="scroll fit" tabIndex={0} role="region" aria-label="Latest examples">
         <table class="narrow">
           <caption>Latest examples</caption>
           <thead>
@@ -104,6 +107,7 @@ function Sightings({ finding }: { finding: Finding }) {
             ))}
           </tbody>
         </table>
+        </div>
       )}
     </>
   );

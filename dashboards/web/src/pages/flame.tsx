@@ -10,7 +10,7 @@ import { Share } from "../parts/spark";
 import { Loaded, NoStatements } from "../parts/status";
 import { Name } from "../parts/text";
 
-const LEVELS = ["everything", "services", "routes", "statements", "phases"];
+const LEVELS = ["Everything", "Service", "Route", "Statement", "Phase"];
 /** Narrower than this is neither seen nor hit. */
 const WIDTH_MIN_PX = 2;
 const ROW_REM = 1.75;
@@ -60,7 +60,7 @@ function Graph({ way, path, whole }: { way: FlameNode[]; path: string[]; whole: 
   const all = boxes(node, path, way.length - 1, 0, 1, WIDTH_MIN_PX / width);
   const depth = Math.max(...all.map((box) => box.depth));
   return (
-    <div ref={ref} class="flame" style={{ height: `${(depth + 1) * ROW_REM}rem` }} role="group" aria-label={`Flame of ${duration(node.value_ms)}: ${LEVELS.slice(way.length - 1).join(", then ")}. The table says the same.`}>
+    <div ref={ref} class="flame" style={{ height: `${(depth + 1) * ROW_REM}rem` }} role="group" aria-label={`Flame of ${duration(node.value_ms)}: ${LEVELS.slice(way.length).join(", then ").toLowerCase()}. The table says the same.`}>
       {way.slice(0, -1).map((above, index) => (
         <button key={index} type="button" class={`box level-${index} above`} style={{ top: `${index * ROW_REM}rem`, left: "0", width: "100%" }} onClick={() => zoom(path.slice(0, index))}>
           {index === 0 ? "all" : label(above.name)}
@@ -84,10 +84,10 @@ function Parts({ node, path, depth, whole }: { node: FlameNode; path: string[]; 
   const parts = children(node);
   if (parts.length === 0) return <p class="soft">Nothing below.</p>;
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={`By ${LEVELS[depth + 1] ?? "part"}`}>
+    <div class="scroll" tabIndex={0} role="region" aria-label={`By ${(LEVELS[depth + 1] ?? "part").toLowerCase()}`}>
       <table>
         <thead>
-          <tr><th scope="col" class="text">{LEVELS[depth + 1] ?? "part"}</th><th scope="col">Time</th><th scope="col">Share of all</th></tr>
+          <tr><th scope="col" class="text">{LEVELS[depth + 1] ?? "Part"}</th><th scope="col">Time</th><th scope="col">Share of all</th></tr>
         </thead>
         <tbody>
           {parts.slice(0, 200).map((part, index) => (

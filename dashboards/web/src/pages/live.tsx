@@ -128,14 +128,14 @@ function LineRow({ line }: { line: Line }) {
   if (line.ev === "finding") {
     return (
       <tr class="found-line">
-        <th scope="row">{clock(line.at)}</th>
+        <th scope="row" class="slim">{clock(line.at)}</th>
         <td class="text" colSpan={6}><a href={href(["findings", line.finding])}><Name text={line.text} width={160} /></a></td>
       </tr>
     );
   }
   return (
     <tr>
-      <th scope="row">{clock(line.at)}</th>
+      <th scope="row" class="slim">{clock(line.at)}</th>
       <td class="text">
         <a href={href(["statements", line.digest])}>{line.text ? <Name text={line.text} width={60} /> : <Id text={line.digest} />}</a>
         {line.times > 1 && <strong class="times"> ×{count(line.times)}</strong>}

@@ -68,6 +68,7 @@ function Columns({ of }: { of: StatementDetail }) {
   }
   return (
     <Part title="Bytes by column">
+      <div class="scroll fit" tabIndex={0} role="region" aria-label="Bytes by column">
       <table class="narrow">
         <thead><tr><th scope="col" class="text">Column</th><th scope="col">Share</th><th scope="col">Bytes in samples</th></tr></thead>
         <tbody>
@@ -80,6 +81,7 @@ function Columns({ of }: { of: StatementDetail }) {
           ))}
         </tbody>
       </table>
+      </div>
     </Part>
   );
 }
@@ -179,7 +181,7 @@ function Advice({ of }: { of: StatementDetail }) {
     <>
       <Part title="Plan">{of.plan === null || of.plan === undefined ? nothing("No plan was asked for.") : <Evidence value={of.plan} />}</Part>
       <Part title="Index advice">
-        {of.index_advice === null || of.index_advice === undefined ? nothing("None.") : <Evidence value={of.index_advice} />}
+        {of.index_advice === null || of.index_advice === undefined ? nothing("There is none for this statement.") : <Evidence value={of.index_advice} />}
       </Part>
     </>
   );
@@ -227,10 +229,12 @@ function Body({ of, parameters }: { of: StatementDetail; parameters: Parameters 
       <Sources of={of} />
       {of.sqlstates.length > 0 && (
         <Part title="Errors">
+          <div class="scroll fit" tabIndex={0} role="region" aria-label="Errors">
           <table class="narrow">
             <thead><tr><th scope="col" class="text">SQLSTATE</th><th scope="col">Count</th></tr></thead>
             <tbody>{of.sqlstates.map((each) => <tr key={each.sqlstate}><th scope="row"><a href={href(["errors"], { q: each.sqlstate })}>{clean(each.sqlstate)}</a></th><td>{count(each.count)}</td></tr>)}</tbody>
           </table>
+          </div>
         </Part>
       )}
       <Columns of={of} />

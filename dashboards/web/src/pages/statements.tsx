@@ -24,10 +24,10 @@ const COLUMNS: Column<Statement>[] = [
     ),
   },
   {
-    id: "time", name: "Share of time", sort: (row) => row.total_ms, about: "Its part of all time in the database",
+    id: "time", name: "Share", sort: (row) => row.total_ms, about: "Its part of all time in the database",
     cell: (row) => <span class="share-cell"><Share share={row.share} />{percent(row.share)}</span>,
   },
-  { id: "total", name: "Total", sort: (row) => row.total_ms, cell: (row) => duration(row.total_ms), wide: true },
+  { id: "total", name: "Total", sort: (row) => row.total_ms, cell: (row) => duration(row.total_ms), spare: true },
   { id: "calls", name: "Calls", sort: (row) => row.calls, cell: (row) => count(row.calls) },
   { id: "mean", name: "Mean", sort: (row) => row.mean_ms, cell: (row) => duration(row.mean_ms) },
   { id: "p50", name: "Median", sort: (row) => row.p50_ms, cell: (row) => duration(row.p50_ms), spare: true },

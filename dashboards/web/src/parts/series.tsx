@@ -53,7 +53,7 @@ function options(metric: Metric, width: number, colours: ReturnType<typeof theme
     tzDate: (seconds) => UPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
     scales: { y: { range: (_plot, _low, high) => [0, Math.max(high || 0, 1e-3) * 1.1] } },
     axes: [
-      { ...axis, size: 28 },
+      { ...axis, size: 28, space: 64, values: (_plot, ticks) => ticks.map((tick) => clock(new Date(tick * 1e3).toISOString()).slice(0, tick % 60 === 0 ? 5 : 8)) },
       { ...axis, size: 62, values: (_plot, ticks) => ticks.map((tick) => show(tick)) },
     ],
     series: [{}, { label: name, stroke: colours.line, width: 1.5, fill: colours.line.replace(/^rgb\((.*)\)$/, "rgba($1, 0.12)"), points: { show: false } }],

@@ -4,7 +4,8 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { isFile, listen, Problem, token } from "../data/source";
 import { refresh, usePulse } from "../data/pulse";
-import { clock, count, counted, cut } from "../text/format";
+import type { Info, Summary } from "../data/shapes";
+import { clock, count, counted, cut, moments } from "../text/format";
 import { Copy } from "./copy";
 import { Icon } from "./icon";
 
@@ -115,6 +116,8 @@ export function Banner() {
   const pulse = usePulse();
   const found = warnings(pulse);
   return (
+    <>
+    {isFile && pulse.info && pulse.summary && <Origin info={pulse.info} summary={pulse.summary} />}
     <div role="status" class="banners">
       {found.map((text) => (
         <p key={text} class="banner">
@@ -123,5 +126,18 @@ export function Banner() {
         </p>
       ))}
     </div>
+    </>
+  );
+}
+
+/** What a file is a report of. */
+function Origin({ info, summary }: { info: Info; summary: Summary }) {
+  const { dropped, opaque_sessions: opaque } = info.loss;
+  const lost = dropped + opaque === 0 ? "nothing was lost" : `${counted(dropped, "event")} dropped, ${counted(opaque, "session")} unread`;
+  return (
+    <p class="origin soft">
+      Report of {moments(summary.from, summary.to)}, {counted(summary.books.statements, "statement")}; pgsonde {info.version} ({info.revision});{" "}
+      {info.redact === "all-text" ? "without statement texts" : "literals removed"}; {lost}.
+    </p>
   );
 }

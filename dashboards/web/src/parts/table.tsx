@@ -17,6 +17,8 @@ export interface Column<T> {
   text?: boolean;
   /** The cell that names the row. */
   head?: boolean;
+  /** The name is short. */
+  slim?: boolean;
   /** Shown only when it is chosen. */
   spare?: boolean;
   /** Not worth its width on a small screen. */
@@ -128,7 +130,7 @@ function Row<T>({ row, columns }: { row: T; columns: Column<T>[] }) {
       {columns.map((column) => {
         const look = `${column.text ? "text" : ""}${column.wide ? " wide" : ""}`;
         return column.head ? (
-          <th key={column.id} scope="row">{column.cell(row)}</th>
+          <th key={column.id} scope="row" class={column.slim ? "slim" : ""}>{column.cell(row)}</th>
         ) : (
           <td key={column.id} class={look}>{column.cell(row)}</td>
         );
