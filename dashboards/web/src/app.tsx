@@ -41,7 +41,7 @@ function Page({ path, query }: Place): ComponentChildren {
     case "live": return <Live />;
     case "compare": return <Compare />;
     case "about": return <About />;
-    default: return <Empty title="There is no such page."><p><a href="#/">To the findings</a></p></Empty>;
+    default: return <><h1 tabIndex={-1}>Nowhere</h1><Empty title="There is no such page."><p><a href="#/">To the findings</a></p></Empty></>;
   }
 }
 
@@ -66,11 +66,11 @@ function Freshness() {
   const { summary, rate, problem, paused } = usePulse();
   if (!summary) return <span class="soft">{problem ? "no answer" : "connecting …"}</span>;
   if (isFile) return <span class="soft">report of {moments(summary.from, summary.to)}</span>;
-  const words = paused ? "paused" : problem ? "no answer" : rate !== null && rate > 0 ? `${rate < 10 ? threeDigits(rate) : count(rate)} statements/s` : "quiet";
+  const words = paused ? "paused" : problem ? "no answer" : rate !== null && rate > 0 ? rate < 10 ? threeDigits(rate) : count(rate) : "quiet";
   return (
     <span class="freshness">
       <span class={`dot ${problem ? "bad" : paused || !rate ? "still" : "good"}`} aria-hidden="true" />
-      <span>{words}</span>
+      <span>{words}{/\d/.test(words) && <> <span class="unit">statements</span>/s</>}</span>
       <button type="button" class="plain" onClick={() => pause(!paused)}>
         <Icon name={paused ? "play" : "pause"} /><span class="hidden">{paused ? "Go on refreshing" : "Stop refreshing"}</span>
       </button>

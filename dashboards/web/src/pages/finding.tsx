@@ -174,6 +174,7 @@ export function FindingPage({ id }: { id: string }) {
   return (
     <>
       <p class="crumb"><a href="#/">Findings</a></p>
+      {!found && !answer.data && <h1 tabIndex={-1}>Finding</h1>}
       <Loaded answer={found ? { data: found, problem: undefined } : answer} what="such finding">
         {(finding) => <Body finding={finding} />}
       </Loaded>

@@ -251,6 +251,7 @@ export function StatementPage({ digest, database }: { digest: string; database: 
   return (
     <>
       <p class="crumb"><a href="#/statements">Statements</a></p>
+      {!answer.data && <h1 tabIndex={-1}>Statement</h1>}
       <Loaded answer={answer} what="such statement">{(of) => <Body of={of} parameters={parameters} />}</Loaded>
     </>
   );

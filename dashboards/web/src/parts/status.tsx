@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { isFile, listen, Problem, token } from "../data/source";
+import { useAnswer } from "../data/answer";
 import { refresh, usePulse } from "../data/pulse";
 import type { Info, Summary } from "../data/shapes";
 import { clock, count, counted, cut, moments } from "../text/format";
@@ -132,12 +133,14 @@ export function Banner() {
 
 /** What a file is a report of. */
 function Origin({ info, summary }: { info: Info; summary: Summary }) {
+  const notes = useAnswer<string[]>("/api/v1/notes");
   const { dropped, opaque_sessions: opaque } = info.loss;
   const lost = dropped + opaque === 0 ? "nothing was lost" : `${counted(dropped, "event")} dropped, ${counted(opaque, "session")} unread`;
   return (
     <p class="origin soft">
       Report of {moments(summary.from, summary.to)}, {counted(summary.books.statements, "statement")}; pgsonde {info.version} ({info.revision});{" "}
       {info.redact === "all-text" ? "without statement texts" : "literals removed"}; {lost}.
+      {(notes.data ?? []).map((note) => <span key={note}> {cut(note, 300)}</span>)}
     </p>
   );
 }

@@ -93,7 +93,7 @@ function Header<T>({ column, order }: { column: Column<T>; order: string }) {
     <th scope="col" class={look} aria-sort={direction ?? "none"} title={column.about}>
       <button type="button" class="sort" onClick={() => setQuery({ sort: next })}>
         {column.name}
-        <span class="arrow" aria-hidden="true">{isSorted ? (down ? "▾" : "▴") : ""}</span>
+        {isSorted && <span class="arrow" aria-hidden="true">{down ? "▾" : "▴"}</span>}
       </button>
     </th>
   );
