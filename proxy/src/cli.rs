@@ -1,6 +1,7 @@
 //! The command line: what a person types, turned into settings or a report.
 
 use crate::advisor::offline;
+use crate::commands::audit::{self, AuditArgs};
 use crate::commands::report::{self, ReportArgs};
 use crate::config::{Flags, Settings};
 use crate::problem::Problem;
@@ -43,6 +44,8 @@ enum Command {
     Proxy(ProxyArgs),
     /// Render the profile of a running proxy, or of a saved report
     Report(ReportArgs),
+    /// Run a command through a private proxy and judge what it did to the database
+    Audit(AuditArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
 }
@@ -134,6 +137,10 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             Ok(ExitCode::from(ending.exit_code()))
         }
         Command::Report(args) => report::run(args, cli.global.json),
+        Command::Audit(args) => {
+            let Global { config, json, quiet, verbose, .. } = cli.global;
+            audit::run(args, audit::Global { config, json, quiet, verbose })
+        }
         Command::Advise(args) => advise(args, cli.global.json),
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod advisor;
 pub mod analysis;
+mod audit;
 pub mod cli;
 pub mod clock;
 mod commands;

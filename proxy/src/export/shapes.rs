@@ -4,6 +4,7 @@
 //! Readers ignore fields they do not know, so that a newer proxy serves an older report.
 
 mod activity;
+pub(crate) mod audit;
 mod report;
 
 pub(crate) use activity::{
