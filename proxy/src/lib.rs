@@ -14,6 +14,7 @@ mod commands;
 pub mod config;
 pub mod counters;
 mod descriptors;
+mod diff;
 pub mod export;
 pub mod hot;
 pub mod listener;

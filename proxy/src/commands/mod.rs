@@ -1,4 +1,5 @@
 //! One file per command: its arguments, and what it does with them.
 
 pub(crate) mod audit;
+pub(crate) mod diff;
 pub(crate) mod report;

@@ -5,6 +5,7 @@
 
 mod activity;
 pub(crate) mod audit;
+pub(crate) mod diff;
 mod report;
 
 pub(crate) use activity::{
