@@ -2,6 +2,8 @@
 
 use crate::advisor::offline;
 use crate::commands::doctor;
+use crate::commands::audit::{self, AuditArgs};
+use crate::commands::diff::{self, DiffArgs};
 use crate::commands::report::{self, ReportArgs};
 use crate::config::{Flags, Settings};
 use crate::problem::Problem;
@@ -44,6 +46,10 @@ enum Command {
     Proxy(ProxyArgs),
     /// Render the profile of a running proxy, or of a saved report
     Report(ReportArgs),
+    /// Run a command through a private proxy and judge what it did to the database
+    Audit(AuditArgs),
+    /// Compare two reports
+    Diff(DiffArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
     /// Test a connection step by step
@@ -140,6 +146,11 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             Ok(ExitCode::from(ending.exit_code()))
         }
         Command::Report(args) => report::run(args, cli.global.json),
+        Command::Diff(args) => diff::run(&args, cli.global.json),
+        Command::Audit(args) => {
+            let Global { config, json, quiet, verbose, .. } = cli.global;
+            audit::run(args, audit::Global { config, json, quiet, verbose })
+        }
         Command::Advise(args) => advise(args, cli.global.json),
         Command::Doctor(args) => doctor::run(args, cli.global.json),
     }

@@ -8,6 +8,7 @@
 pub mod advisor;
 pub mod analysis;
 pub mod capture;
+mod audit;
 pub mod cli;
 pub mod clock;
 mod commands;
@@ -15,6 +16,7 @@ pub mod config;
 pub mod counters;
 mod descriptors;
 mod doctor;
+mod diff;
 pub mod export;
 mod filter;
 pub mod hot;

@@ -5,6 +5,8 @@
 
 mod activity;
 pub(crate) mod lines;
+pub(crate) mod audit;
+pub(crate) mod diff;
 mod report;
 
 pub(crate) use activity::{
