@@ -9,6 +9,7 @@ pub mod advisor;
 pub mod analysis;
 pub mod cli;
 pub mod clock;
+mod commands;
 pub mod config;
 pub mod counters;
 mod descriptors;

@@ -90,7 +90,7 @@ struct Machinery {
 /// An address can't be listened on, or a thread can't be made.
 pub fn run(settings: Settings) -> Result<Ending, Problem> {
     let admin_address = settings.admin.listen.clone();
-    let tls = Tls::load(&settings.proxy)?;
+    let tls = Tls::load(&settings.proxy).map_err(|problem| settings.point(problem))?;
     let bound = settings.proxy.listen.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
     let listeners = bound.into_iter().flatten().collect();
     descriptors::raise(settings.proxy.max_connections);

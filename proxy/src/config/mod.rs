@@ -9,13 +9,15 @@ mod given;
 mod keys;
 pub(crate) mod mutes;
 mod reference;
+pub(crate) mod sample;
+pub(crate) mod schema;
 mod secret;
 mod tls;
 mod units;
 mod upstream;
 
 pub use address::{Address, Listen};
-pub(crate) use given::Reloaded;
+pub(crate) use given::{Reloaded, Shown};
 pub use secret::Secret;
 pub use tls::{Auth, MinVersion, TlsSettings};
 pub use upstream::{DEFAULT_PORT, Endpoint, RootCertificates, SslMode, Upstream};
