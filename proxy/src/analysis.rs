@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::hot::outbox::{Parcel, counted_statements};
+use crate::marks;
 use crate::orders::AnalyzerOrder;
 use crate::shared::Shared;
 use pgsonde_analyzer::Analyzer;
@@ -60,6 +61,7 @@ impl Analysis {
     fn run(mut self) {
         let mut analyzer = self.fresh();
         let mut next_tick_us = 0;
+        let mut marks_seen = 0;
         loop {
             let now_us = clock::now_us();
             if now_us >= next_tick_us {
@@ -70,12 +72,22 @@ impl Analysis {
             }
             let left = Duration::from_micros(next_tick_us.saturating_sub(clock::now_us()));
             match self.full.recv_timeout(left) {
-                Ok(parcel) => self.take(&mut analyzer, parcel),
+                Ok(parcel) => {
+                    // A mark is set before what runs under it: it is known before its records are.
+                    for change in marks::news(&mut marks_seen) {
+                        analyzer.mark_process(change.at_us, change.mark.as_ref());
+                    }
+                    self.take(&mut analyzer, parcel);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.publish(&mut analyzer, clock::now_us());
+        let now_us = clock::now_us();
+        if catch_unwind(AssertUnwindSafe(|| analyzer.finish(now_us))).is_err() {
+            self.restart(&mut analyzer, 0);
+        }
+        self.publish(&mut analyzer, now_us);
     }
 
     fn fresh(&self) -> Analyzer {

@@ -1,5 +1,10 @@
 //! The process: listeners, workers, analyzer, admin interface, signals.
 
+mod running;
+
+use running::Ready;
+pub use running::{Running, start};
+
 use crate::analysis::Analysis;
 use crate::clock;
 use crate::config::Settings;
@@ -89,18 +94,25 @@ struct Machinery {
 /// # Errors
 /// An address can't be listened on, or a thread can't be made.
 pub fn run(settings: Settings) -> Result<Ending, Problem> {
-    let admin_address = settings.admin.listen.clone();
     let tls = Tls::load(&settings.proxy).map_err(|problem| settings.point(problem))?;
-    let bound = settings.proxy.listen.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
-    let listeners = bound.into_iter().flatten().collect();
-    descriptors::raise(settings.proxy.max_connections);
-    let admin_listeners = listener::bind_tcp(&admin_address)?;
+    let (listeners, admin_listeners) = bind(&settings)?;
     let machinery = Machinery::start(settings, tls).map_err(|error| no_thread(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| no_thread(&error))?;
-    LocalSet::new().block_on(&runtime, serve(machinery, listeners, admin_listeners))
+    LocalSet::new().block_on(&runtime, async {
+        let signals = Signals::of_process().map_err(|error| no_thread(&error))?;
+        serve(machinery, listeners, admin_listeners, signals, announce).await
+    })
+}
+
+/// Everything that it listens on: applications, and the admin interface.
+fn bind(settings: &Settings) -> Result<(Vec<Bound>, Vec<StdListener>), Problem> {
+    let bound = settings.proxy.listen.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
+    descriptors::raise(settings.proxy.max_connections);
+    let admin = listener::bind_tcp(&settings.admin.listen)?;
+    Ok((bound.into_iter().flatten().collect(), admin))
 }
 
 fn no_thread(error: &io::Error) -> Problem {
@@ -215,10 +227,11 @@ async fn serve(
     machinery: Machinery,
     listeners: Vec<Bound>,
     admin_listeners: Vec<StdListener>,
+    mut signals: Signals,
+    ready: impl FnOnce(Ready, bool),
 ) -> Result<Ending, Problem> {
     let machinery = Rc::new(machinery);
     let shared = Arc::clone(&machinery.shared);
-    let mut signals = Signals::new().map_err(|error| no_thread(&error))?;
     protection::check_at_start(&shared).await?;
     let app: Vec<String> = listeners.iter().map(Bound::url).collect();
     let exposed = listeners.iter().any(Bound::is_exposed);
@@ -237,7 +250,7 @@ async fn serve(
     }
     let prober = tokio::task::spawn_local(protection::check_on(Arc::clone(&shared)));
     shared.enter(Lifecycle::Ready);
-    announce(&shared, &admin, exposed, &report);
+    ready(admin.ready(&machinery, report), exposed);
 
     let ending = until_asked_to_end(&machinery, &admin.access, inbox, &mut signals).await;
     shared.enter(Lifecycle::Draining);
@@ -333,6 +346,17 @@ struct Admin {
 }
 
 impl Admin {
+    fn ready(&self, machinery: &Machinery, admin: Vec<SocketAddr>) -> Ready {
+        Ready {
+            app: self.app.clone(),
+            admin,
+            token: self.access.token(),
+            own_token: self.access.own_token().is_some(),
+            shared: Arc::clone(&machinery.shared),
+            snapshots: machinery.snapshots.clone(),
+        }
+    }
+
     fn state(&self, machinery: &Machinery) -> AdminState {
         AdminState {
             snapshots: Arc::new(machinery.snapshots.clone()),
@@ -347,15 +371,18 @@ impl Admin {
 }
 
 /// The ready lines, on stderr. A token that nobody chose is of use only to whoever sits before the terminal.
-fn announce(shared: &Shared, admin: &Admin, exposed: bool, report: &[SocketAddr]) {
-    let token = admin.access.own_token().filter(|_| std::io::stderr().is_terminal());
-    let fragment = token.map_or_else(String::new, |token| format!("#token={token}"));
-    let report: Vec<_> = report.iter().map(|at| format!("http://{at}/{fragment}")).collect();
+// It takes what a listener for it may keep.
+#[allow(clippy::needless_pass_by_value)]
+fn announce(ready: Ready, exposed: bool) {
+    let shared = &ready.shared;
+    let shown = ready.own_token && std::io::stderr().is_terminal();
+    let fragment = if shown { format!("#token={}", ready.token) } else { String::new() };
+    let report: Vec<_> = ready.admin.iter().map(|at| format!("http://{at}/{fragment}")).collect();
     eprintln!(
         "pgsonde {} ready in {} ms\n  app      {}   {}\n  server   {}   {}\n  report   {}   metrics on /metrics\n  privacy  literals removed before storage",
         env!("CARGO_PKG_VERSION"),
         clock::now_us() / 1_000,
-        admin.app.join(" "),
+        ready.app.join(" "),
         protection::client_words(shared, exposed),
         shared.settings.proxy.upstream,
         protection::server_words(shared),
@@ -382,15 +409,16 @@ enum Asking {
     Reload,
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+enum Signals {
+    /// Those of the process.
+    Process { terminate: Signal, interrupt: Signal, hangup: Signal },
+    /// Messages of whoever runs the proxy inside of another program: each asks for the end.
+    Owner(mpsc::UnboundedReceiver<()>),
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
+    fn of_process() -> io::Result<Self> {
+        Ok(Self::Process {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -398,10 +426,16 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Asking {
-        tokio::select! {
-            _ = self.terminate.recv() => Asking::End(Ending::Terminated),
-            _ = self.interrupt.recv() => Asking::End(Ending::Interrupted),
-            _ = self.hangup.recv() => Asking::Reload,
+        match self {
+            Self::Process { terminate, interrupt, hangup } => tokio::select! {
+                _ = terminate.recv() => Asking::End(Ending::Terminated),
+                _ = interrupt.recv() => Asking::End(Ending::Interrupted),
+                _ = hangup.recv() => Asking::Reload,
+            },
+            Self::Owner(messages) => {
+                messages.recv().await;
+                Asking::End(Ending::Terminated)
+            }
         }
     }
 

@@ -28,6 +28,7 @@ use crate::finding::{Finding, MuteRule, MuteTarget};
 use crate::flow::{Flow, Occurrence};
 use crate::labels::{DatabaseId, Labels};
 use crate::limits::Limits;
+use crate::marks::Marks;
 use crate::names::Names;
 use crate::record::{Micros, SessionId, TransactionRecord};
 use crate::seen::{Prepared, Seen};
@@ -235,6 +236,11 @@ impl Findings {
         for detector in &mut self.detectors {
             call(&mut **detector, &mut context);
         }
+    }
+
+    /// What the application says that it does.
+    pub(crate) fn marks(&mut self) -> &mut Marks {
+        &mut self.register.marks
     }
 
     /// Bytes of all results that are held for the data-flow proof.

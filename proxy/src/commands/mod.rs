@@ -3,7 +3,9 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dashboards;
+pub(crate) mod doctor;
 pub(crate) mod explain_error;
+pub(crate) mod report;
 
 use crate::problem::{LOCAL_RESOURCE, Problem};
 use std::io::Write;

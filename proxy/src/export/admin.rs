@@ -13,6 +13,7 @@ mod health;
 mod host;
 mod pages;
 mod parameters;
+mod report;
 mod statements;
 mod units;
 
@@ -22,8 +23,9 @@ use super::api::View;
 use super::bounded::Bounded;
 use super::clock::Clock;
 use super::metrics::Exporter;
-use super::page::{self, Pages};
+use super::page::Pages;
 use super::status::{ProxyCounters, ProxyStatus, SnapshotSource};
+use super::web;
 use crate::config::MetricSettings;
 use crate::orders::Orders;
 use crate::problem::Problem;
@@ -85,7 +87,7 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
     let exporter = Exporter::new(state.snapshots.clone(), state.status.clone(), state.metrics)
         .map_err(std::io::Error::other)?;
     let policy =
-        HeaderValue::from_str(&page::content_security_policy()).map_err(std::io::Error::other)?;
+        HeaderValue::from_str(&web::content_security_policy()).map_err(std::io::Error::other)?;
     let app = Arc::new(App {
         snapshots: state.snapshots,
         status: state.status,
@@ -108,6 +110,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(statements::routes())
         .merge(units::routes())
         .merge(findings::routes())
+        .merge(report::routes())
         .merge(control::routes())
         .merge(activity::routes())
         .fallback(not_found)

@@ -140,7 +140,7 @@ fn refused(problem: &Problem) -> Response {
     refuse(status, problem)
 }
 
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
     let body = body.map_err(|_| {
         (StatusCode::PAYLOAD_TOO_LARGE, Problem::new(701, "the body has more than 64 KiB"))
     })?;

@@ -1,6 +1,7 @@
 //! The listener on a free loopback port, asked as a browser, a scraper and an attacker would ask it.
 
 use super::super::fixture::{self, Fixed};
+use super::super::formats::Format;
 use super::super::report;
 use super::super::status::Lifecycle;
 use super::*;
@@ -140,7 +141,7 @@ fn every_route_answers() {
             answer.head
         );
         assert!(
-            answer.head.contains("content-security-policy: default-src 'none'; style-src 'sha256-"),
+            answer.head.contains("content-security-policy: default-src 'none'; script-src '"),
             "{path}"
         );
         assert!(answer.head.contains("x-content-type-options: nosniff"), "{path}");
@@ -267,7 +268,7 @@ fn ready_follows_the_lifecycle_and_tells_of_the_server() {
 
 #[test]
 fn the_style_in_the_page_is_the_one_that_the_policy_allows() {
-    let answer = start().get("/");
+    let answer = start().get("/plain");
     let (_, rest) = answer.body.split_once("<style>").unwrap();
     let (style, _) = rest.split_once("</style>").unwrap();
     assert_eq!(style, include_str!("../../../templates/style.css"));
@@ -280,20 +281,21 @@ fn the_report_reads_what_the_api_writes() {
     let running = start();
     let folder = std::env::temp_dir().join(format!("pgsonde-report-{}", running.address.port()));
     let source = format!("http://{}", running.address);
-    let options = |json| report::Options {
+    let options = |format| report::Options {
         source: source.clone(),
-        json,
+        format,
+        range: false,
         output: Some(folder.clone()),
         top: 2,
     };
-    report::run(&options(true)).unwrap();
+    report::run(&options(Format::Json)).unwrap();
     let document: Value = serde_json::from_str(&std::fs::read_to_string(&folder).unwrap()).unwrap();
     assert_eq!(document["statements"]["items"].as_array().unwrap().len(), 2);
     assert_eq!(document["statements"]["items"][0]["histogram"][10]["count"], 60);
     assert_eq!(document["findings"]["total"], 2);
     assert_eq!(document["info"]["uptime_s"], 10);
     assert_eq!(document["summary"]["books"]["statements"], 152);
-    report::run(&options(false)).unwrap();
+    report::run(&options(Format::Text)).unwrap();
     let text = std::fs::read_to_string(&folder).unwrap();
     std::fs::remove_file(&folder).unwrap();
     assert!(text.contains("9f2c000000000001"));
@@ -311,8 +313,13 @@ fn a_server_that_is_not_pgsonde_is_named_so() {
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
             .unwrap();
     });
-    let options =
-        report::Options { source: format!("http://{address}"), json: false, output: None, top: 2 };
+    let options = report::Options {
+        source: format!("http://{address}"),
+        format: Format::Text,
+        range: false,
+        output: None,
+        top: 2,
+    };
     let problem = report::run(&options).unwrap_err();
     server.join().unwrap();
     assert_eq!((problem.number(), problem.exit_code()), (502, 4));
