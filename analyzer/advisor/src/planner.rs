@@ -145,6 +145,12 @@ pub trait Planner {
     /// What the answers are worth.
     fn trust(&self) -> Trust;
 
+    /// What the answers about this sample under this candidate are worth.
+    fn trust_of(&self, sample: SampleId, candidate: CandidateId) -> Trust {
+        let _ = (sample, candidate);
+        self.trust()
+    }
+
     /// Makes candidates known; called once per wave, ids continue those of earlier waves.
     fn install(&mut self, specs: &[CandidateSpec]) -> Vec<Result<CandidateId, Unsupported>>;
 
