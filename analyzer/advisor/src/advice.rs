@@ -353,8 +353,11 @@ fn reasons(catalog: &Catalog, priced: &Priced, chosen: &Chosen, trust: Trust) ->
     }
     if priced.write.entries > 0.0 {
         found.push(format!(
-            "writes of this workload add {:.0} index entries ({:.0} cost units against {:.0} saved)",
-            priced.write.entries, priced.write.units, chosen.saving
+            "writes of this workload add {:.0} index entr{} ({:.0} cost units against {:.0} saved)",
+            priced.write.entries,
+            if priced.write.entries.round() == 1.0 { "y" } else { "ies" },
+            priced.write.units,
+            chosen.saving
         ));
         let limit = chosen.saving / 1.5 / priced.write.units.max(f64::MIN_POSITIVE);
         found.push(format!("it would no longer pay if the writes were {limit:.1} times as many"));

@@ -117,7 +117,7 @@ pub struct PlanNode {
     pub rows: f64,
     /// `Plan Width`, bytes.
     pub width: f64,
-    /// `Strategy` of an aggregate, `Join Type` of a join.
+    /// `Strategy` of an aggregate, `Join Type` of a join, the indexes of a bitmap.
     pub detail: String,
     /// Filter, index and join conditions as the server writes them.
     pub conditions: Vec<String>,

@@ -193,7 +193,9 @@ fn shown(plan: &Plan) -> ShownPlan {
 fn add_lines(node: &PlanNode, depth: usize, lines: &mut Vec<String>) {
     let indent = "  ".repeat(depth);
     let mut line = format!("{indent}{}", node.kind);
-    for (word, name) in [("using", &node.index), ("on", &node.relation)] {
+    let bitmap = Some(node.detail.clone()).filter(|_| node.kind == "Bitmap Heap Scan");
+    let index = bitmap.filter(|names| !names.is_empty()).or_else(|| node.index.clone());
+    for (word, name) in [("using", &index), ("on", &node.relation)] {
         if let Some(name) = name {
             let _ = write!(line, " {word} {name}");
         }

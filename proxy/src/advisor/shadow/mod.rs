@@ -213,6 +213,9 @@ impl Shadow {
                 return Some(format!("{name} could not be rebuilt as it is: {why}"));
             }
         }
+        if let Some(name) = common_combinations(catalog, sample) {
+            return Some(format!("the most common combinations of {name} have no way into the shadow"));
+        }
         (self.foreign_locale && compares_text(catalog, sample)).then(|| {
             format!("this machine lacks the target's locale {}", catalog.database.collate)
         })
@@ -420,6 +423,16 @@ fn check_layout(builder: &Writer, catalog: &Catalog) -> Result<(), Unavailable> 
             "the target was built with another block or segment size than the programs here".to_owned(),
             "name the folder of the target's own build in shadow_bin_dir".to_owned(),
         )
+    })
+}
+
+/// Extended statistics with lists of most common combinations that two or more conditions of the sample are about.
+fn common_combinations<'a>(catalog: &'a Catalog, sample: &Sample) -> Option<&'a str> {
+    sample.scans.iter().filter(|bound| bound.scan.predicates.len() > 1).find_map(|bound| {
+        let parts = catalog.leaves(bound.table?);
+        let of = |oid: Oid| Some(oid) == bound.table || parts.iter().any(|leaf| leaf.oid == oid);
+        let found = catalog.extended.iter().find(|found| found.kinds.contains('m') && of(found.relation));
+        found.map(|found| found.name.1.as_str())
     })
 }
 

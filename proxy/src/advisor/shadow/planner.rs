@@ -138,12 +138,16 @@ impl<'a, P: Planner> Tiered<'a, P> {
 
     /// Candidates under the names that they will have.
     fn rename(&self, node: &mut PlanNode) {
-        let found = node.index.as_deref().and_then(candidate);
-        if let Some((name, part)) =
-            found.and_then(|(id, part)| Some((self.names.get(id.0)?, part)))
-        {
-            node.index =
-                Some(if part == 0 { name.clone() } else { format!("{name} (part {part})") });
+        let advised = |name: &str| {
+            let (id, part) = candidate(name)?;
+            let name = self.names.get(id.0)?;
+            Some(if part == 0 { name.clone() } else { format!("{name} (part {part})") })
+        };
+        let renamed = |name: &str| advised(name).unwrap_or_else(|| name.to_owned());
+        node.index = node.index.as_deref().map(renamed);
+        if node.detail.contains(CANDIDATE) {
+            let names: Vec<String> = node.detail.split(", ").map(renamed).collect();
+            node.detail = names.join(", ");
         }
         node.children.iter_mut().for_each(|child| self.rename(child));
     }
