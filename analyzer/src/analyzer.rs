@@ -9,13 +9,13 @@ use crate::history::History;
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
 use crate::record::{
-    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, TextKey,
-    Timing, TrafficRecord, TransactionRecord,
+    Event, Micros, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord,
+    TextKey, Timing, TrafficRecord, TransactionRecord,
 };
 use crate::seen::{Prepared, Seen};
 use crate::sessions::{Session, Sessions};
 use crate::snapshot::{SessionState, Snapshot};
-use crate::text::Class;
+use crate::text::{Class, MarkChange};
 use crate::units::{Step, Units};
 use crate::value::Salt;
 use std::sync::Arc;
@@ -36,8 +36,12 @@ pub struct Analyzer {
     history: History,
     /// Which ORM asked the connections of a service about themselves; bounded by the ceilings of the labels.
     introspected: Map<(DatabaseId, ServiceId), Orm>,
+    /// Longest wait for a client inside one transaction.
+    idle_in_transaction_max_us: u64,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
+    /// Whether texts and findings are left aside.
+    counters_only: bool,
 }
 
 /// What one record executed.
@@ -60,10 +64,29 @@ impl Analyzer {
             findings: Findings::new(&limits),
             history: History::new(&limits),
             introspected: Map::default(),
+            idle_in_transaction_max_us: 0,
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
+            counters_only: false,
         }
+    }
+
+    /// Goes on under other limits. Thresholds, `disabled`, `mutes`, `unit_gap_us` and `close_after_us` may differ;
+    /// the sizes of tables stay as they were made. Detectors begin anew, findings and statistics stay.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.units.set_gap_us(limits.unit_gap_us);
+        self.findings.begin_anew(&limits);
+        self.limits = limits;
+    }
+
+    /// Leaves texts and findings aside, or takes them up again: then senders must send their texts again, and
+    /// detectors begin anew. A statement whose text came before is still counted under its digest.
+    pub fn set_counters_only(&mut self, counters_only: bool) {
+        if self.counters_only && !counters_only {
+            self.findings.begin_anew(&self.limits);
+        }
+        self.counters_only = counters_only;
     }
 
     /// The generation of texts that senders should believe in; when it rises they send their texts again.
@@ -84,8 +107,8 @@ impl Analyzer {
 
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
-        for text in &batch.texts {
-            self.texts.learn(text, batch);
+        if !self.counters_only {
+            batch.texts.iter().for_each(|text| self.texts.learn(text, batch));
         }
         for event in &batch.events {
             self.event(event, batch);
@@ -134,11 +157,17 @@ impl Analyzer {
         session.presence.opened_us = opened.at_us;
         session.client = text(opened.client);
         session.setup_us = opened.setup_us;
+        let mark = text(opened.mark);
+        let mark = Some(&mark).filter(|mark| !mark.is_empty());
+        self.findings.marks().start(&mut session.mark, mark);
         let evicted = self.sessions.open(opened.session, session);
         self.renamed(opened.session, opened.application_name.of(&batch.bytes));
         if let Some((id, gone)) = evicted {
             let last_us = gone.last_us;
             self.forget(id, last_us, gone);
+        }
+        if self.counters_only {
+            return;
         }
         if let Some(session) = self.sessions.known(opened.session) {
             self.findings.opened(opened.session, session, &self.labels, &self.digests);
@@ -166,7 +195,10 @@ impl Analyzer {
 
     fn forget(&mut self, id: SessionId, at_us: Micros, mut session: Session) {
         self.units.end(&mut session.unit, &mut self.labels);
-        self.findings.closed(id, at_us, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.closed(id, at_us, &self.labels, &self.digests);
+        }
+        self.findings.marks().closed(id);
     }
 
     fn transaction(&mut self, record: &TransactionRecord) {
@@ -177,14 +209,21 @@ impl Analyzer {
         let pair = (session.database, session.service);
         self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
-        self.findings.transaction(record, &self.labels, &self.digests);
+        session.mark.end(record.outcome);
+        if !self.counters_only {
+            self.findings.transaction(record, &self.labels, &self.digests);
+        }
     }
 
     fn waiting(&mut self, id: SessionId, since_us: Micros, at_us: Micros) {
         if let Some(session) = self.sessions.known(id) {
             session.last_us = session.last_us.max(at_us);
             session.presence.lasts(SessionState::IdleInTransaction, since_us, at_us);
-            self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+            let waited_us = at_us.saturating_sub(since_us);
+            self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
+            if !self.counters_only {
+                self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+            }
         }
     }
 
@@ -201,27 +240,13 @@ impl Analyzer {
         let route = tags.and_then(|tags| tags.route.as_ref());
         let service =
             tags.and_then(|tags| tags.service.as_ref()).map(|name| self.labels.service(name));
-        let session = self.sessions.of(record.session);
-        let service = service.unwrap_or(session.service);
-        let mut service_us = None;
-        if record.timing != Timing::Part {
-            let literal = entry.is_some_and(|entry| !entry.literals(record.member).is_empty());
-            let counted = Counted::new(record, &meaning.statement, service, route, literal);
-            session.presence.statement(record, &meaning.statement, route);
-            let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
-            let (digests, labels) = (&mut self.digests, &mut self.labels);
-            service_us = self.counters.add(&counted, session, digests, labels, untracked);
-            let trace = tags.and_then(|tags| tags.trace);
-            let step = Step {
-                record,
-                phases: &counted.phases,
-                statement: &meaning.statement,
-                literals: entry.map_or(&[], |entry| entry.literals(record.member)),
-                service,
-                route,
-                trace,
-            };
-            self.units.step(session, &step, &mut self.labels);
+        let service = service.unwrap_or(self.sessions.of(record.session).service);
+        let service_us = self.count(record, &meaning, service);
+        if let Some(change) = entry.and_then(|entry| entry.mark_change(record.member)) {
+            self.change_mark(record, change);
+        }
+        if self.counters_only {
+            return;
         }
         // Without state there is no order to rely on, so nothing can be proved either.
         let Some(session) = self.sessions.known(record.session) else { return };
@@ -268,9 +293,63 @@ impl Analyzer {
         self.findings.statement(&seen, &self.labels, &self.digests);
     }
 
+    /// Counts one execution everywhere; parts of one are counted with its end. Returns its service time.
+    fn count(
+        &mut self,
+        record: &StatementRecord,
+        meaning: &Meaning,
+        service: ServiceId,
+    ) -> Option<u64> {
+        if record.timing == Timing::Part {
+            return None;
+        }
+        let session = self.sessions.of(record.session);
+        let entry = meaning.entry.as_deref();
+        let tags = entry.map(|entry| &entry.tags);
+        let route = tags.and_then(|tags| tags.route.as_ref());
+        let literal = entry.is_some_and(|entry| !entry.literals(record.member).is_empty());
+        let counted = Counted::new(record, &meaning.statement, service, route, literal);
+        session.presence.statement(record, &meaning.statement, route);
+        let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
+        let (digests, labels) = (&mut self.digests, &mut self.labels);
+        let service_us = self.counters.add(&counted, session, digests, labels, untracked);
+        let waited_us = counted.phases.think_in_transaction_us;
+        self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
+        let changes_mark = entry.and_then(|entry| entry.mark_change(record.member)).is_some();
+        if changes_mark && MarkChange::is_its_only_purpose(&meaning.statement.text) {
+            self.units.end_run(&mut session.unit, labels);
+            return service_us;
+        }
+        let marks = self.findings.marks();
+        let tag = tags.and_then(|tags| tags.mark.as_ref());
+        let mark = marks.of(tag, &session.mark, record.begin_us);
+        marks.add(record.session, mark, &counted);
+        let step = Step {
+            record,
+            phases: &counted.phases,
+            statement: &meaning.statement,
+            literals: entry.map_or(&[], |entry| entry.literals(record.member)),
+            service,
+            route,
+            trace: tags.and_then(|tags| tags.trace),
+            mark,
+        };
+        self.units.step(session, &step, labels);
+        service_us
+    }
+
+    /// The statement set the mark of its session, or reset it.
+    fn change_mark(&mut self, record: &StatementRecord, change: &MarkChange) {
+        let session = self.sessions.of(record.session);
+        if record.outcome == Outcome::Ok && !session.stands_for_many {
+            let in_transaction = record.transaction != 0;
+            self.findings.marks().change(&mut session.mark, change, in_transaction);
+        }
+    }
+
     fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
         let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
-        let session = self.sessions.known(id);
+        let session = self.sessions.known(id).filter(|_| !self.counters_only);
         if let (Some(statement), Some(session)) = (statement, session) {
             let prepared = Prepared { database: session.database, statement, took_us };
             self.findings.prepared(&prepared, &self.labels, &self.digests);
@@ -287,6 +366,22 @@ impl Analyzer {
             Some(statement) => Meaning { statement: statement.clone(), entry: entry.cloned() },
             None => Meaning { statement: self.unknown_text.clone(), entry: None },
         }
+    }
+
+    /// From `at_us` on everything without a nearer mark runs under this one; `None` = under none.
+    pub fn mark_process(&mut self, at_us: Micros, mark: Option<&Arc<str>>) {
+        self.findings.marks().set_process(at_us, mark);
+    }
+
+    /// Ends every unit of work that is still open: nothing more will come.
+    pub fn finish(&mut self, now: Micros) {
+        for id in self.sessions.sorted_ids() {
+            if let Some(session) = self.sessions.known(id) {
+                self.units.end(&mut session.unit, &mut self.labels);
+            }
+        }
+        self.units.end_traces(&mut self.labels);
+        self.tick(now);
     }
 
     /// Silences the findings that the rule names, from the next snapshot on; false where there is no room for one
@@ -309,7 +404,9 @@ impl Analyzer {
                 self.units.tick_session(&mut session.unit, now, &mut self.labels);
             }
         }
-        self.findings.tick(now, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.tick(now, &self.labels, &self.digests);
+        }
         if self.history.is_due(now) {
             let step = self.digests.end_step(&self.labels);
             self.history.end_step(now, self.counters.all(), step);
@@ -329,6 +426,7 @@ impl Analyzer {
             sessions: self.sessions.rows(now, &self.labels),
             sessions_open: self.sessions.len(),
             history: self.history.steps(),
+            history_step_us: self.limits.history_step_us,
             sessions_seen: self.sessions.seen,
             sessions_opaque: self.sessions.opaque,
             digests_tracked: self.digests.len(),
@@ -338,6 +436,8 @@ impl Analyzer {
         self.labels.fill(&mut snapshot);
         self.units.fill(&mut snapshot);
         snapshot.overflow.push(("digests", self.digests.overflowed));
+        snapshot.idle_in_transaction_max_us = self.idle_in_transaction_max_us;
+        self.findings.marks().fill(self.units.marks(), &mut snapshot);
         self.findings.fill(now, &mut snapshot);
         snapshot
     }

@@ -365,3 +365,64 @@ fn an_unchanged_row_is_not_computed_again_but_stays_right() {
     let row = &stream.snapshot().digests[0];
     assert_eq!((row.totals.calls, row.latency.count, row.latency.max_us), (2, 2, 700));
 }
+
+#[test]
+fn the_history_adds_up_step_by_step() {
+    let mut stream = Stream::new(Limits { history_steps_max: 2, ..Limits::default() });
+    let step_us = Limits::default().history_step_us;
+    let read = Exec { sql: TEXTS[0], transaction: 0, us: 1_500, ..Exec::default() };
+    let failed = Exec { outcome: Outcome::Error, rows: Some(0), ..read };
+    stream.pass(step_us);
+    for calls in [2, 3] {
+        (0..calls).for_each(|_| stream.exec(read));
+        stream.exec(failed);
+        stream.pass(step_us);
+    }
+    let snapshot = stream.snapshot();
+    let calls: Vec<u64> = snapshot.history.iter().map(|step| step.all.calls).collect();
+    assert_eq!(calls, [3, 4], "the first step had to make room");
+    let row = &snapshot.digests[0];
+    for step in &*snapshot.history {
+        assert_eq!(step.point(row.digest, "shop"), Some(step.all));
+        assert_eq!(step.point(row.digest, "elsewhere"), Some(crate::snapshot::Point::default()));
+        assert_eq!((step.all.errors, step.all.total_us), (1, step.all.calls * 1_500));
+        assert!((1_000..=2_000).contains(&step.all.p95_us.expect("timed")));
+    }
+}
+
+#[test]
+fn open_sessions_are_shown_with_what_they_did_last() {
+    use crate::snapshot::SessionState::{Active, Idle, IdleInTransaction};
+    let mut stream = Stream::new(Limits::default());
+    stream.exec(Exec { session: 1, sql: TEXTS[0], transaction: 0, ..Exec::default() });
+    stream.begin(2, 1);
+    stream.begin(3, 1);
+    stream.commit(3, 1);
+    let (session, since_us, at_us) = (SessionId(3), stream.now + 1, stream.now + 600_000);
+    stream.event(Event::Busy { session, since_us, at_us });
+    stream.now = at_us;
+    let snapshot = stream.snapshot();
+    let shown: Vec<_> = snapshot.sessions.iter().map(|row| (row.id, row.state)).collect();
+    assert_eq!(shown, [(3, Active), (2, IdleInTransaction), (1, Idle)]);
+    assert_eq!(snapshot.sessions[0].state_since_us, since_us);
+    let idle = &snapshot.sessions[2];
+    assert_eq!((&*idle.database, &*idle.service, idle.statements), ("shop", "web", 1));
+    assert_eq!(idle.last.as_ref().map(|(_, summary)| &**summary), Some("SELECT orders"));
+    assert_eq!(snapshot.sessions_open, 3);
+}
+
+#[test]
+fn a_digest_knows_how_it_comes_and_where_its_bytes_are() {
+    let mut stream = Stream::new(Limits::default());
+    let sql = "SELECT id, name FROM customers WHERE id = 7";
+    stream.describe(sql, &[(20, 1, "id"), (20, 2, "name")]);
+    let large = Exec { sql, transaction: 0, widths: &[8, 40], bytes: 50_000, ..Exec::default() };
+    stream.exec(large);
+    stream.exec(Exec { sql: TEXTS[1], protocol: Protocol::Extended, parsed: true, ..large });
+    let snapshot = stream.snapshot();
+    let row = snapshot.digests.iter().find(|row| &*row.summary == "SELECT customers").expect("row");
+    let columns: Vec<_> = row.columns.iter().map(|column| (&*column.name, column.bytes)).collect();
+    assert_eq!(columns, [("customers.id", 8), ("customers.name", 40)]);
+    let hygiene = (row.hygiene.simple, row.hygiene.literal, row.hygiene.parsed);
+    assert_eq!(hygiene, (1, 1, 0));
+}

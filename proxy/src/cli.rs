@@ -1,8 +1,12 @@
 //! The command line: what a person types, turned into settings or a report.
 
 use crate::advisor::offline;
+<<<<<<< HEAD
+use crate::commands::doctor;
+=======
+use crate::commands::report::{self, ReportArgs};
+>>>>>>> audit
 use crate::config::{Flags, Settings};
-use crate::export::report;
 use crate::problem::Problem;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -41,10 +45,12 @@ struct Global {
 enum Command {
     /// Run the proxy
     Proxy(ProxyArgs),
-    /// Print the profile of a running proxy
+    /// Render the profile of a running proxy, or of a saved report
     Report(ReportArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
+    /// Test a connection step by step
+    Doctor(doctor::DoctorArgs),
 }
 
 #[derive(Args, Debug)]
@@ -58,22 +64,6 @@ struct ProxyArgs {
     /// Where page, API and metrics are served [default: 127.0.0.1:9635]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-}
-
-#[derive(Args, Debug)]
-struct ReportArgs {
-    /// Admin URL of the running proxy
-    #[arg(value_name = "URL")]
-    source: String,
-    /// Form of the report
-    #[arg(long, value_enum, default_value = "text")]
-    format: ReportFormat,
-    /// Write to a file instead of stdout
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Statements shown, costliest first; the rest is summed as `other`
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
-    top: u16,
 }
 
 #[derive(Args, Debug)]
@@ -131,12 +121,6 @@ enum LogFormat {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
-}
-
 /// Runs the process: parses, acts, prints what went wrong, and answers the exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -164,14 +148,9 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             let ending = crate::run_proxy(Settings::load(&flags(cli.global, args))?)?;
             Ok(ExitCode::from(ending.exit_code()))
         }
-        Command::Report(args) => report::run(&report::Options {
-            source: args.source,
-            json: cli.global.json || args.format == ReportFormat::Json,
-            output: args.output,
-            top: usize::from(args.top),
-        })
-        .map(|()| ExitCode::SUCCESS),
+        Command::Report(args) => report::run(args, cli.global.json),
         Command::Advise(args) => advise(args, cli.global.json),
+        Command::Doctor(args) => doctor::run(args, cli.global.json),
     }
 }
 

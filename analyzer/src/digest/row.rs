@@ -194,6 +194,7 @@ impl Row {
             hygiene: self.hygiene,
             columns: self.columns.clone(),
             findings: Vec::new(),
+            calls_per_unit_max: 1,
             first_seen_us: self.first_us,
             last_seen_us: self.last_us,
         }

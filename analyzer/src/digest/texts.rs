@@ -9,7 +9,7 @@ use super::statement::Statement;
 use crate::Map;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
-use crate::text::{Class, Part, SharedSlot, Tags, TextInfo, read, read_cut};
+use crate::text::{Class, MarkChange, Part, SharedSlot, Tags, TextInfo, read, read_cut};
 use crate::value::Salt;
 use std::sync::Arc;
 
@@ -34,6 +34,7 @@ struct PartEntry {
     shared_slots: Box<[SharedSlot]>,
     list_elements: u32,
     code: u64,
+    mark: Option<MarkChange>,
 }
 
 impl TextEntry {
@@ -61,6 +62,11 @@ impl TextEntry {
     /// Identity of the statement at a position, without white space and comments.
     pub(crate) fn code(&self, member: u16) -> u64 {
         self.parts.get(usize::from(member)).map_or(0, |part| part.code)
+    }
+
+    /// What the statement at a position does to the mark of its session.
+    pub(crate) fn mark_change(&self, member: u16) -> Option<&MarkChange> {
+        self.parts.get(usize::from(member)).and_then(|part| part.mark.as_ref())
     }
 
     fn bytes(&self) -> usize {
@@ -162,6 +168,7 @@ impl Texts {
                 shared_slots: part.shared_slots.into_boxed_slice(),
                 list_elements: part.list_elements,
                 code: part.code,
+                mark: part.mark,
             })
             .collect();
         let whole = match parts.len() {

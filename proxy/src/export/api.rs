@@ -1,5 +1,7 @@
 //! Snapshot and counters to the API's shapes. Page and report read the shapes, never the snapshot.
 
+mod activity;
+mod report;
 mod units;
 
 pub(crate) use units::{RouteSort, TransactionSort};
@@ -7,8 +9,8 @@ pub(crate) use units::{RouteSort, TransactionSort};
 use super::clock::Clock;
 use super::shapes::{
     Books, Bucket, Child, Connections, Cost, Example, Finding, Fix, HASH_VERSION, Health, Info,
-    List, Loss, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA, Severities,
-    Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
+    List, Loss, MarkSightings, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA,
+    Severities, Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
 };
 use super::status::{Lifecycle, OVERHEAD_BUCKETS_NS, ProxyCounters};
 use pgsonde_analyzer::finding::{self, EvidenceValue};
@@ -189,6 +191,13 @@ impl View<'_> {
         }
     }
 
+    /// One page of `rows`, rendered.
+    fn paged<R, T>(&self, rows: Vec<R>, page: Page, shown: impl FnMut(R) -> T) -> List<T> {
+        let total = rows.len();
+        let items = rows.into_iter().skip(page.offset).take(page.limit).map(shown).collect();
+        List { next_cursor: page.next(total), ..self.list(items, None, total) }
+    }
+
     fn list<T>(&self, items: Vec<T>, other: Option<Other>, total: usize) -> List<T> {
         List {
             from: self.clock.rfc3339(0),
@@ -215,7 +224,7 @@ impl View<'_> {
         let (rows, other, total) = self.chosen(query);
         let total_us = self.total_us();
         let items = rows.iter().map(|row| self.statement(row, total_us)).collect();
-        self.list(items, Some(other), total)
+        List { next_cursor: query.page.next(total), ..self.list(items, Some(other), total) }
     }
 
     fn chosen(&self, query: &StatementQuery) -> (Vec<&DigestRow>, Other, usize) {
@@ -226,16 +235,24 @@ impl View<'_> {
         let total = rows.len();
         // Stable: equal keys stay in the order of the snapshot, costliest first.
         rows.sort_by(|a, b| query.sort.key(b).total_cmp(&query.sort.key(a)));
-        let cut = rows.split_off(query.limit.min(rows.len()));
         // Another database's rows are not this list's rest; what has no database is.
         let mut rest = self.snapshot.other;
-        cut.iter().for_each(|row| add(&mut rest, &row.totals));
+        let inside = query.page.range(total);
+        let left_out = rows.iter().enumerate().filter(|(at, _)| !inside.contains(at));
+        left_out.for_each(|(_, row)| add(&mut rest, &row.totals));
         let total_us = self.total_us();
         let other = Other {
             digests: summed(&rest, total_us),
             indivisible_batches: summed(&self.snapshot.indivisible_batches, total_us),
         };
-        (rows, other, total)
+        (rows[inside].to_vec(), other, total)
+    }
+
+    /// The row of a digest, in one database or wherever it is costliest.
+    pub(crate) fn digest(&self, digest: u64, database: Option<&str>) -> Option<&DigestRow> {
+        self.snapshot.digests.iter().find(|row| {
+            row.digest == digest && database.is_none_or(|database| *row.database == *database)
+        })
     }
 
     pub(crate) fn statement_detail(
@@ -243,19 +260,21 @@ impl View<'_> {
         digest: u64,
         database: Option<&str>,
     ) -> Option<StatementDetail> {
-        let row = self.snapshot.digests.iter().find(|row| {
-            row.digest == digest && database.is_none_or(|database| *row.database == *database)
-        })?;
-        Some(StatementDetail {
-            item: self.statement(row, self.total_us()),
+        let row = self.digest(digest, database)?;
+        Some(self.detail(row, self.statement(row, self.total_us())))
+    }
+
+    fn detail(&self, row: &DigestRow, item: Statement) -> StatementDetail {
+        StatementDetail {
+            item,
             histogram: histogram(row),
             phases_ms: phases_ms(&row.totals.phases),
-            columns: Vec::new(),
+            columns: activity::columns(row),
             routes: routes_of(row),
-            hygiene: None,
+            hygiene: activity::hygiene_of(row),
             plan: None,
             index_advice: None,
-        })
+        }
     }
 
     fn statement(&self, row: &DigestRow, total_us: u64) -> Statement {
@@ -276,6 +295,7 @@ impl View<'_> {
             query_id: None,
             tables: row.tables.iter().map(ToString::to_string).collect(),
             calls: totals.calls,
+            calls_per_unit_max: row.calls_per_unit_max,
             batch_members: totals.batch_members,
             total_ms: ms(busy_us),
             share: ratio(float(busy_us), float(total_us)).unwrap_or(0.0),
@@ -298,7 +318,7 @@ impl View<'_> {
             transfer_share: ratio(float(totals.phases.transfer_us), float(busy_us)),
             sources: row.sources.iter().map(source).collect(),
             findings: row.findings.iter().map(|id| finding_text(*id)).collect(),
-            trend: Vec::new(),
+            trend: self.trend(row),
             first_seen: self.clock.rfc3339(row.first_seen_us),
             last_seen: self.clock.rfc3339(row.last_seen_us),
         }
@@ -312,8 +332,7 @@ impl View<'_> {
                 && is(&query.state, f.state.name())
         };
         let all: Vec<_> = self.snapshot.findings.iter().filter(wanted).collect();
-        let items = all.iter().take(query.limit).map(|f| self.finding(f)).collect();
-        self.list(items, None, all.len())
+        self.paged(all, query.page, |finding| self.finding(finding))
     }
 
     pub(crate) fn finding_by_id(&self, id: u64) -> Option<Finding> {
@@ -354,7 +373,8 @@ impl View<'_> {
             route: finding.route.as_deref().map(owned),
             routes: finding.routes.iter().map(route_sightings).collect(),
             service: finding.service.to_string(),
-            mark: None,
+            mark: finding.marks.first().map(|(mark, _)| mark.to_string()),
+            marks: finding.marks.iter().map(mark_sightings).collect(),
             db_name: finding.database.to_string(),
             fix: Fix {
                 orm: finding.fix.orm.map(owned),
@@ -386,11 +406,39 @@ impl View<'_> {
     }
 }
 
+/// Which items of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Items left out before it.
+    pub(crate) offset: usize,
+    /// Items at most.
+    pub(crate) limit: usize,
+}
+
+impl Page {
+    /// The first items.
+    pub(crate) fn first(limit: usize) -> Self {
+        Self { offset: 0, limit }
+    }
+
+    /// Positions of its items in a list of `total`.
+    fn range(self, total: usize) -> std::ops::Range<usize> {
+        let begin = self.offset.min(total);
+        begin..begin.saturating_add(self.limit).min(total)
+    }
+
+    /// Where the next page begins, if there is one.
+    fn next(self, total: usize) -> Option<String> {
+        let end = self.range(total).end;
+        (end < total).then(|| end.to_string())
+    }
+}
+
 /// Which statements, in which order.
 pub(crate) struct StatementQuery {
     pub(crate) sort: Sort,
     pub(crate) database: Option<String>,
-    pub(crate) limit: usize,
+    pub(crate) page: Page,
 }
 
 /// Which findings.
@@ -399,7 +447,7 @@ pub(crate) struct FindingQuery {
     pub(crate) kind: Option<String>,
     pub(crate) severity: Option<String>,
     pub(crate) state: Option<String>,
-    pub(crate) limit: usize,
+    pub(crate) page: Page,
 }
 
 /// Order of statements, largest first.
@@ -557,6 +605,10 @@ fn cost(cost: &finding::Cost) -> Cost {
 
 fn route_sightings((route, sightings): &(std::sync::Arc<str>, u64)) -> RouteSightings {
     RouteSightings { route: route.to_string(), sightings: *sightings }
+}
+
+fn mark_sightings((mark, sightings): &(std::sync::Arc<str>, u64)) -> MarkSightings {
+    MarkSightings { mark: mark.to_string(), sightings: *sightings }
 }
 
 fn evidence(value: &EvidenceValue) -> Value {

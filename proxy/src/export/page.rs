@@ -1,6 +1,6 @@
 //! The page without JavaScript: the same JSON shapes as the API, put into templates. Names are escaped there.
 
-use super::api::{FindingQuery, Sort, StatementQuery, View};
+use super::api::{FindingQuery, Page, Sort, StatementQuery, View};
 use super::shapes::{Bucket, Finding, Rest, Statement, StatementDetail, Summary, kind_words};
 use super::text::{
     amount, bytes, clean, clean_lines, count, counted, duration, duration_or_dash, moments,
@@ -9,41 +9,14 @@ use super::text::{
 use super::words;
 use crate::problem::Problem;
 use askama::Template;
-use sha2::{Digest, Sha256};
 
 /// Rows of the statements table.
 const STATEMENTS_MAX: usize = 200;
 /// Findings on the page.
 const FINDINGS_MAX: usize = 500;
 
-const STYLE: &str = include_str!("../../templates/style.css");
-
-/// Nothing may load, run or frame but the one embedded style, known by its hash.
-pub(crate) fn content_security_policy() -> String {
-    let hash = base64(&Sha256::digest(STYLE.as_bytes()));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'"
-    )
-}
-
-fn base64(data: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in data.chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place)) & 63;
-            text.push(if place <= chunk.len() {
-                char::from(ALPHABET[index as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
+/// The style of the tables.
+pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
 
 /// Renders pages.
 pub(crate) struct Pages {
@@ -173,10 +146,11 @@ struct StatementPage<'a> {
 impl Pages {
     pub(crate) fn index(&self, view: &View<'_>) -> Result<String, askama::Error> {
         let summary = view.summary();
-        let query = StatementQuery { sort: Sort::Time, database: None, limit: STATEMENTS_MAX };
+        let query =
+            StatementQuery { sort: Sort::Time, database: None, page: Page::first(STATEMENTS_MAX) };
         let statements = view.statements(&query);
-        let findings =
-            view.findings(&FindingQuery { limit: FINDINGS_MAX, ..FindingQuery::default() });
+        let findings = view
+            .findings(&FindingQuery { page: Page::first(FINDINGS_MAX), ..FindingQuery::default() });
         let mut rows: Vec<Row> = statements.items.iter().map(row).collect();
         if let Some(other) = &statements.other {
             rows.extend(rest_row("everything else", &other.digests));

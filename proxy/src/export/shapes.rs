@@ -3,6 +3,15 @@
 //! Times are RFC 3339 UTC, durations `_ms`, shares 0 to 1, ids strings; what is not known is `null`, never 0.
 //! Readers ignore fields they do not know, so that a newer proxy serves an older report.
 
+mod activity;
+mod report;
+
+pub(crate) use activity::{
+    ColumnShare, Connection, ErrorDigest, ErrorGroup, Hygiene, Series, SeriesPoint, TableSums,
+    TableUse,
+};
+pub(crate) use report::{Extremes, Flame, Mark, Report};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -142,11 +151,24 @@ pub(crate) struct Route {
     pub(crate) statements_p50: Option<u64>,
     #[serde(default)]
     pub(crate) statements_p95: Option<u64>,
+    /// Of the largest unit, each by itself.
+    #[serde(default)]
+    pub(crate) largest: LargestUnit,
     /// Ids of kept units.
     #[serde(default)]
     pub(crate) typical_unit: Option<String>,
     #[serde(default)]
     pub(crate) worst_unit: Option<String>,
+}
+
+/// The largest value of each kind that one unit of a route had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LargestUnit {
+    pub(crate) statements: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) rows: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) db_ms: f64,
 }
 
 /// `/api/v1/routes/{service}/{route}`: the item and two units of it.
@@ -256,6 +278,9 @@ pub(crate) struct Statement {
     pub(crate) query_id: Option<String>,
     pub(crate) tables: Vec<String>,
     pub(crate) calls: u64,
+    /// Most executions in one unit of work; 0 where none ended yet.
+    #[serde(default)]
+    pub(crate) calls_per_unit_max: u64,
     pub(crate) batch_members: u64,
     pub(crate) total_ms: f64,
     pub(crate) share: f64,
@@ -307,9 +332,9 @@ pub(crate) struct StatementDetail {
     /// Exactly timed executions per bucket, not cumulative; `le_ms` is null above the last bound.
     pub(crate) histogram: Vec<Bucket>,
     pub(crate) phases_ms: PhasesMs,
-    pub(crate) columns: Vec<serde_json::Value>,
+    pub(crate) columns: Vec<ColumnShare>,
     pub(crate) routes: Vec<String>,
-    pub(crate) hygiene: Option<serde_json::Value>,
+    pub(crate) hygiene: Option<Hygiene>,
     pub(crate) plan: Option<serde_json::Value>,
     pub(crate) index_advice: Option<serde_json::Value>,
 }
@@ -351,7 +376,11 @@ pub(crate) struct Finding {
     pub(crate) route: Option<String>,
     pub(crate) routes: Vec<RouteSightings>,
     pub(crate) service: String,
+    /// The mark under which it was seen most.
     pub(crate) mark: Option<String>,
+    /// The marks under which it was seen, those with most sightings first.
+    #[serde(default)]
+    pub(crate) marks: Vec<MarkSightings>,
     pub(crate) db_name: String,
     pub(crate) fix: Fix,
     pub(crate) rule: Option<String>,
@@ -413,6 +442,12 @@ pub(crate) struct RouteSightings {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MarkSightings {
+    pub(crate) mark: String,
+    pub(crate) sightings: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Example {
     pub(crate) at: String,
     pub(crate) session: String,
@@ -420,15 +455,6 @@ pub(crate) struct Example {
     pub(crate) n: u64,
     pub(crate) rows: u64,
     pub(crate) wall_ms: f64,
-}
-
-/// The document of `report --format json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Report {
-    pub(crate) info: Info,
-    pub(crate) summary: Summary,
-    pub(crate) statements: List<StatementDetail>,
-    pub(crate) findings: List<Finding>,
 }
 
 /// `application/problem+json`.

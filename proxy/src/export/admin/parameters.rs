@@ -1,6 +1,6 @@
 //! What a request asks for: ids and query strings, checked before anything is rendered.
 
-use super::super::api::{FindingQuery, Sort, StatementQuery};
+use super::super::api::{FindingQuery, Page, Sort, StatementQuery};
 use super::answers::{Refusal, bad};
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
@@ -35,15 +35,25 @@ pub(super) fn none_left(given: &BTreeMap<String, String>) -> Result<(), Refusal>
     }
 }
 
-pub(super) fn limit(given: &mut BTreeMap<String, String>) -> Result<usize, Refusal> {
-    let Some(text) = given.remove("limit") else { return Ok(LIMIT_DEFAULT) };
-    let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or_else(|| bad(format!("`limit` is a number from 1 to {LIMIT_MAX}")))
+/// `limit` and `cursor`.
+pub(super) fn page(given: &mut BTreeMap<String, String>) -> Result<Page, Refusal> {
+    let limit = match given.remove("limit") {
+        None => Some(LIMIT_DEFAULT),
+        Some(text) => text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)),
+    };
+    let limit = limit.ok_or_else(|| bad(format!("`limit` is a number from 1 to {LIMIT_MAX}")))?;
+    let offset = match given.remove("cursor") {
+        None => Some(0),
+        Some(text) => text.parse().ok(),
+    };
+    let offset =
+        offset.ok_or_else(|| bad("`cursor` is the `next_cursor` of the page before".to_owned()))?;
+    Ok(Page { offset, limit })
 }
 
 pub(super) fn statement_query(parameters: Parameters) -> Result<StatementQuery, Refusal> {
     let mut given = given(parameters)?;
-    let limit = limit(&mut given)?;
+    let page = page(&mut given)?;
     let sort = match given.remove("sort") {
         None => Sort::default(),
         Some(text) => Sort::parse(&text).ok_or_else(|| {
@@ -52,29 +62,29 @@ pub(super) fn statement_query(parameters: Parameters) -> Result<StatementQuery, 
     };
     let database = given.remove("database");
     none_left(&given)?;
-    Ok(StatementQuery { sort, database, limit })
+    Ok(StatementQuery { sort, database, page })
 }
 
-/// `sort` and `limit` of a list that has no other parameters.
+/// `sort` and the page of a list that has no other parameters.
 pub(super) fn sorted<T: Default>(
     parameters: Parameters,
     parse: fn(&str) -> Option<T>,
     words: &str,
-) -> Result<(T, usize), Refusal> {
+) -> Result<(T, Page), Refusal> {
     let mut given = given(parameters)?;
-    let limit = limit(&mut given)?;
+    let page = page(&mut given)?;
     let sort = match given.remove("sort") {
         None => T::default(),
         Some(text) => parse(&text).ok_or_else(|| bad(format!("`sort` is one of {words}")))?,
     };
     none_left(&given)?;
-    Ok((sort, limit))
+    Ok((sort, page))
 }
 
 pub(super) fn finding_query(parameters: Parameters) -> Result<FindingQuery, Refusal> {
     let mut given = given(parameters)?;
     let query = FindingQuery {
-        limit: limit(&mut given)?,
+        page: page(&mut given)?,
         kind: given.remove("kind"),
         severity: given.remove("severity"),
         state: given.remove("state"),

@@ -20,7 +20,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 async fn list(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
     let query = sorted(parameters, RouteSort::parse, RouteSort::WORDS);
-    found(query.map(|(sort, limit)| json(&app.answer(|view| view.routes(sort, limit)))))
+    found(query.map(|(sort, page)| json(&app.answer(|view| view.routes(sort, page)))))
 }
 
 async fn route(
@@ -40,5 +40,5 @@ async fn unit(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
 
 async fn transactions(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
     let query = sorted(parameters, TransactionSort::parse, TransactionSort::WORDS);
-    found(query.map(|(sort, limit)| json(&app.answer(|view| view.transactions(sort, limit)))))
+    found(query.map(|(sort, page)| json(&app.answer(|view| view.transactions(sort, page)))))
 }

@@ -14,7 +14,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 fn query(limit: usize) -> StatementQuery {
-    StatementQuery { sort: Sort::Time, database: None, limit }
+    StatementQuery { sort: Sort::Time, database: None, page: Page::first(limit) }
 }
 
 #[test]
@@ -135,7 +135,8 @@ fn the_shares_of_a_list_add_up_whatever_the_limit() {
 #[test]
 fn statements_sort_and_filter() {
     let digests = |sort, database: Option<&str>| {
-        let query = StatementQuery { sort, database: database.map(str::to_owned), limit: 9 };
+        let query =
+            StatementQuery { sort, database: database.map(str::to_owned), page: Page::first(9) };
         let list = with_view(|view| view.statements(&query));
         list.items.into_iter().map(|item| item.digest).collect::<Vec<_>>()
     };
@@ -236,12 +237,12 @@ fn evidence_keeps_its_types() {
 #[test]
 fn findings_filter() {
     let count = |query: FindingQuery| with_view(|view| view.findings(&query)).items.len();
-    let base = || FindingQuery { limit: 9, ..FindingQuery::default() };
+    let base = || FindingQuery { page: Page::first(9), ..FindingQuery::default() };
     assert_eq!(count(base()), 2);
     assert_eq!(count(FindingQuery { kind: Some("n_plus_one".into()), ..base() }), 1);
     assert_eq!(count(FindingQuery { severity: Some("info".into()), ..base() }), 0);
     assert_eq!(count(FindingQuery { state: Some("open".into()), ..base() }), 2);
-    assert_eq!(count(FindingQuery { limit: 1, ..base() }), 1);
+    assert_eq!(count(FindingQuery { page: Page::first(1), ..base() }), 1);
 }
 
 #[test]
@@ -257,8 +258,9 @@ fn ready_says_why_not() {
 
 #[test]
 fn shapes_survive_the_way_through_json() {
-    let list =
-        with_view(|view| view.findings(&FindingQuery { limit: 9, ..FindingQuery::default() }));
+    let list = with_view(|view| {
+        view.findings(&FindingQuery { page: Page::first(9), ..FindingQuery::default() })
+    });
     let text = serde_json::to_string(&list).unwrap();
     let back: List<Finding> = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&back).unwrap(), text);
@@ -266,12 +268,15 @@ fn shapes_survive_the_way_through_json() {
 
 #[test]
 fn routes_units_and_transactions_have_the_documented_fields() {
-    let routes = with_view(|view| serde_json::to_value(view.routes(RouteSort::Time, 10)).unwrap());
+    let routes = with_view(|view| {
+        serde_json::to_value(view.routes(RouteSort::Time, Page::first(10))).unwrap()
+    });
     assert_eq!(
         keys(&routes["items"][0]),
         [
             "db_ms_per_unit",
             "duplicate",
+            "largest",
             "p50_ms",
             "p95_ms",
             "round_trips_per_unit",
@@ -317,7 +322,7 @@ fn transactions_come_with_their_rest() {
     let of = |sort, limit| {
         with_view(|view| serde_json::to_value(view.transactions(sort, limit)).unwrap())
     };
-    let all = of(TransactionSort::Count, 10);
+    let all = of(TransactionSort::Count, Page::first(10));
     let shapes: Vec<&Value> =
         all["items"].as_array().unwrap().iter().map(|item| &item["shape"]).collect();
     assert_eq!(shapes, [&json!("00000000000000b1"), &json!("00000000000000b2"), &Value::Null]);
@@ -337,7 +342,10 @@ fn transactions_come_with_their_rest() {
     );
     assert_eq!(all["items"][0]["think_ms"], json!(2.0));
     assert_eq!(all["total"], json!(2));
-    assert_eq!(of(TransactionSort::Think, 1)["items"].as_array().unwrap().len(), 2);
+    let first = of(TransactionSort::Think, Page::first(1));
+    assert_eq!((first["items"].as_array().unwrap().len(), &first["next_cursor"]), (1, &json!("1")));
+    let last = of(TransactionSort::Think, Page { offset: 1, limit: 1 });
+    assert_eq!((last["items"].as_array().unwrap().len(), &last["next_cursor"]), (2, &Value::Null));
 }
 
 /// What an operator silenced is in no total, but still told.
@@ -351,8 +359,11 @@ fn muted_findings_count_nowhere() {
     let summary = serde_json::to_value(view.summary()).unwrap();
     assert_eq!(summary["findings"], json!({"error": 0, "warning": 1, "info": 0}));
     assert_eq!(summary["avoidable_ms_per_day"], json!(0.0));
-    let query =
-        FindingQuery { state: Some("muted".to_owned()), limit: 10, ..FindingQuery::default() };
+    let query = FindingQuery {
+        state: Some("muted".to_owned()),
+        page: Page::first(10),
+        ..FindingQuery::default()
+    };
     let muted = serde_json::to_value(view.findings(&query)).unwrap();
     assert_eq!(muted["total"], json!(1));
     assert_eq!(muted["items"][0]["mute_reason"], "known");

@@ -1,8 +1,8 @@
 //! Routes, units of work and shapes of transactions.
 
-use super::{View, digest_text, float, ms, ratio};
+use super::{Page, View, digest_text, float, ms, ratio};
 use crate::export::shapes::{
-    List, Route, RouteDetail, StatementPhasesMs, TransactionShape, Unit, UnitStatement,
+    LargestUnit, List, Route, RouteDetail, StatementPhasesMs, TransactionShape, Unit, UnitStatement,
 };
 use pgsonde_analyzer::snapshot::{self, RouteRow, TransactionRow, UnitRow};
 use std::collections::BTreeMap;
@@ -73,11 +73,10 @@ impl TransactionSort {
 }
 
 impl View<'_> {
-    pub(crate) fn routes(&self, sort: RouteSort, limit: usize) -> List<Route> {
+    pub(crate) fn routes(&self, sort: RouteSort, page: Page) -> List<Route> {
         let mut rows: Vec<&RouteRow> = self.snapshot.routes.iter().collect();
         rows.sort_by_key(|row| (std::cmp::Reverse(sort.key(row)), &row.service, &row.route));
-        let items = rows.iter().take(limit).map(|row| self.route(row)).collect();
-        self.list(items, None, rows.len())
+        self.paged(rows, page, |row| self.route(row))
     }
 
     pub(crate) fn route_detail(&self, service: &str, route: &str) -> Option<RouteDetail> {
@@ -95,20 +94,16 @@ impl View<'_> {
         Some(self.shown(unit))
     }
 
-    pub(crate) fn transactions(
-        &self,
-        sort: TransactionSort,
-        limit: usize,
-    ) -> List<TransactionShape> {
+    pub(crate) fn transactions(&self, sort: TransactionSort, page: Page) -> List<TransactionShape> {
         let mut rows: Vec<&TransactionRow> = self.snapshot.transactions.iter().collect();
         // Stable: equal keys stay in the order of the snapshot.
         rows.sort_by_key(|row| std::cmp::Reverse(sort.key(row)));
-        let mut items: Vec<_> = rows.iter().take(limit).map(|row| transaction(row)).collect();
+        let mut list = self.paged(rows, page, transaction);
         let rest = &self.snapshot.transactions_other;
-        if rest.count > 0 {
-            items.push(TransactionShape { shape: None, ..transaction(rest) });
+        if rest.count > 0 && list.next_cursor.is_none() {
+            list.items.push(TransactionShape { shape: None, ..transaction(rest) });
         }
-        self.list(items, None, rows.len())
+        list
     }
 
     pub(super) fn route(&self, row: &RouteRow) -> Route {
@@ -130,6 +125,13 @@ impl View<'_> {
             p95_ms: known(row.database_p95_us),
             statements_p50: (row.units > 0).then_some(row.statements_p50),
             statements_p95: (row.units > 0).then_some(row.statements_p95),
+            largest: LargestUnit {
+                statements: row.largest.statements,
+                duplicates: row.largest.duplicate,
+                rows: row.largest.rows,
+                sent_bytes: row.largest.sent_bytes,
+                db_ms: ms(row.largest.database_us),
+            },
             typical_unit: row.typical_unit.map(digest_text),
             worst_unit: row.worst_unit.map(digest_text),
         }
