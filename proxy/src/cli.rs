@@ -1,11 +1,8 @@
 //! The command line: what a person types, turned into settings or a report.
 
 use crate::advisor::offline;
-<<<<<<< HEAD
 use crate::commands::doctor;
-=======
 use crate::commands::report::{self, ReportArgs};
->>>>>>> audit
 use crate::config::{Flags, Settings};
 use crate::problem::Problem;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -64,6 +61,9 @@ struct ProxyArgs {
     /// Where page, API and metrics are served [default: 127.0.0.1:9635]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Record every statement (without values) into .ndjson.zst files in this folder
+    #[arg(long, value_name = "DIR")]
+    capture: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -173,6 +173,7 @@ fn flags(global: Global, args: ProxyArgs) -> Flags {
         ("proxy.upstream", "--upstream", args.upstream),
         ("proxy.listen", "--listen", args.listen),
         ("admin.listen", "--admin", args.admin),
+        ("capture.dir", "--capture", args.capture),
         (
             "log.format",
             "--log-format",
