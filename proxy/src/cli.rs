@@ -103,6 +103,15 @@ struct AdviseArgs {
     /// How sure the advice should be
     #[arg(long, value_enum, default_value = "verified")]
     tier: Tier,
+    /// Folder of initdb and postgres, of the database's major version [default: found]
+    #[arg(long, value_name = "DIR")]
+    shadow_bin_dir: Option<PathBuf>,
+    /// Where the shadow is made [default: the runtime folder, else the temporary one]
+    #[arg(long, value_name = "DIR")]
+    shadow_dir: Option<PathBuf>,
+    /// Account that runs the shadow when pgsonde runs as root
+    #[arg(long, value_name = "NAME", default_value = "postgres")]
+    shadow_user: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -187,6 +196,9 @@ fn advise(args: AdviseArgs, json: bool) -> Result<ExitCode, Problem> {
         workload: args.workload,
         budget_bytes: args.budget,
         verified: args.tier == Tier::Verified,
+        shadow_bin_dir: args.shadow_bin_dir,
+        shadow_dir: args.shadow_dir,
+        shadow_user: args.shadow_user,
         json,
     })
     .map(|()| ExitCode::SUCCESS)
