@@ -121,6 +121,13 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("metrics.digests", RESTART, "Statement groups with series of their own."),
     of("metrics.routes", RESTART, "(service, route) pairs with series of their own."),
     of("metrics.findings", RESTART, "Findings with a series of their own, costliest first."),
+    of("capture.dir", RESTART, "Folder for the record of every statement, as .ndjson.zst files that only their owner reads; absent = none is kept. No values are in it."),
+    of("capture.flush_interval", RESTART, "A zstd frame is closed this often; a crash loses at most so much."),
+    of("capture.rotate", RESTART, "A file that has grown to this size is closed and the next one begun."),
+    of("capture.max_size", RESTART, "All files of the folder together; the oldest are deleted first."),
+    of("capture.level", RESTART, "Level of compression of zstd."),
+    of("capture.sample", RESTART, "Share of the units of work that is recorded, each whole; counters are never sampled."),
+    of("capture.events", RESTART, "Kinds of lines that are recorded; absent = all."),
     of("log.level", LIVE, "Least severe events of the log on stderr; PGSONDE_LOG sets a filter instead."),
     of("log.format", LIVE, "text, or json: one object per line."),
 ];

@@ -55,10 +55,8 @@ impl Cluster {
         match Self::try_create(programs, &parent, owner, &locale(catalog)) {
             Ok(cluster) => Ok((cluster, true)),
             Err(first) => {
-                let plain = [
-                    format!("--encoding={}", catalog.database.encoding),
-                    "--locale=C".to_owned(),
-                ];
+                let plain =
+                    [format!("--encoding={}", catalog.database.encoding), "--locale=C".to_owned()];
                 Self::try_create(programs, &parent, owner, &plain)
                     .map(|cluster| (cluster, false))
                     .map_err(|_| first)
@@ -279,8 +277,9 @@ fn locale(catalog: &Catalog) -> Vec<String> {
     ];
     if let Some(locale) = &database.locale {
         match database.locale_provider.as_str() {
-            "i" => found
-                .extend(["--locale-provider=icu".to_owned(), format!("--icu-locale={locale}")]),
+            "i" => {
+                found.extend(["--locale-provider=icu".to_owned(), format!("--icu-locale={locale}")])
+            }
             "b" => found.extend([
                 "--locale-provider=builtin".to_owned(),
                 format!("--builtin-locale={locale}"),

@@ -67,7 +67,9 @@ impl From<SideError> for Unavailable {
     fn from(error: SideError) -> Self {
         // a message of the shadow may quote a value of the statistics: its code says enough
         let why = match error {
-            SideError::Server { code, .. } => format!("the shadow refused a step (SQLSTATE {code})"),
+            SideError::Server { code, .. } => {
+                format!("the shadow refused a step (SQLSTATE {code})")
+            }
             other => format!("the shadow did not answer: {other}"),
         };
         Self::new(why, "please report this".to_owned())
@@ -208,17 +210,20 @@ impl Shadow {
         for table in sample.scans.iter().filter_map(|bound| bound.table) {
             let parts = catalog.leaves(table);
             let parts = parts.iter().map(|leaf| leaf.oid).chain([table]);
-            if let Some((oid, why)) = parts.into_iter().find_map(|oid| self.unlike.get_key_value(&oid)) {
+            if let Some((oid, why)) =
+                parts.into_iter().find_map(|oid| self.unlike.get_key_value(&oid))
+            {
                 let name = catalog.relations.get(oid).map_or("", |relation| relation.name.as_str());
                 return Some(format!("{name} could not be rebuilt as it is: {why}"));
             }
         }
         if let Some(name) = common_combinations(catalog, sample) {
-            return Some(format!("the most common combinations of {name} have no way into the shadow"));
+            return Some(format!(
+                "the most common combinations of {name} have no way into the shadow"
+            ));
         }
-        (self.foreign_locale && compares_text(catalog, sample)).then(|| {
-            format!("this machine lacks the target's locale {}", catalog.database.collate)
-        })
+        (self.foreign_locale && compares_text(catalog, sample))
+            .then(|| format!("this machine lacks the target's locale {}", catalog.database.collate))
     }
 
     /// Creates candidates, gives every file its length, and opens the side that plans. One reason per candidate that
@@ -254,9 +259,11 @@ impl Shadow {
         let mut outcome = Vec::new();
         for made in made {
             let (names, guessed, why) = match made {
-                Ok(candidate) => {
-                    (candidate.parts.into_iter().map(|part| part.name).collect(), candidate.guessed, None)
-                }
+                Ok(candidate) => (
+                    candidate.parts.into_iter().map(|part| part.name).collect(),
+                    candidate.guessed,
+                    None,
+                ),
                 Err(why) => (Vec::new(), true, Some(why)),
             };
             self.candidates.push(names);
@@ -280,7 +287,10 @@ impl Shadow {
             .collect();
         self.reopen(catalog, |files| {
             files.shorten(&heaps).map_err(|error| {
-                Unavailable::new(format!("cannot shorten the shadow's files: {error}"), String::new())
+                Unavailable::new(
+                    format!("cannot shorten the shadow's files: {error}"),
+                    String::new(),
+                )
             })
         })
     }
@@ -308,7 +318,9 @@ impl Shadow {
     /// Lengths of what exists on the target.
     fn lengths(&self, catalog: &Catalog, paths: &Paths) -> Vec<Length> {
         let mut all = Vec::new();
-        for relation in catalog.relations.values().filter(|relation| matches!(relation.kind, 'r' | 'm')) {
+        for relation in
+            catalog.relations.values().filter(|relation| matches!(relation.kind, 'r' | 'm'))
+        {
             let mut add = |name: &str, blocks: u64, height: Option<u32>| {
                 if let Some(path) = paths.get(&(relation.schema.clone(), name.to_owned())) {
                     all.push(Length { path: path.clone(), blocks, height });
@@ -416,11 +428,15 @@ fn check_layout(builder: &Writer, catalog: &Catalog) -> Result<(), Unavailable> 
     let mut same = true;
     let sql = "SELECT name, setting FROM pg_settings WHERE name IN ('block_size', 'segment_size')";
     builder.each(sql, |row| {
-        same &= catalog.settings.get(&row.text("name")).is_none_or(|known| *known == row.text("setting"));
+        same &= catalog
+            .settings
+            .get(&row.text("name"))
+            .is_none_or(|known| *known == row.text("setting"));
     })?;
     same.then_some(()).ok_or_else(|| {
         Unavailable::new(
-            "the target was built with another block or segment size than the programs here".to_owned(),
+            "the target was built with another block or segment size than the programs here"
+                .to_owned(),
             "name the folder of the target's own build in shadow_bin_dir".to_owned(),
         )
     })
@@ -431,7 +447,8 @@ fn common_combinations<'a>(catalog: &'a Catalog, sample: &Sample) -> Option<&'a 
     sample.scans.iter().filter(|bound| bound.scan.predicates.len() > 1).find_map(|bound| {
         let parts = catalog.leaves(bound.table?);
         let of = |oid: Oid| Some(oid) == bound.table || parts.iter().any(|leaf| leaf.oid == oid);
-        let found = catalog.extended.iter().find(|found| found.kinds.contains('m') && of(found.relation));
+        let found =
+            catalog.extended.iter().find(|found| found.kinds.contains('m') && of(found.relation));
         found.map(|found| found.name.1.as_str())
     })
 }
@@ -444,7 +461,9 @@ fn compares_text(catalog: &Catalog, sample: &Sample) -> bool {
         of.is_some_and(|found| found.category == 'S')
     };
     sample.scans.iter().any(|bound| {
-        bound.table.is_some_and(|table| bound.scan.columns.iter().any(|column| is_text(table, column)))
+        bound
+            .table
+            .is_some_and(|table| bound.scan.columns.iter().any(|column| is_text(table, column)))
     })
 }
 
@@ -466,7 +485,9 @@ fn heights(catalog: &Catalog, workload: &Workload) -> HashMap<String, u32> {
     for plan in workload.samples.iter().filter_map(|sample| sample.base.as_ref()) {
         plan.tree.walk(&mut |node| {
             let Some(name) = node.index.as_deref() else { return };
-            let Some(rows) = rows.get(name).filter(|_| node.kind.starts_with("Index")) else { return };
+            let Some(rows) = rows.get(name).filter(|_| node.kind.starts_with("Index")) else {
+                return;
+            };
             let compared = if *rows > 1.0 { rows.round().log2().ceil() * operator } else { 0.0 };
             let levels = (node.startup - compared) / (50.0 * operator) - 1.0;
             if (levels - levels.round()).abs() < 0.2 && (0.0..=6.0).contains(&levels.round()) {
@@ -513,7 +534,9 @@ impl Candidate {
             let name = format!("{CANDIDATE}{number}_{at}");
             let sql = format!("CREATE INDEX {name} ON {} {body}", qualified(leaf));
             owner.run(&sql).map_err(|error| match error {
-                SideError::Server { code, .. } => format!("the shadow refused it (SQLSTATE {code})"),
+                SideError::Server { code, .. } => {
+                    format!("the shadow refused it (SQLSTATE {code})")
+                }
                 other => other.to_string(),
             })?;
             if spec.keys.iter().any(|key| matches!(key.part, KeyPart::Expression(_))) {
@@ -523,7 +546,11 @@ impl Candidate {
             let bytes = spec.size_bytes as f64 * part;
             let blocks = (bytes / catalog.block_size() as f64).ceil().max(2.0) as u64;
             let tuples = leaf.rows() * share;
-            counts.push(format!("({}, {}, {blocks}, {tuples})", literal(&leaf.schema), literal(&name)));
+            counts.push(format!(
+                "({}, {}, {blocks}, {tuples})",
+                literal(&leaf.schema),
+                literal(&name)
+            ));
             parts.push(Part { schema: leaf.schema.clone(), name, blocks });
         }
         let width = spec.keys.iter().map(|key| match &key.part {
