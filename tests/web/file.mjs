@@ -33,6 +33,10 @@ async function same(browser) {
     check(b.length > 0 && (isStatement || a.length === b.length) && wrong.length === 0, `${hash}: ${a.length} rows served, ${b.length} in the file; ${JSON.stringify(wrong.slice(0, 2))} against ${JSON.stringify(a.slice(0, 2))}`);
     await harmless(opened, `file ${hash}`);
   }
+  await opened.goto(`${file}#/statements`);
+  await opened.reload();
+  await opened.getByRole("button", { name: "Calls" }).click();
+  await opened.waitForFunction(() => location.hash.includes("sort=-calls"));
   for (const hash of ["#/live", "#/connections"]) {
     await opened.goto(`${file}${hash}`);
     await opened.reload();
