@@ -7,14 +7,18 @@
 
 pub mod advisor;
 pub mod analysis;
+pub mod capture;
+mod audit;
 pub mod cli;
 pub mod clock;
 mod commands;
 pub mod config;
 pub mod counters;
-mod doctor;
 mod descriptors;
+mod doctor;
+mod diff;
 pub mod export;
+mod filter;
 pub mod hot;
 pub mod listener;
 mod logging;

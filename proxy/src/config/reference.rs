@@ -57,6 +57,8 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("profile.queue_batches", RESTART, "Batches (64 statements or 32 KiB of text each) that wait for the analyzer; more are dropped and counted."),
     of("profile.max_statement_text", RESTART, "Longer texts are cut before they are looked at."),
     of("profile.unit_gap", LIVE, "A pause of this length ends a unit of work that has neither a trace id nor a transaction."),
+    of("profile.history", RESTART, "How far back the history in memory reaches."),
+    of("profile.history_step", RESTART, "Length of one step of the history."),
     of("findings.close_after", LIVE, "A finding that was not seen for this long is resolved."),
     of("findings.disable", LIVE, "Kinds of findings that are not reported."),
     of("findings.mutes", LIVE, "File in which mutes stand, and are written when they are made over the API."),
