@@ -19,6 +19,7 @@ const PAGE_BYTES_MAX: usize = 200_000;
 /// A report of 200 digests.
 const FILE_BYTES_MAX: usize = 700_000;
 const DIGESTS: usize = 220;
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 fn web() -> PathBuf {
     paths::workspace().join("dashboards/web")
@@ -60,10 +61,18 @@ fn node(program: &str, args: &[&str]) {
 }
 
 /// The shop with its N+1, and programs whose names try to be markup, until the guard is dropped.
-fn busy(postgres: &Postgres) -> (Proxy, Guard) {
+fn busy(postgres: &Postgres, folder: &Path) -> (Proxy, Guard) {
     let url = |port: u16| format!("postgresql://postgres@127.0.0.1:{port}/postgres");
     python("orm.py", &["prepare", &url(postgres.port()), "psycopg", "lazy"], PYTHON_LIMIT);
-    let proxy = Proxy::start(postgres, &[]);
+    let settings = format!(
+        "[admin]\nlisten = '127.0.0.1:0'\ntoken = 'file:{}'\n[proxy]\nlisten = '127.0.0.1:0'\n\
+         upstream = '{}'\n",
+        folder.join("token").display(),
+        postgres.upstream()
+    );
+    std::fs::write(folder.join("token"), TOKEN).expect("written");
+    std::fs::write(folder.join("pgsonde.toml"), settings).expect("written");
+    let proxy = Proxy::configured(&folder.join("pgsonde.toml"));
     python("orm.py", &["run", &url(proxy.port()), "psycopg", "lazy", "5"], PYTHON_LIMIT);
     let program = paths::workspace().join("tests/drivers/web_load.py").display().to_string();
     let args = [program, proxy.url()];
@@ -83,10 +92,11 @@ fn every_page_works_while_an_application_runs_and_so_does_its_report_from_disk()
     }
     let _one = browser();
     let postgres = Postgres::start();
-    let (proxy, load) = busy(&postgres);
+    let own = tempfile::tempdir().expect("a folder");
+    let (proxy, load) = busy(&postgres, own.path());
     assert_is_embedded(&proxy);
     let folder = screenshots().display().to_string();
-    node("walk.mjs", &[proxy.admin(), &folder, "0123456789abcdef"]);
+    node("walk.mjs", &[proxy.admin(), &folder, TOKEN]);
     drop(load);
     many_digests(&postgres, &proxy);
     proxy.settle();

@@ -115,9 +115,25 @@ async function mouse(browser) {
   await page.getByRole("button", { name: "Copy EXPLAIN" }).click();
   check((await page.evaluate(() => navigator.clipboard.readText())).includes("EXPLAIN"), "EXPLAIN is on the clipboard");
   await flame(page);
+  await mute(page);
   await page.locator("label.theme select").selectOption("dark");
   check((await page.evaluate(() => getComputedStyle(document.body).colorScheme)).includes("dark"), "dark is dark");
   await page.context().close();
+}
+
+/** Silences a finding and lets it speak again, with the token that came in the address. */
+async function mute(page) {
+  await goTo(page, origin, "#/");
+  const card = page.locator("article.finding").last();
+  const sentence = await card.getByRole("heading").innerText();
+  await card.getByRole("button", { name: "Mute" }).click();
+  await card.getByLabel("Reason").fill("known");
+  await card.getByRole("button", { name: "Mute", exact: true }).click();
+  await page.getByRole("button", { name: /^muted 1/ }).waitFor();
+  await page.getByRole("button", { name: /^muted/ }).click();
+  const muted = page.locator("article.finding", { hasText: sentence });
+  await muted.getByRole("button", { name: "Unmute" }).click();
+  await page.getByRole("button", { name: /^muted 0/ }).waitFor();
 }
 
 async function flame(page) {
