@@ -191,7 +191,10 @@ fn cut_and_strange_files(folder: &Path, file: &Path) {
     std::fs::write(&other, &bytes[..bytes.len() * 2 / 3]).expect("room");
     let output = pgsonde(&["report", path, "--format", "json"]);
     assert!(output.is_ok(), "{output:?}");
-    assert!(output.stderr.contains("is cut off") && output.stderr.contains("up to 2"), "{output:?}");
+    assert!(
+        output.stderr.contains("is cut off") && output.stderr.contains("up to 2"),
+        "{output:?}"
+    );
     let cases: [(&[u8], &str, &str); 5] = [
         (b"", "PGS0503", "no complete line"),
         (b"hello\n", "PGS0503", "no JSON"),
@@ -236,7 +239,8 @@ fn a_full_disk_costs_lines_and_nothing_else() {
     let folder = folder("captures-full");
     std::fs::create_dir(&folder).expect("room");
     let path = folder.to_str().expect("UTF-8");
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", path]).status();
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", path]).status();
     if !mount.is_ok_and(|status| status.success()) {
         assert!(std::env::var_os("CI").is_none(), "no small disk can be mounted");
         println!("skipped: mount");

@@ -80,7 +80,7 @@ fn busy(postgres: &Postgres, folder: &Path) -> (Proxy, Guard) {
     eventually("the findings of the load", LOAD_LIMIT, || {
         let found = proxy.findings("n_plus_one").len() + proxy.findings("looped_lookup").len();
         let routes = proxy.api("routes")["total"].as_u64().unwrap_or(0);
-        (found >= 2 && routes >= 2).then_some(())
+        (found >= 1 && routes >= 2).then_some(())
     });
     (proxy, load)
 }
@@ -108,10 +108,12 @@ fn every_page_works_while_an_application_runs_and_so_does_its_report_from_disk()
 fn assert_is_embedded(proxy: &Proxy) {
     let (_, page) = proxy.http("/");
     let built = std::fs::read_to_string(web().join("dist/index.html")).expect("the built page");
-    let script = |text: &str| text.split("<script").nth(1).map(str::len);
-    assert_eq!(
-        script(&page),
-        script(&built),
+    let script = |text: &str| {
+        let (_, begun) = text.split_once("<script")?;
+        begun.split_once("</script>").map(|(script, _)| script.to_owned())
+    };
+    assert!(
+        script(&page).is_some() && script(&page) == script(&built),
         "the binary holds another page: build it again after `make web`"
     );
 }

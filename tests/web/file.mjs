@@ -9,7 +9,7 @@ import { accessible, check, goTo, harmless, launch, report, shot, watched } from
 const [origin, path, folder] = process.argv.slice(2);
 const file = pathToFileURL(path).href;
 
-/** Text of a page without what differs on purpose: the heading strip, times that pass, what only a proxy has. */
+/** The rows of all tables of a page. Rates differ: the proxy's time goes on, that of the file doesn't. */
 async function figures(page) {
   return page.evaluate(() => [...document.querySelectorAll("main table tbody tr")].map((row) => [...row.cells].map((cell) => cell.innerText.trim()).join(" | ")));
 }
@@ -20,7 +20,7 @@ async function same(browser) {
   opened.on("request", (request) => check(request.url().startsWith(file) || request.url().startsWith("blob:") || request.url().startsWith("data:"), `a file asks for ${request.url()}`));
   const statement = (await (await fetch(`${origin}/api/v1/statements?limit=1`)).json()).items[0];
   const finding = (await (await fetch(`${origin}/api/v1/findings?limit=1`)).json()).items[0];
-  for (const hash of ["#/statements", "#/routes", "#/transactions", "#/tables", "#/errors", `#/statements/${statement.digest}`, `#/findings/${finding.id}`, "#/flame"]) {
+  for (const hash of ["#/statements", "#/routes?cols=service,units,statements,time,p95", "#/transactions", "#/tables", "#/errors", `#/statements/${statement.digest}`, `#/findings/${finding.id}`, "#/flame"]) {
     await goTo(served, origin, hash);
     await opened.goto(`${file}${hash}`);
     await opened.reload();
