@@ -2,7 +2,7 @@
 
 use crate::Map;
 use crate::count::{Counted, Counters};
-use crate::digest::{DigestTable, Statement, TextEntry, Texts};
+use crate::digest::{DigestTable, Statement, TextEntry, Texts, Wanted};
 use crate::events::{Closed, Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
 use crate::finding::{MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
@@ -10,14 +10,15 @@ use crate::history::History;
 use crate::known::KnownText;
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
+use crate::marks::MarkId;
 use crate::record::{
-    Event, Micros, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, TextKey,
-    Timing, TrafficRecord, TransactionRecord,
+    Event, Micros, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord,
+    TextKey, Timing, TrafficRecord, TransactionRecord,
 };
 use crate::seen::{Prepared, Seen};
 use crate::sessions::{Session, Sessions};
 use crate::snapshot::{SessionState, Snapshot};
-use crate::text::Class;
+use crate::text::{Class, MarkChange};
 use crate::units::{SessionUnit, Step, Units, values_of};
 use crate::value::Salt;
 use std::sync::Arc;
@@ -40,8 +41,12 @@ pub struct Analyzer {
     introspected: Map<(DatabaseId, ServiceId), Orm>,
     listening: Listening,
     detects: bool,
+    /// Longest wait for a client inside one transaction.
+    idle_in_transaction_max_us: u64,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
+    /// Whether texts and findings are left aside.
+    counters_only: bool,
 }
 
 /// What one record executed.
@@ -66,9 +71,11 @@ impl Analyzer {
             introspected: Map::default(),
             listening: Listening::default(),
             detects: true,
+            idle_in_transaction_max_us: 0,
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
+            counters_only: false,
         }
     }
 
@@ -92,6 +99,23 @@ impl Analyzer {
         self.texts.know(text);
     }
 
+    /// Goes on under other limits. Thresholds, `disabled`, `mutes`, `unit_gap_us` and `close_after_us` may differ;
+    /// the sizes of tables stay as they were made. Detectors begin anew, findings and statistics stay.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.units.set_gap_us(limits.unit_gap_us);
+        self.findings.begin_anew(&limits);
+        self.limits = limits;
+    }
+
+    /// Leaves texts and findings aside, or takes them up again: then senders must send their texts again, and
+    /// detectors begin anew. A statement whose text came before is still counted under its digest.
+    pub fn set_counters_only(&mut self, counters_only: bool) {
+        if self.counters_only && !counters_only {
+            self.findings.begin_anew(&self.limits);
+        }
+        self.counters_only = counters_only;
+    }
+
     /// The generation of texts that senders should believe in; when it rises they send their texts again.
     pub fn text_epoch(&self) -> u32 {
         self.texts.epoch()
@@ -110,8 +134,8 @@ impl Analyzer {
 
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
-        for text in &batch.texts {
-            self.texts.learn(text, batch);
+        if !self.counters_only {
+            batch.texts.iter().for_each(|text| self.texts.learn(text, batch));
         }
         for event in &batch.events {
             self.event(event, batch);
@@ -160,6 +184,9 @@ impl Analyzer {
         session.presence.opened_us = opened.at_us;
         session.client = text(opened.client);
         session.setup_us = opened.setup_us;
+        let mark = text(opened.mark);
+        let mark = Some(&mark).filter(|mark| !mark.is_empty());
+        self.findings.marks().start(&mut session.mark, mark);
         let evicted = self.sessions.open(opened.session, session);
         self.renamed(opened.session, opened.application_name.of(&batch.bytes));
         if let Some((id, gone)) = evicted {
@@ -172,6 +199,11 @@ impl Analyzer {
                 let (session, at_us, setup_us) = (opened.session, opened.at_us, opened.setup_us);
                 Heard::Opened(Opened { session, at_us, setup_us, who })
             });
+        }
+        if self.counters_only {
+            return;
+        }
+        if let Some(session) = self.sessions.known(opened.session) {
             self.findings.opened(opened.session, session, &self.labels, &self.digests);
         }
     }
@@ -203,7 +235,10 @@ impl Analyzer {
 
     fn forget(&mut self, id: SessionId, at_us: Micros, mut session: Session) {
         self.units.end(&mut session.unit, &mut self.labels);
-        self.findings.closed(id, at_us, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.closed(id, at_us, &self.labels, &self.digests);
+        }
+        self.findings.marks().closed(id);
     }
 
     fn transaction(&mut self, record: &TransactionRecord) {
@@ -218,14 +253,21 @@ impl Analyzer {
         let pair = (session.database, session.service);
         self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
-        self.findings.transaction(record, &self.labels, &self.digests);
+        session.mark.end(record.outcome);
+        if !self.counters_only {
+            self.findings.transaction(record, &self.labels, &self.digests);
+        }
     }
 
     fn waiting(&mut self, id: SessionId, since_us: Micros, at_us: Micros) {
         if let Some(session) = self.sessions.known(id) {
             session.last_us = session.last_us.max(at_us);
             session.presence.lasts(SessionState::IdleInTransaction, since_us, at_us);
-            self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+            let waited_us = at_us.saturating_sub(since_us);
+            self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
+            if !self.counters_only {
+                self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
+            }
         }
     }
 
@@ -243,34 +285,12 @@ impl Analyzer {
         let route = tags.and_then(|tags| tags.route.as_ref());
         let service =
             tags.and_then(|tags| tags.service.as_ref()).map(|name| self.labels.service(name));
-        let session = self.sessions.of(record.session);
-        let service = service.unwrap_or(session.service);
-        let mut service_us = None;
-        if record.timing != Timing::Part {
-            let literal = entry.is_some_and(|entry| !entry.literals(record.member).is_empty());
-            let counted = Counted::new(record, &meaning.statement, service, route, literal);
-            session.presence.statement(record, &meaning.statement, route);
-            let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
-            let (digests, labels) = (&mut self.digests, &mut self.labels);
-            service_us = self.counters.add(&counted, session, digests, labels, untracked);
-            let trace = tags.and_then(|tags| tags.trace);
-            let step = Step {
-                record,
-                phases: &counted.phases,
-                statement: &meaning.statement,
-                literals: entry.map_or(&[], |entry| entry.literals(record.member)),
-                service,
-                route,
-                trace,
-            };
-            self.units.step(session, &step, &mut self.labels);
-            session.statements += 1;
-            if self.listening.is_on() {
-                let event = statement_event(&step, session, &self.labels, &meaning, untracked);
-                self.listening.hear(|| Heard::Statement(Arc::new(event)));
-            }
+        let service = service.unwrap_or(self.sessions.of(record.session).service);
+        let service_us = self.count(record, &meaning, service);
+        if let Some(change) = entry.and_then(|entry| entry.mark_change(record.member)) {
+            self.change_mark(record, change);
         }
-        if !self.detects {
+        if self.counters_only || !self.detects {
             return;
         }
         // Without state there is no order to rely on, so nothing can be proved either.
@@ -318,9 +338,106 @@ impl Analyzer {
         self.findings.statement(&seen, &self.labels, &self.digests);
     }
 
+    /// Counts one execution everywhere; parts of one are counted with its end. Returns its service time.
+    fn count(
+        &mut self,
+        record: &StatementRecord,
+        meaning: &Meaning,
+        service: ServiceId,
+    ) -> Option<u64> {
+        if record.timing == Timing::Part {
+            return None;
+        }
+        let session = self.sessions.of(record.session);
+        let entry = meaning.entry.as_deref();
+        let tags = entry.map(|entry| &entry.tags);
+        let route = tags.and_then(|tags| tags.route.as_ref());
+        let literal = entry.is_some_and(|entry| !entry.literals(record.member).is_empty());
+        let counted = Counted::new(record, &meaning.statement, service, route, literal);
+        session.presence.statement(record, &meaning.statement, route);
+        let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
+        let (digests, labels) = (&mut self.digests, &mut self.labels);
+        let (service_us, wanted) = self.counters.add(&counted, session, digests, labels, untracked);
+        session.statements += 1;
+        let waited_us = counted.phases.think_in_transaction_us;
+        self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
+        let changes_mark = entry.and_then(|entry| entry.mark_change(record.member)).is_some();
+        if changes_mark && MarkChange::is_its_only_purpose(&meaning.statement.text) {
+            self.units.end_run(&mut session.unit, labels);
+            if wanted.any() || self.listening.is_on() {
+                self.tell(record, meaning, service, None, wanted);
+            }
+            return service_us;
+        }
+        let marks = self.findings.marks();
+        let tag = tags.and_then(|tags| tags.mark.as_ref());
+        let mark = marks.of(tag, &session.mark, record.begin_us);
+        marks.add(record.session, mark, &counted);
+        let step = Step {
+            record,
+            phases: &counted.phases,
+            statement: &meaning.statement,
+            literals: entry.map_or(&[], |entry| entry.literals(record.member)),
+            service,
+            route,
+            trace: tags.and_then(|tags| tags.trace),
+            mark,
+        };
+        self.units.step(session, &step, labels);
+        if wanted.any() || self.listening.is_on() {
+            self.tell(record, meaning, service, mark, wanted);
+        }
+        service_us
+    }
+
+    /// Tells the listener of an execution that stands in its unit, and keeps it as an example where it makes one.
+    fn tell(
+        &mut self,
+        record: &StatementRecord,
+        meaning: &Meaning,
+        service: ServiceId,
+        mark: Option<MarkId>,
+        wanted: Wanted,
+    ) {
+        let session = self.sessions.of(record.session);
+        let entry = meaning.entry.as_deref();
+        let tags = entry.map(|entry| &entry.tags);
+        let trace = tags.and_then(|tags| tags.trace);
+        let literals = entry.map_or(&[][..], |entry| entry.literals(record.member));
+        let database = session.database;
+        let event = Arc::new(StatementEvent {
+            record: *record,
+            executed: Executed::new(meaning.statement.clone()),
+            untracked: Arc::ptr_eq(&meaning.statement, &self.unknown_text),
+            literals: !literals.is_empty(),
+            changes_mark: entry.and_then(|entry| entry.mark_change(record.member)).is_some(),
+            values_hash: values_of(record.binds_hash, literals),
+            seq: session.statements,
+            unit_id: trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),
+            traced: trace.is_some(),
+            service: self.labels.service_name(service),
+            route: tags.and_then(|tags| tags.route.clone()),
+            mark: mark.and_then(|mark| self.findings.marks().name(mark).cloned()),
+            who: session.who(&self.labels),
+        });
+        if wanted.any() {
+            self.digests.keep_example(database, &event, wanted);
+        }
+        self.listening.hear(|| Heard::Statement(event));
+    }
+
+    /// The statement set the mark of its session, or reset it.
+    fn change_mark(&mut self, record: &StatementRecord, change: &MarkChange) {
+        let session = self.sessions.of(record.session);
+        if record.outcome == Outcome::Ok && !session.stands_for_many {
+            let in_transaction = record.transaction != 0;
+            self.findings.marks().change(&mut session.mark, change, in_transaction);
+        }
+    }
+
     fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
         let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
-        let session = self.sessions.known(id);
+        let session = self.sessions.known(id).filter(|_| !self.counters_only);
         if let (Some(statement), Some(session)) = (statement, session) {
             let prepared = Prepared { database: session.database, statement, took_us };
             self.findings.prepared(&prepared, &self.labels, &self.digests);
@@ -337,6 +454,22 @@ impl Analyzer {
             Some(statement) => Meaning { statement: statement.clone(), entry: entry.cloned() },
             None => Meaning { statement: self.unknown_text.clone(), entry: None },
         }
+    }
+
+    /// From `at_us` on everything without a nearer mark runs under this one; `None` = under none.
+    pub fn mark_process(&mut self, at_us: Micros, mark: Option<&Arc<str>>) {
+        self.findings.marks().set_process(at_us, mark);
+    }
+
+    /// Ends every unit of work that is still open: nothing more will come.
+    pub fn finish(&mut self, now: Micros) {
+        for id in self.sessions.sorted_ids() {
+            if let Some(session) = self.sessions.known(id) {
+                self.units.end(&mut session.unit, &mut self.labels);
+            }
+        }
+        self.units.end_traces(&mut self.labels);
+        self.tick(now);
     }
 
     /// Silences the findings that the rule names, from the next snapshot on; false where there is no room for one
@@ -359,7 +492,9 @@ impl Analyzer {
                 self.units.tick_session(&mut session.unit, now, &mut self.labels);
             }
         }
-        self.findings.tick(now, &self.labels, &self.digests);
+        if !self.counters_only {
+            self.findings.tick(now, &self.labels, &self.digests);
+        }
         if self.history.is_due(now) {
             let step = self.digests.end_step(&self.labels);
             self.history.end_step(now, self.counters.all(), step);
@@ -389,32 +524,9 @@ impl Analyzer {
         self.labels.fill(&mut snapshot);
         self.units.fill(&mut snapshot);
         snapshot.overflow.push(("digests", self.digests.overflowed));
+        snapshot.idle_in_transaction_max_us = self.idle_in_transaction_max_us;
+        self.findings.marks().fill(self.units.marks(), &mut snapshot);
         self.findings.fill(now, &mut snapshot);
         snapshot
-    }
-}
-
-/// An execution as listeners are told of it, once it stands in its unit.
-fn statement_event(
-    step: &Step<'_>,
-    session: &mut Session,
-    labels: &Labels,
-    meaning: &Meaning,
-    untracked: bool,
-) -> StatementEvent {
-    let tags = meaning.entry.as_deref().map(|entry| &entry.tags);
-    StatementEvent {
-        record: *step.record,
-        executed: Executed::new(meaning.statement.clone()),
-        untracked,
-        literals: !step.literals.is_empty(),
-        values_hash: values_of(step.record.binds_hash, step.literals),
-        seq: session.statements,
-        unit_id: step.trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),
-        traced: step.trace.is_some(),
-        service: labels.service_name(step.service),
-        route: step.route.cloned(),
-        mark: tags.and_then(|tags| tags.mark.clone()),
-        who: session.who(labels),
     }
 }

@@ -151,10 +151,23 @@ pub struct StatementEvent {
     pub service: Arc<str>,
     /// Route tag.
     pub route: Option<Arc<str>>,
-    /// Mark tag.
+    /// Whether it sets or resets the mark of its session.
+    pub changes_mark: bool,
+    /// Mark that it ran under.
     pub mark: Option<Arc<str>>,
     /// Who sent it.
     pub who: Arc<Who>,
+}
+
+/// Executions of one digest that are worth looking at.
+#[derive(Clone, Debug, Default)]
+pub struct Examples {
+    /// The one that took longest.
+    pub slowest: Option<Arc<StatementEvent>>,
+    /// One near the median; of each half second at most one execution is considered.
+    pub typical: Option<Arc<StatementEvent>>,
+    /// The first one of the latest half second with any.
+    pub latest: Option<Arc<StatementEvent>>,
 }
 
 /// One transaction block that ended.

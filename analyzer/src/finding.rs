@@ -424,6 +424,8 @@ pub struct Finding {
     pub route: Option<Arc<str>>,
     /// Up to five routes with sightings.
     pub routes: Vec<(Arc<str>, u64)>,
+    /// Marks that it was seen under with sightings, most first.
+    pub marks: Vec<(Arc<str>, u64)>,
     /// Service.
     pub service: Arc<str>,
     /// `table.column` (missing_index: columns in role order, comma separated).

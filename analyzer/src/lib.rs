@@ -21,6 +21,7 @@ mod flow;
 mod history;
 mod labels;
 mod latency;
+mod marks;
 mod names;
 mod presence;
 mod reorder;
@@ -33,6 +34,7 @@ mod tests;
 mod units;
 
 pub use analyzer::Analyzer;
+pub use labels::service_of;
 
 /// Ordinal of a generation of texts. A sender that learns of a new one sends its texts again
 /// ([`Analyzer::text_epoch`]).

@@ -215,6 +215,8 @@ pub struct SessionOpened {
     pub client: Span,
     /// Start-up packet read to first ReadyForQuery.
     pub setup_us: u64,
+    /// The setting `pgsonde.mark` of the start-up, empty without one.
+    pub mark: Span,
 }
 
 /// Which driver a name spelling belongs to.

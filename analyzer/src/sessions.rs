@@ -5,6 +5,7 @@ use crate::events::Who;
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::latency::median;
+use crate::marks::SessionMark;
 use crate::presence::Presence;
 use crate::record::{Driver, Micros, SessionId};
 use crate::snapshot::{SESSIONS_SHOWN_MAX, SessionRow, SessionState};
@@ -120,6 +121,8 @@ pub(crate) struct Session {
     pub(crate) unit_round_trip: u32,
     /// Transaction in progress.
     pub(crate) shape: ShapeSoFar,
+    /// What it says that it does.
+    pub(crate) mark: SessionMark,
     /// It stands for sessions without state: nothing in it may go on from record to record.
     pub(crate) stands_for_many: bool,
     /// First-row time of trivial exchanges.
@@ -150,6 +153,7 @@ impl Session {
             unit: None,
             unit_round_trip: 0,
             shape: ShapeSoFar::default(),
+            mark: SessionMark::default(),
             stands_for_many: false,
             baseline: Baseline::default(),
             round_trip: Floor::default(),

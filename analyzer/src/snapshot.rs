@@ -3,8 +3,10 @@
 //! Renderings (metrics, API, report, page) read it and compute nothing that another rendering would have to
 //! compute again. Names carry their unit. Ids are integers here; how they are spelled is the renderer's matter.
 
+mod extremes;
 mod recent;
 
+pub use extremes::{LargestUnit, MarkRow};
 pub use recent::{
     ColumnBytes, DigestPoint, HistoryStep, Hygiene, Point, SESSIONS_SHOWN_MAX, STEP_DIGESTS_MAX,
     SessionRow, SessionState,
@@ -100,6 +102,10 @@ pub struct Snapshot {
     pub transactions: Vec<TransactionRow>,
     /// Transactions whose shape found no place, as one row.
     pub transactions_other: TransactionRow,
+    /// What ran under each mark, by name.
+    pub marks: Vec<MarkRow>,
+    /// Longest time that a client left one transaction waiting without a break, in microseconds.
+    pub idle_in_transaction_max_us: u64,
     /// Statements per unit of work, by service.
     pub unit_statements: Vec<(Arc<str>, Buckets<10>)>,
     /// Findings, worst first.
@@ -286,6 +292,10 @@ pub struct DigestRow {
     pub columns: Vec<ColumnBytes>,
     /// Ids of findings that name it.
     pub findings: Vec<u64>,
+    /// Most executions in one unit of work that has ended; 1 where it never repeated.
+    pub calls_per_unit_max: u64,
+    /// Executions worth looking at; only of the costliest digests.
+    pub examples: Option<Arc<crate::events::Examples>>,
     /// First and last execution.
     pub first_seen_us: Micros,
     /// Last execution.
@@ -446,6 +456,12 @@ pub struct RouteRow {
     pub similar: u64,
     /// Reads that repeat both digest and values of an earlier one of their unit.
     pub duplicate: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of their answers.
+    pub sent_bytes: u64,
+    /// The largest value of each kind that one unit had.
+    pub largest: LargestUnit,
     /// Statements of a unit: median.
     pub statements_p50: u64,
     /// Statements of a unit: 95 %.
@@ -471,6 +487,8 @@ impl RouteRow {
         self.round_trips += more.round_trips;
         self.similar += more.similar;
         self.duplicate += more.duplicate;
+        self.rows += more.rows;
+        self.sent_bytes += more.sent_bytes;
     }
 }
 

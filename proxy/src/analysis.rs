@@ -2,6 +2,8 @@
 
 use crate::clock;
 use crate::hot::outbox::{Parcel, counted_statements};
+use crate::marks;
+use crate::orders::AnalyzerOrder;
 use crate::shared::Shared;
 use pgsonde_analyzer::Analyzer;
 use pgsonde_analyzer::limits::Limits;
@@ -14,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// The parser recurses; its trees can be deep.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
@@ -36,6 +38,12 @@ pub struct Analysis {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     /// Process-wide state.
     pub shared: Arc<Shared>,
+    /// What the main thread wants.
+    pub orders: Receiver<AnalyzerOrder>,
+    /// Whether texts and findings are left aside.
+    pub counters_only: bool,
+    /// How often they were taken up again.
+    pub resumptions: u32,
 }
 
 impl Analysis {
@@ -50,27 +58,71 @@ impl Analysis {
             .spawn(move || self.run())
     }
 
-    fn run(self) {
+    fn run(mut self) {
         let mut analyzer = self.fresh();
         let mut next_tick_us = 0;
+        let mut marks_seen = 0;
         loop {
             let now_us = clock::now_us();
             if now_us >= next_tick_us {
+                let answers = self.obey(&mut analyzer);
                 self.publish(&mut analyzer, now_us);
+                answers.into_iter().for_each(Answer::give);
                 next_tick_us = clock::now_us() + TICK.as_micros() as u64;
             }
             let left = Duration::from_micros(next_tick_us.saturating_sub(clock::now_us()));
             match self.full.recv_timeout(left) {
-                Ok(parcel) => self.take(&mut analyzer, parcel),
+                Ok(parcel) => {
+                    // A mark is set before what runs under it: it is known before its records are.
+                    for change in marks::news(&mut marks_seen) {
+                        analyzer.mark_process(change.at_us, change.mark.as_ref());
+                    }
+                    self.take(&mut analyzer, parcel);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.publish(&mut analyzer, clock::now_us());
+        let now_us = clock::now_us();
+        if catch_unwind(AssertUnwindSafe(|| analyzer.finish(now_us))).is_err() {
+            self.restart(&mut analyzer, 0);
+        }
+        self.publish(&mut analyzer, now_us);
     }
 
     fn fresh(&self) -> Analyzer {
-        Analyzer::new(self.limits.clone(), self.salt.clone())
+        let mut analyzer = Analyzer::new(self.limits.clone(), self.salt.clone());
+        analyzer.set_counters_only(self.counters_only);
+        analyzer
+    }
+
+    /// Carries out what the main thread wants. The answers are given when the snapshot shows it.
+    fn obey(&mut self, analyzer: &mut Analyzer) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                AnalyzerOrder::Limits(limits) => {
+                    self.limits = (*limits).clone();
+                    analyzer.set_limits(*limits);
+                }
+                AnalyzerOrder::CountersOnly(counters_only) => {
+                    self.resumptions += u32::from(self.counters_only && !counters_only);
+                    self.counters_only = counters_only;
+                    analyzer.set_counters_only(counters_only);
+                    self.announce_epoch(analyzer);
+                }
+                AnalyzerOrder::Mute(rule, to) => {
+                    // Also for an analyzer that starts anew.
+                    self.limits.mutes.push(rule.clone());
+                    answers.push(Answer { done: analyzer.mute(rule), to });
+                }
+                AnalyzerOrder::Unmute(target, to) => {
+                    self.limits.mutes.retain(|rule| rule.target != target);
+                    answers.push(Answer { done: analyzer.unmute(&target), to });
+                }
+            }
+        }
+        answers
     }
 
     fn take(&self, analyzer: &mut Analyzer, Parcel { worker, mut batch }: Parcel) {
@@ -113,11 +165,27 @@ impl Analysis {
         self.shared.events.lose(lost_statements, "analyzer_restart");
     }
 
-    /// Epochs count on over restarts: the workers must notice that the new analyzer knows no texts.
+    /// Epochs count on over restarts, and over pauses in which no text was taken: the workers must notice that the new analyzer knows no texts.
     fn announce_epoch(&self, analyzer: &Analyzer) {
         let restarts = self.shared.analyzer_restarts.load(Relaxed) as u32;
-        let epoch = analyzer.text_epoch().wrapping_add(restarts.wrapping_mul(1 << 24));
+        let epoch = analyzer
+            .text_epoch()
+            .wrapping_add(restarts.wrapping_mul(1 << 24))
+            .wrapping_add(self.resumptions.wrapping_mul(1 << 16));
         self.shared.outbox.epoch.store(epoch, Relaxed);
+    }
+}
+
+/// The answer to an order of the main thread.
+struct Answer {
+    done: bool,
+    to: oneshot::Sender<bool>,
+}
+
+impl Answer {
+    fn give(self) {
+        // Whoever asked may have gone.
+        let _ = self.to.send(self.done);
     }
 }
 

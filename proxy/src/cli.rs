@@ -1,8 +1,9 @@
 //! The command line: what a person types, turned into settings or a report.
 
 use crate::advisor::offline;
+use crate::commands::report::{self, ReportArgs};
+use crate::commands::{doctor, export, tail, top};
 use crate::config::{Flags, Settings};
-use crate::export::report;
 use crate::problem::Problem;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -41,10 +42,18 @@ struct Global {
 enum Command {
     /// Run the proxy
     Proxy(ProxyArgs),
-    /// Print the profile of a running proxy
+    /// Render the profile of a running proxy, or of a saved report
     Report(ReportArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
+    /// Test a connection step by step
+    Doctor(doctor::DoctorArgs),
+    /// Show each statement as one line while it happens
+    Tail(tail::TailArgs),
+    /// Show a live table of statements, findings and routes
+    Top(top::TopArgs),
+    /// Turn captures into plain files
+    Export(export::ExportArgs),
 }
 
 #[derive(Args, Debug)]
@@ -61,22 +70,6 @@ struct ProxyArgs {
     /// Record every statement (without values) into .ndjson.zst files in this folder
     #[arg(long, value_name = "DIR")]
     capture: Option<String>,
-}
-
-#[derive(Args, Debug)]
-struct ReportArgs {
-    /// Admin URL of the running proxy
-    #[arg(value_name = "URL")]
-    source: String,
-    /// Form of the report
-    #[arg(long, value_enum, default_value = "text")]
-    format: ReportFormat,
-    /// Write to a file instead of stdout
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Statements shown, costliest first; the rest is summed as `other`
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
-    top: u16,
 }
 
 #[derive(Args, Debug)]
@@ -125,12 +118,6 @@ enum LogFormat {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
-}
-
 /// Runs the process: parses, acts, prints what went wrong, and answers the exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -158,14 +145,12 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             let ending = crate::run_proxy(Settings::load(&flags(cli.global, args))?)?;
             Ok(ExitCode::from(ending.exit_code()))
         }
-        Command::Report(args) => report::run(&report::Options {
-            source: args.source,
-            json: cli.global.json || args.format == ReportFormat::Json,
-            output: args.output,
-            top: usize::from(args.top),
-        })
-        .map(|()| ExitCode::SUCCESS),
+        Command::Report(args) => report::run(args, cli.global.json),
         Command::Advise(args) => advise(args, cli.global.json),
+        Command::Doctor(args) => doctor::run(args, cli.global.json),
+        Command::Tail(args) => tail::run(&args, cli.global.json),
+        Command::Top(args) => top::run(&args),
+        Command::Export(args) => export::run(&args),
     }
 }
 

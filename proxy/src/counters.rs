@@ -1,6 +1,7 @@
 //! Counters of the forwarding side. Each worker writes its own; a scrape adds them up.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::export::Mode;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// Upper bounds in nanoseconds of the time that a chunk spends inside.
 pub use crate::export::OVERHEAD_BUCKETS_NS;
@@ -17,6 +18,39 @@ pub enum SessionState {
     IdleInTransaction,
 }
 
+/// What is inspected, as the forwarding path asks for it.
+#[derive(Debug)]
+pub struct ModeCell(AtomicU8);
+
+impl ModeCell {
+    /// Starts with this mode.
+    pub fn new(mode: Mode) -> Self {
+        Self(AtomicU8::new(mode as u8))
+    }
+
+    /// The mode now.
+    pub fn mode(&self) -> Mode {
+        let number = self.0.load(Relaxed);
+        Mode::ALL.into_iter().find(|mode| *mode as u8 == number).unwrap_or_default()
+    }
+
+    /// Changes it.
+    pub fn set(&self, mode: Mode) {
+        self.0.store(mode as u8, Relaxed);
+    }
+
+    /// Whether bytes are forwarded unseen.
+    pub fn is_bypass(&self) -> bool {
+        self.0.load(Relaxed) == Mode::Bypass as u8
+    }
+}
+
+impl Default for ModeCell {
+    fn default() -> Self {
+        Self::new(Mode::Full)
+    }
+}
+
 /// Why a session is forwarded unseen; the label `reason` of `opaque_sessions_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opaque {
@@ -30,6 +64,8 @@ pub enum Opaque {
     Memory,
     /// GSS encryption between client and server.
     Gss,
+    /// `profile.mode` is `bypass`.
+    Bypass,
 }
 
 impl Opaque {
@@ -41,6 +77,7 @@ impl Opaque {
             Self::Unknown => "unknown",
             Self::Memory => "memory",
             Self::Gss => "gss",
+            Self::Bypass => "bypass",
         }
     }
 }
@@ -99,7 +136,7 @@ pub struct Gauges {
     states: [AtomicU64; 3],
     to_server_ns: AtomicBuckets,
     to_client_ns: AtomicBuckets,
-    opaque: [AtomicU64; 5],
+    opaque: [AtomicU64; 6],
 }
 
 impl Gauges {

@@ -3,6 +3,7 @@
 use crate::config::{Address, Listen};
 use crate::problem::{CANNOT_LISTEN, Problem};
 use crate::stream::Stream;
+use crate::supervisor;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fs::Permissions;
 use std::io;
@@ -26,6 +27,8 @@ pub enum Bound {
     Tcp(StdListener),
     /// Unix, and its file.
     Unix(StdUnixListener, SocketFile),
+    /// Unix; its file belongs to whoever handed it over.
+    HandedUnix(StdUnixListener),
 }
 
 /// A socket's file, removed with this value if it is still the same.
@@ -59,6 +62,7 @@ pub fn bind(listen: &Listen) -> Result<Vec<Bound>, Problem> {
             let sockets = bind_tcp(address)?;
             Ok(sockets.into_iter().map(Bound::Tcp).collect())
         }
+        Listen::Systemd => supervisor::sockets(),
         Listen::Unix(path) => {
             let bound = bind_unix(path);
             bound.map(|bound| vec![bound]).map_err(|error| unix_problem(path, &error))
@@ -153,6 +157,11 @@ impl Bound {
                 .local_addr()
                 .map_or_else(|_| "postgresql://?".to_owned(), |at| format!("postgresql://{at}")),
             Self::Unix(_, file) => format!("unix:{}", file.path.display()),
+            Self::HandedUnix(listener) => {
+                let at = listener.local_addr().ok();
+                let path = at.as_ref().and_then(|at| at.as_pathname());
+                path.map_or_else(|| "unix:?".to_owned(), |path| format!("unix:{}", path.display()))
+            }
         }
     }
 
@@ -160,7 +169,7 @@ impl Bound {
     pub fn is_exposed(&self) -> bool {
         match self {
             Self::Tcp(listener) => listener.local_addr().is_ok_and(|at| !at.ip().is_loopback()),
-            Self::Unix(..) => false,
+            Self::Unix(..) | Self::HandedUnix(_) => false,
         }
     }
 
@@ -172,7 +181,11 @@ impl Bound {
         match self {
             Self::Tcp(listener) => TcpListener::from_std(listener).map(Listener::Tcp),
             Self::Unix(listener, file) => {
-                UnixListener::from_std(listener).map(|listener| Listener::Unix(listener, file))
+                let listener = UnixListener::from_std(listener)?;
+                Ok(Listener::Unix(listener, Some(file)))
+            }
+            Self::HandedUnix(listener) => {
+                UnixListener::from_std(listener).map(|listener| Listener::Unix(listener, None))
             }
         }
     }
@@ -183,8 +196,8 @@ impl Bound {
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// Unix, and its file.
-    Unix(UnixListener, SocketFile),
+    /// Unix, and its file where that is ours.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 impl Listener {

@@ -1,9 +1,9 @@
 //! What a client asks for: encryption first, then a session or a cancel.
 
 use crate::counters::Opaque;
-use crate::shared::Shared;
+use crate::shared::{Current, Shared, Way};
 use crate::stream::Stream;
-use crate::tls::{ClientLeg, Tls, accept};
+use crate::tls::{ClientLeg, accept};
 use crate::upstream;
 use pgsonde_wire::startup::{Encryption, Startup, Step};
 use std::io;
@@ -57,9 +57,10 @@ enum Next {
 pub async fn negotiate(
     client: Stream,
     shared: &Shared,
-    tls: &Tls,
+    current: &Current,
 ) -> io::Result<Option<(Stream, Asked)>> {
-    let (mut client, encryption) = (client, encryption(shared, tls));
+    let (mut client, tls) = (client, &*current.tls);
+    let encryption = encryption(current.way());
     let mut startup = Startup::new(encryption);
     // A server offers no TLS on Unix sockets; nor do we.
     if matches!(client, Stream::Unix(_)) {
@@ -101,8 +102,8 @@ pub async fn negotiate(
     }
 }
 
-fn encryption(shared: &Shared, tls: &Tls) -> Encryption {
-    match (&tls.client, shared.settings.proxy.tls.relay) {
+fn encryption(way: Way<'_>) -> Encryption {
+    match (&way.tls.client, way.proxy.tls.relay) {
         (Some(_), _) => Encryption::Offered,
         (None, true) => Encryption::Relayed,
         (None, false) => Encryption::Absent,

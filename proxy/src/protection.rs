@@ -1,9 +1,9 @@
 //! Which leg is encrypted, and whether SCRAM channel binding can hold: checked before the first session, when
 //! certificates are read again, and as long as the server wasn't reached.
 
-use crate::config::Auth;
+use crate::config::{Auth, ProxySettings};
 use crate::problem::Problem;
-use crate::shared::Shared;
+use crate::shared::{Shared, Way};
 use crate::tls::Tls;
 use crate::tls::check::{Legs, is_ed25519};
 use crate::upstream;
@@ -23,10 +23,10 @@ const WITHIN_TLS: &str = "the client speaks TLS to pgsonde and pgsonde to the se
 /// # Errors
 /// PGS0410 where the certificates differ that must be the same. An absent server is no error.
 pub(crate) async fn check_at_start(shared: &Shared) -> Result<(), Problem> {
-    let tls = shared.tls();
-    warn_of_ed25519(&tls);
-    let legs = upstream::survey(shared, &tls).await;
-    judge(shared.settings.proxy.tls.auth, legs)
+    let current = shared.current();
+    warn_of_ed25519(&current.tls);
+    let legs = upstream::survey(shared, current.way()).await;
+    judge(current.settings.proxy.tls.auth, legs)
 }
 
 /// The table of what may be: modes A to C and E.
@@ -70,44 +70,36 @@ pub(crate) async fn check_on(shared: Arc<Shared>) {
             upstream::probe(&shared).await;
             continue;
         }
-        let legs = upstream::survey(&shared, &shared.tls()).await;
-        if let Err(problem) = judge(shared.settings.proxy.tls.auth, legs) {
+        let current = shared.current();
+        let legs = upstream::survey(&shared, current.way()).await;
+        if let Err(problem) = judge(current.settings.proxy.tls.auth, legs) {
             shared.note_upstream(Err(format!("{} ({})", problem.what(), problem.code_text())));
         }
     }
 }
 
-/// Reads certificates and keys again. What can't be used changes nothing, nor does a certificate that is not the
-/// server's where it has to be.
-pub(crate) async fn reload(shared: &Shared) {
-    let settings = &shared.settings.proxy;
-    let fresh = match Tls::load(settings) {
-        Ok(fresh) => Arc::new(fresh),
-        Err(problem) => {
-            tracing::error!(
-                code = problem.code_text(),
-                why = problem.what(),
-                "kept the old certificates"
-            );
-            return;
-        }
-    };
+/// Reads certificates and keys for new settings. A certificate that is not the server's where it has to be is none.
+///
+/// # Errors
+/// A file can't be used, or the server doesn't show this certificate.
+pub(crate) async fn fresh(shared: &Shared, proxy: &ProxySettings) -> Result<Tls, Problem> {
+    let fresh = Tls::load(proxy)?;
     warn_of_ed25519(&fresh);
-    if settings.tls.auth == Auth::SameCertificate {
-        let legs = upstream::survey(shared, &fresh).await;
+    if proxy.tls.auth == Auth::SameCertificate {
+        let legs = upstream::survey(shared, Way { proxy, tls: &fresh }).await;
         if matches!(legs, None | Some(Legs::Different)) {
-            let why = "the server does not show this certificate, or cannot be asked";
-            tracing::error!(code = "PGS0410", why, "kept the old certificates");
-            return;
+            let what =
+                "the server does not show the certificate of proxy.tls.cert, or cannot be asked";
+            return Err(Problem::new(BINDING, what));
         }
     }
-    shared.set_tls(fresh);
-    tracing::info!("new sessions use the new certificates");
+    Ok(fresh)
 }
 
 /// The client leg in the ready lines.
 pub(crate) fn client_words(shared: &Shared, exposed: bool) -> String {
-    let settings = &shared.settings.proxy.tls;
+    let current = shared.current();
+    let settings = &current.settings.proxy.tls;
     let leg = match (&settings.certificate, settings.relay, settings.required) {
         (Some(_), _, true) => "TLS required",
         (Some(_), _, false) => "TLS offered",
@@ -135,7 +127,7 @@ pub(crate) fn server_words(shared: &Shared) -> String {
     match reached.protection {
         "off" => format!("plain, reachable, connect {connect_ms:.1} ms"),
         version => {
-            let mode = shared.settings.proxy.upstream.sslmode.name();
+            let mode = shared.current().settings.proxy.upstream.sslmode.name();
             format!("TLS {mode} ok ({version}), connect {connect_ms:.1} ms")
         }
     }

@@ -1,34 +1,43 @@
 //! The process: listeners, workers, analyzer, admin interface, signals.
 
+mod running;
+
+use running::Ready;
+pub use running::{Running, start};
+
 use crate::analysis::Analysis;
 use crate::clock;
 use crate::config::Settings;
-use crate::export::Lifecycle;
-use crate::export::admin::{self, AdminState};
+use crate::descriptors;
+use crate::export::admin::{self, Access, AdminState};
+use crate::export::{Lifecycle, Mode};
 use crate::listener::{self, Bound, Listener};
 use crate::negotiation::{Asked, negotiate};
+use crate::orders::{AnalyzerOrder, Order, Orders, Request};
 use crate::own_error;
 use crate::problem::{LOCAL_RESOURCE, Problem};
 use crate::protection;
+use crate::reload::{Reach, with_moments};
 use crate::session::{cancel, say_goodbye};
 use crate::shared::Shared;
 use crate::startups::StartupPlace;
 use crate::stream::{Socket, Stream};
+use crate::supervisor;
 use crate::tls::Tls;
 use crate::worker::{Parts, Worker};
 use pgsonde_analyzer::snapshot::Snapshot;
 use pgsonde_analyzer::value::Salt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 /// Empty batches that wait for a worker.
@@ -39,6 +48,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a draining process looks whether its workers are done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// Time for the last words to sessions that did not end in time.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Clients that are told at one time that there is no room.
 const TURNED_AWAY_MAX: usize = 64;
@@ -71,6 +83,8 @@ struct Machinery {
     workers: Vec<Worker>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     analyzer: JoinHandle<()>,
+    /// To the analyzer.
+    orders: Sender<AnalyzerOrder>,
     /// Its count, less one, is the number of clients being turned away.
     turning_away: Rc<()>,
 }
@@ -80,17 +94,25 @@ struct Machinery {
 /// # Errors
 /// An address can't be listened on, or a thread can't be made.
 pub fn run(settings: Settings) -> Result<Ending, Problem> {
-    let admin_address = settings.admin.listen.clone();
     let tls = Tls::load(&settings.proxy)?;
-    let bound = settings.proxy.listen.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
-    let listeners = bound.into_iter().flatten().collect();
-    let admin_listeners = listener::bind_tcp(&admin_address)?;
+    let (listeners, admin_listeners) = bind(&settings)?;
     let machinery = Machinery::start(settings, tls).map_err(|error| no_thread(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| no_thread(&error))?;
-    LocalSet::new().block_on(&runtime, serve(machinery, listeners, admin_listeners))
+    LocalSet::new().block_on(&runtime, async {
+        let signals = Signals::of_process().map_err(|error| no_thread(&error))?;
+        serve(machinery, listeners, admin_listeners, signals, announce).await
+    })
+}
+
+/// Everything that it listens on: applications, and the admin interface.
+fn bind(settings: &Settings) -> Result<(Vec<Bound>, Vec<StdListener>), Problem> {
+    let bound = settings.proxy.listen.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
+    descriptors::raise(settings.proxy.max_connections);
+    let admin = listener::bind_tcp(&settings.admin.listen)?;
+    Ok((bound.into_iter().flatten().collect(), admin))
 }
 
 fn no_thread(error: &io::Error) -> Problem {
@@ -100,13 +122,9 @@ fn no_thread(error: &io::Error) -> Problem {
 impl Machinery {
     fn start(settings: Settings, tls: Tls) -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut limits = settings.limits();
-        let start = crate::clock::started_at().duration_since(std::time::UNIX_EPOCH);
-        let start_us =
-            start.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
-        for mute in &mut limits.mutes {
-            mute.until_us = mute.until_unix_us.map(|until| until.saturating_sub(start_us));
-        }
+        let limits = with_moments(settings.limits());
+        let counters_only = settings.profile.mode == Mode::CountersOnly;
+        let (orders, inbox) = channel();
         let (full, batches) = sync_channel(settings.profile.queue_batches);
         let shared = Arc::new(Shared::new(settings, tls, count));
         let salt = random_salt();
@@ -126,10 +144,20 @@ impl Machinery {
             spare: spare_senders,
             snapshots: publisher,
             shared: Arc::clone(&shared),
+            orders: inbox,
+            counters_only,
+            resumptions: 0,
         };
         shared.events.start_capture().map_err(io::Error::other)?;
         let analyzer = analysis.spawn()?;
-        Ok(Self { shared, workers, snapshots, analyzer, turning_away: Rc::new(()) })
+        Ok(Self { shared, workers, snapshots, analyzer, orders, turning_away: Rc::new(()) })
+    }
+
+    /// Waits until all workers and the analyzer have ended.
+    async fn end(&self) {
+        while !self.workers.iter().all(Worker::is_finished) || !self.analyzer.is_finished() {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
     }
 
     fn least_loaded(&self) -> Option<&Worker> {
@@ -160,7 +188,7 @@ impl Machinery {
             return;
         };
         let open: usize = self.workers.iter().map(Worker::sessions).sum();
-        if open >= self.shared.settings.proxy.max_connections {
+        if open >= self.shared.current().settings.proxy.max_connections {
             connections.limit.fetch_add(1, Relaxed);
             self.turn_away(client, startup);
             return;
@@ -176,15 +204,15 @@ impl Machinery {
 /// Words to a client, as the answer to its StartupMessage. A cancel is served: whoever has a session may end its
 /// statement, however full it is.
 async fn turn_away(client: Stream, shared: &Shared, uncount: impl FnOnce()) {
-    let tls = shared.tls();
-    let asked = tokio::time::timeout(TURN_AWAY_LIMIT, negotiate(client, shared, &tls)).await;
+    let current = shared.current();
+    let asked = tokio::time::timeout(TURN_AWAY_LIMIT, negotiate(client, shared, &current)).await;
     match asked {
         Ok(Ok(Some((mut client, Asked::Session { .. })))) => {
-            let limit = shared.settings.proxy.max_connections;
+            let limit = current.settings.proxy.max_connections;
             say_goodbye(&mut client, &own_error::too_many_connections(limit)).await;
         }
         Ok(Ok(Some((client, Asked::Cancel { packet })))) => {
-            cancel(client, &packet, shared, &tls, uncount).await;
+            cancel(client, &packet, shared, &current, uncount).await;
         }
         _ => {}
     }
@@ -200,24 +228,21 @@ async fn serve(
     machinery: Machinery,
     listeners: Vec<Bound>,
     admin_listeners: Vec<StdListener>,
+    mut signals: Signals,
+    ready: impl FnOnce(Ready, bool),
 ) -> Result<Ending, Problem> {
     let machinery = Rc::new(machinery);
     let shared = Arc::clone(&machinery.shared);
-    let mut signals = Signals::new().map_err(|error| no_thread(&error))?;
     protection::check_at_start(&shared).await?;
     let app: Vec<String> = listeners.iter().map(Bound::url).collect();
     let exposed = listeners.iter().any(Bound::is_exposed);
+    let (orders, inbox) = Orders::line();
+    let access = Arc::new(Access::new(&shared.settings.admin)?);
+    let admin = Admin { access, orders, app };
     let report = addresses(&admin_listeners);
     for listener in admin_listeners {
-        let state = AdminState {
-            snapshots: Arc::new(machinery.snapshots.clone()),
-            status: shared.clone(),
-            started: clock::started_at(),
-            metrics: shared.settings.metrics,
-            listen: listen_text(&app),
-        };
         let listener = TcpListener::from_std(listener).map_err(|error| no_thread(&error))?;
-        tokio::task::spawn_local(admin::serve(listener, state));
+        tokio::task::spawn_local(admin::serve(listener, admin.state(&machinery)));
     }
     let mut acceptors = Vec::new();
     for listener in listeners {
@@ -226,15 +251,11 @@ async fn serve(
     }
     let prober = tokio::task::spawn_local(protection::check_on(Arc::clone(&shared)));
     shared.enter(Lifecycle::Ready);
-    announce(&shared, &app, exposed, &report);
+    ready(admin.ready(&machinery, report), exposed);
 
-    let ending = loop {
-        match signals.next().await {
-            Asking::End(ending) => break ending,
-            Asking::Reload => reload(&shared).await,
-        }
-    };
+    let ending = until_asked_to_end(&machinery, &admin.access, inbox, &mut signals).await;
     shared.enter(Lifecycle::Draining);
+    supervisor::stopping();
     prober.abort();
     acceptors.into_iter().for_each(|acceptor| acceptor.abort());
     tracing::info!(?ending, "draining");
@@ -246,20 +267,65 @@ async fn serve(
     Ok(ending)
 }
 
-/// Asks every session to end at its next idle moment and waits for it, at most `proxy.drain_timeout` long.
+/// Reloads and obeys until a signal or an order ends the process.
+async fn until_asked_to_end(
+    machinery: &Machinery,
+    access: &Access,
+    mut orders: mpsc::Receiver<Request>,
+    signals: &mut Signals,
+) -> Ending {
+    let reach = Reach { shared: &machinery.shared, access, analyzer: &machinery.orders };
+    loop {
+        let asked = tokio::select! {
+            signal = signals.next() => match signal {
+                Asking::End(ending) => return ending,
+                Asking::Reload => None,
+            },
+            Some(asked) = orders.recv() => Some(asked),
+        };
+        let Some(Request { order, answer }) = asked else {
+            // What is wrong is in the log and in the metrics.
+            let _ = reload(&reach).await;
+            continue;
+        };
+        match order {
+            Order::Reload => tell(answer, reload(&reach).await),
+            Order::Drain => {
+                tell(answer, Ok(()));
+                return Ending::Terminated;
+            }
+            order => crate::obedience::obey(&reach, order, answer),
+        }
+    }
+}
+
+/// Whoever asked may have gone.
+fn tell(answer: oneshot::Sender<Result<(), Problem>>, outcome: Result<(), Problem>) {
+    let _ = answer.send(outcome);
+}
+
+async fn reload(reach: &Reach<'_>) -> Result<(), Problem> {
+    supervisor::reloading();
+    let outcome = reach.reload().await;
+    supervisor::ready(match outcome {
+        Ok(()) => "ready",
+        Err(_) => "ready; the latest reload failed, see the log",
+    });
+    outcome
+}
+
+/// Asks every session to end at its next idle moment and waits for it, at most `proxy.drain_timeout` long; then
+/// tells those that are left, and closes them.
 async fn drain(machinery: &Machinery) {
     machinery.workers.iter().for_each(Worker::drain);
-    let everyone = async {
-        while !machinery.workers.iter().all(Worker::is_finished) {
-            tokio::time::sleep(DRAIN_POLL).await;
-        }
-        while !machinery.analyzer.is_finished() {
-            tokio::time::sleep(DRAIN_POLL).await;
-        }
-    };
-    let limit = machinery.shared.settings.proxy.drain_timeout;
-    if tokio::time::timeout(limit, everyone).await.is_err() {
-        tracing::warn!("some sessions did not end in time and are closed now");
+    let limit = machinery.shared.current().settings.proxy.drain_timeout;
+    if tokio::time::timeout(limit, machinery.end()).await.is_ok() {
+        return;
+    }
+    tracing::warn!("some sessions did not end in time and are closed now");
+    machinery.workers.iter().for_each(Worker::end);
+    if tokio::time::timeout(FAREWELL_LIMIT, machinery.end()).await.is_err() {
+        tracing::warn!("some sessions could not be told");
     }
 }
 
@@ -273,25 +339,58 @@ fn listen_text(app: &[String]) -> String {
     first.strip_prefix("postgresql://").unwrap_or(first).to_owned()
 }
 
-/// Takes over what was changed while running: so far the files of certificates and keys.
-async fn reload(shared: &Shared) {
-    tracing::info!("SIGHUP: reading certificates and keys again");
-    protection::reload(shared).await;
+/// What the admin listeners have in common.
+struct Admin {
+    access: Arc<Access>,
+    orders: Orders,
+    /// Where applications connect.
+    app: Vec<String>,
 }
 
-/// The ready lines, on stderr.
-fn announce(shared: &Shared, app: &[String], exposed: bool, report: &[SocketAddr]) {
-    let report: Vec<_> = report.iter().map(|at| format!("http://{at}")).collect();
+impl Admin {
+    fn ready(&self, machinery: &Machinery, admin: Vec<SocketAddr>) -> Ready {
+        Ready {
+            app: self.app.clone(),
+            admin,
+            token: self.access.token(),
+            own_token: self.access.own_token().is_some(),
+            shared: Arc::clone(&machinery.shared),
+            snapshots: machinery.snapshots.clone(),
+        }
+    }
+
+    fn state(&self, machinery: &Machinery) -> AdminState {
+        AdminState {
+            snapshots: Arc::new(machinery.snapshots.clone()),
+            status: machinery.shared.clone(),
+            started: clock::started_at(),
+            metrics: machinery.shared.settings.metrics,
+            listen: listen_text(&self.app),
+            access: Arc::clone(&self.access),
+            orders: self.orders.clone(),
+        }
+    }
+}
+
+/// The ready lines, on stderr. A token that nobody chose is of use only to whoever sits before the terminal.
+// It takes what a listener for it may keep.
+#[allow(clippy::needless_pass_by_value)]
+fn announce(ready: Ready, exposed: bool) {
+    let shared = &ready.shared;
+    let shown = ready.own_token && std::io::stderr().is_terminal();
+    let fragment = if shown { format!("#token={}", ready.token) } else { String::new() };
+    let report: Vec<_> = ready.admin.iter().map(|at| format!("http://{at}/{fragment}")).collect();
     eprintln!(
-        "pgsonde {} ready in {} ms\n  app      {}   {}\n  server   {}   {}\n  report   {}/   metrics on /metrics\n  privacy  literals removed before storage",
+        "pgsonde {} ready in {} ms\n  app      {}   {}\n  server   {}   {}\n  report   {}   metrics on /metrics\n  privacy  literals removed before storage",
         env!("CARGO_PKG_VERSION"),
         clock::now_us() / 1_000,
-        app.join(" "),
+        ready.app.join(" "),
         protection::client_words(shared, exposed),
         shared.settings.proxy.upstream,
         protection::server_words(shared),
         report.join(" "),
     );
+    supervisor::ready("ready");
 }
 
 async fn accept(listener: Listener, machinery: Rc<Machinery>) {
@@ -312,15 +411,16 @@ enum Asking {
     Reload,
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+enum Signals {
+    /// Those of the process.
+    Process { terminate: Signal, interrupt: Signal, hangup: Signal },
+    /// Messages of whoever runs the proxy inside of another program: each asks for the end.
+    Owner(mpsc::UnboundedReceiver<()>),
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
+    fn of_process() -> io::Result<Self> {
+        Ok(Self::Process {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -328,10 +428,16 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Asking {
-        tokio::select! {
-            _ = self.terminate.recv() => Asking::End(Ending::Terminated),
-            _ = self.interrupt.recv() => Asking::End(Ending::Interrupted),
-            _ = self.hangup.recv() => Asking::Reload,
+        match self {
+            Self::Process { terminate, interrupt, hangup } => tokio::select! {
+                _ = terminate.recv() => Asking::End(Ending::Terminated),
+                _ = interrupt.recv() => Asking::End(Ending::Interrupted),
+                _ = hangup.recv() => Asking::Reload,
+            },
+            Self::Owner(messages) => {
+                messages.recv().await;
+                Asking::End(Ending::Terminated)
+            }
         }
     }
 

@@ -5,15 +5,14 @@ use crate::config::Auth;
 use crate::counters::{Gauges, Opaque, SETUP_BUCKETS_US};
 use crate::hot::observe::SessionObserver;
 use crate::hot::outbox::Outbox;
-use crate::hot::relay::{Cause, Relay, Start};
+use crate::hot::relay::{Cause, Leave, Relay, Start};
 use crate::hot::standing::Standing;
 use crate::hot::watch::Watch;
 use crate::negotiation::{Asked, negotiate};
 use crate::own_error;
-use crate::shared::Shared;
+use crate::shared::{Current, Shared};
 use crate::startups::StartupPlace;
 use crate::stream::Stream;
-use crate::tls::Tls;
 use crate::upstream::{self, Failure};
 use pgsonde_analyzer::record::SessionId;
 use pgsonde_analyzer::value::Salt;
@@ -49,7 +48,7 @@ pub struct Surroundings {
 /// Lets the worker end an idle session.
 #[derive(Default)]
 pub struct DrainSwitch {
-    draining: Cell<bool>,
+    leave: Cell<Leave>,
     /// Whether the session waits inside a transaction.
     pub standing: Rc<Standing>,
     waker: RefCell<Option<Waker>>,
@@ -58,21 +57,30 @@ pub struct DrainSwitch {
 impl DrainSwitch {
     /// Asks the session to end at its next idle moment.
     pub fn drain(&self) {
-        self.draining.set(true);
+        self.ask(Leave::WhenIdle);
+    }
+
+    /// Asks the session to end, whatever it is doing.
+    pub fn end(&self) {
+        self.ask(Leave::Now);
+    }
+
+    fn ask(&self, leave: Leave) {
+        self.leave.set(leave);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
     }
 
-    fn is_draining(&self, cx: &Context<'_>) -> bool {
-        if self.draining.get() {
-            return true;
+    fn leave(&self, cx: &Context<'_>) -> Leave {
+        let leave = self.leave.get();
+        if leave != Leave::Now {
+            let mut waker = self.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
         }
-        let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
-        false
+        leave
     }
 }
 
@@ -89,7 +97,8 @@ struct Opening {
     packet: Vec<u8>,
     early: Vec<u8>,
     major: u16,
-    tls: Arc<Tls>,
+    /// What was in force when the client came.
+    current: Arc<Current>,
     deadline: Instant,
     /// The client's address without its port.
     peer: String,
@@ -105,18 +114,18 @@ pub async fn serve(
     uncount: impl FnOnce(),
 ) {
     let shared = &around.shared;
-    let deadline = Instant::now() + shared.settings.proxy.startup_timeout;
-    let tls = shared.tls();
+    let current = shared.current();
+    let deadline = Instant::now() + current.settings.proxy.startup_timeout;
     let startup = arrival.startup;
     let peer = arrival.client.peer();
-    match timeout_at(deadline, negotiate(arrival.client, shared, &tls)).await {
+    match timeout_at(deadline, negotiate(arrival.client, shared, &current)).await {
         Ok(Ok(Some((client, asked)))) => match asked {
             Asked::Session { packet, early, major } => {
                 let asked_us = clock::now_us();
-                let opening = Opening { packet, early, major, tls, deadline, peer, asked_us };
+                let opening = Opening { packet, early, major, current, deadline, peer, asked_us };
                 session(client, opening, startup, around, switch).await;
             }
-            Asked::Cancel { packet } => cancel(client, &packet, shared, &tls, uncount).await,
+            Asked::Cancel { packet } => cancel(client, &packet, shared, &current, uncount).await,
             Asked::Sealed { server, answer, reason } => {
                 // When it is authenticated can't be seen.
                 drop(startup);
@@ -136,7 +145,7 @@ pub async fn cancel(
     client: Stream,
     packet: &[u8],
     shared: &Shared,
-    tls: &Tls,
+    current: &Current,
     uncount: impl FnOnce(),
 ) {
     shared.connections.cancel_requests.fetch_add(1, Relaxed);
@@ -145,9 +154,9 @@ pub async fn cancel(
         shared.connections.limit.fetch_add(1, Relaxed);
         return;
     };
-    let limit = shared.settings.proxy.startup_timeout;
+    let limit = current.settings.proxy.startup_timeout;
     let Ok(Ok(place)) = timeout(limit, shared.cancels.acquire()).await else { return };
-    upstream::cancel(shared, tls, packet).await;
+    upstream::cancel(current.way(), packet).await;
     drop((place, known));
     drop(client);
 }
@@ -168,7 +177,7 @@ async fn sealed(
     let watch = new_watch(StartupParameters::default(), Some(reason), asked, around);
     let mut relay = Relay::new(client, server, watch, Arc::clone(&around.gauges), &[]);
     around.shared.connections.ok.fetch_add(1, Relaxed);
-    let cause = relay.until_end(|cx| switch.is_draining(cx)).await;
+    let cause = relay.until_end(|cx| switch.leave(cx)).await;
     close(&mut relay, cause).await;
 }
 
@@ -180,13 +189,14 @@ async fn session(
     switch: &DrainSwitch,
 ) {
     let shared = &around.shared;
-    if shared.settings.proxy.tls.required && matches!(client, Stream::Tcp(_)) {
+    let proxy = &opening.current.settings.proxy;
+    if proxy.tls.required && matches!(client, Stream::Tcp(_)) {
         return say_goodbye(&mut client, &own_error::tls_required()).await;
     }
     let server = match timeout_at(opening.deadline, open_server(&client, &opening, shared)).await {
         Ok(Ok(server)) => server,
         Ok(Err(failure)) => {
-            let address = shared.settings.proxy.upstream.to_string();
+            let address = proxy.upstream.to_string();
             let words = own_error::server_unreachable(&address, &failure);
             return say_goodbye(&mut client, &words).await;
         }
@@ -205,9 +215,10 @@ async fn session(
     }
     match timeout_at(opening.deadline, relay.until_open()).await {
         Ok(true) => {
+            let idle_timeout = proxy.idle_timeout;
             drop((opening, startup));
             note_open(shared, connected_us, &relay);
-            let cause = until_end(&mut relay, shared.settings.proxy.idle_timeout, switch).await;
+            let cause = until_end(&mut relay, idle_timeout, switch).await;
             close(&mut relay, cause).await;
         }
         Ok(false) => {
@@ -227,9 +238,9 @@ async fn open_server(
     opening: &Opening,
     shared: &Shared,
 ) -> Result<Stream, Failure> {
-    let mut server = upstream::connect(shared, &opening.tls).await?;
-    if shared.settings.proxy.tls.auth == Auth::SameCertificate && client.is_tls() {
-        let own = opening.tls.client.as_ref().map(|leg| leg.leaf());
+    let mut server = upstream::connect(shared, opening.current.way()).await?;
+    if opening.current.settings.proxy.tls.auth == Auth::SameCertificate && client.is_tls() {
+        let own = opening.current.tls.client.as_ref().map(|leg| leg.leaf());
         if server.is_tls() && server.peer_leaf() != own {
             let failure = Failure::different_certificates();
             tracing::error!(code = failure.code, why = %failure.why, "refused a session");
@@ -316,6 +327,7 @@ fn new_watch(
     Watch::new(observer, Arc::clone(&around.gauges), opaque)
         .with_name_seed(around.name_seed)
         .with_budget(Arc::clone(&around.shared.tracking))
+        .with_mode(Arc::clone(&around.shared.mode))
         .with_text_limit(text_bytes_max)
 }
 
@@ -327,12 +339,12 @@ async fn until_end(
     switch: &DrainSwitch,
 ) -> Cause {
     let Some(limit) = idle_timeout else {
-        return relay.until_end(|cx| switch.is_draining(cx)).await;
+        return relay.until_end(|cx| switch.leave(cx)).await;
     };
     let mut left = limit;
     loop {
         tokio::select! {
-            cause = relay.until_end(|cx| switch.is_draining(cx)) => return cause,
+            cause = relay.until_end(|cx| switch.leave(cx)) => return cause,
             () = sleep(left) => {}
         }
         let idle = relay.idle_us().map_or(Duration::ZERO, Duration::from_micros);
@@ -347,6 +359,7 @@ async fn close(relay: &mut Relay<Stream, Stream>, cause: Cause) {
     tracing::debug!(?cause, "session ended");
     match cause {
         Cause::Drained => part(relay, &own_error::shutting_down()).await,
+        Cause::Ended => interrupt(relay).await,
         Cause::Idle => part(relay, &own_error::idle_too_long()).await,
         Cause::ServerClosed | Cause::ServerRead(_) | Cause::ServerWrite(_) => {
             linger(relay.sockets().0).await;
@@ -365,6 +378,18 @@ async fn part(relay: &mut Relay<Stream, Stream>, words: &[u8]) {
     // The server may be gone already, then nothing is lost.
     let _ = timeout(LINGER, terminate).await;
     say_goodbye(client, words).await;
+}
+
+/// Ends a session in the middle of what it does; the server takes its transaction back. The client is told where
+/// the stream stands between two messages.
+async fn interrupt(relay: &mut Relay<Stream, Stream>) {
+    let may_speak = relay.may_speak();
+    let (client, server) = relay.sockets();
+    // Closed at once, so that the client hears of the end after the server did.
+    let _ = timeout(LINGER, server.shutdown()).await;
+    if may_speak {
+        say_goodbye(client, &own_error::shutting_down()).await;
+    }
 }
 
 /// Last words to a client, then an orderly close.

@@ -2,17 +2,17 @@
 
 use crate::capture::Events;
 use crate::clock;
-use crate::config::{Endpoint, Settings};
-use crate::counters::{AtomicBuckets, Connections, Gauges, Opaque, SessionState};
+use crate::config::{Endpoint, ProxySettings, Settings};
+use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
 use crate::export::{
-    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
+    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState,
 };
 use crate::hot::budget::TrackingBudget;
 use crate::hot::outbox::OutboxCounters;
 use crate::startups::Startups;
 use crate::tls::Tls;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
@@ -25,8 +25,11 @@ const CANCEL_CONNECTIONS_WAITING_MAX: usize = 256;
 /// Process-wide state.
 #[derive(Debug)]
 pub struct Shared {
-    /// The effective configuration.
+    /// The configuration as it was at the start: only for keys that a reload can't change; the others are those of
+    /// [`Self::current`].
     pub settings: Settings,
+    /// What reloads are counted by.
+    pub reloads: Reloads,
     /// Rare events.
     pub connections: Connections,
     /// One per worker.
@@ -57,7 +60,64 @@ pub struct Shared {
     pub tracking: Arc<TrackingBudget>,
     lifecycle: AtomicU8,
     upstream: Mutex<Reach>,
-    tls: RwLock<Arc<Tls>>,
+    current: RwLock<Arc<Current>>,
+    /// What is inspected.
+    pub mode: Arc<ModeCell>,
+}
+
+/// What is in force now; replaced as a whole, so that a session never sees halves of two configurations.
+#[derive(Debug)]
+pub struct Current {
+    /// The settings.
+    pub settings: Settings,
+    /// Certificates and keys.
+    pub tls: Arc<Tls>,
+}
+
+impl Current {
+    /// The way to the server.
+    pub fn way(&self) -> Way<'_> {
+        Way { proxy: &self.settings.proxy, tls: &self.tls }
+    }
+}
+
+/// How to reach the server: settings and TLS that belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    /// `[proxy]`
+    pub proxy: &'a ProxySettings,
+    /// TLS of both legs.
+    pub tls: &'a Tls,
+}
+
+/// What became of reloads.
+#[derive(Debug)]
+pub struct Reloads {
+    /// Whether the latest one was taken over.
+    pub successful: AtomicBool,
+    /// When the latest one that was taken over happened, in seconds since 1970; the start counts.
+    pub success_unix_s: AtomicU64,
+}
+
+impl Reloads {
+    fn now() -> u64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(0, |since| since.as_secs())
+    }
+
+    /// Notes one.
+    pub fn note(&self, successful: bool) {
+        self.successful.store(successful, Relaxed);
+        if successful {
+            self.success_unix_s.store(Self::now(), Relaxed);
+        }
+    }
+}
+
+impl Default for Reloads {
+    fn default() -> Self {
+        Self { successful: AtomicBool::new(true), success_unix_s: AtomicU64::new(Self::now()) }
+    }
 }
 
 /// A server that was reached.
@@ -89,7 +149,12 @@ impl Shared {
             ),
             tracking: Arc::default(),
             events: Arc::new(Events::new(&settings)),
-            tls: RwLock::new(Arc::new(tls)),
+            current: RwLock::new(Arc::new(Current {
+                settings: settings.clone(),
+                tls: Arc::new(tls),
+            })),
+            mode: Arc::new(ModeCell::new(settings.profile.mode)),
+            reloads: Reloads::default(),
             settings,
             connections: Connections::default(),
             gauges: (0..workers).map(|_| Arc::default()).collect(),
@@ -110,14 +175,23 @@ impl Shared {
         self.lifecycle.store(lifecycle as u8, Relaxed);
     }
 
-    /// TLS as configured now.
-    pub fn tls(&self) -> Arc<Tls> {
-        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
+    /// What is in force now.
+    pub fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// New sessions use this from now on.
-    pub fn set_tls(&self, tls: Arc<Tls>) {
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    /// TLS as configured now.
+    pub fn tls(&self) -> Arc<Tls> {
+        Arc::clone(&self.current().tls)
+    }
+
+    /// New sessions use this from now on; where the server is another one, nothing is known of it yet.
+    pub fn set_current(&self, current: Current) {
+        let mut place = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if place.settings.proxy.upstream != current.settings.proxy.upstream {
+            *self.reach() = Reach::default();
+        }
+        *place = Arc::new(current);
     }
 
     fn reach(&self) -> std::sync::MutexGuard<'_, Reach> {
@@ -157,9 +231,11 @@ impl Shared {
     }
 
     /// The server that was reached last, else the first.
-    pub fn reached_host(&self) -> &Endpoint {
+    pub fn reached_host(&self) -> Endpoint {
+        let current = self.current();
         let index = self.reach().last.map_or(0, |last| last.host);
-        &self.settings.proxy.upstream.hosts[index]
+        let hosts = &current.settings.proxy.upstream.hosts;
+        hosts.get(index).unwrap_or(&hosts[0]).clone()
     }
 
     fn lifecycle(&self) -> Lifecycle {
@@ -181,7 +257,8 @@ impl Shared {
     fn upstream_state(&self) -> UpstreamState {
         let reach = self.reach().clone();
         let host = self.reached_host();
-        let upstream = &self.settings.proxy.upstream;
+        let current = self.current();
+        let upstream = &current.settings.proxy.upstream;
         UpstreamState {
             host: host.host().to_owned(),
             port: host.port(),
@@ -216,7 +293,7 @@ impl Shared {
     fn limits(&self) -> Vec<(&'static str, u64)> {
         let settings = &self.settings;
         vec![
-            ("connections_max", settings.proxy.max_connections as u64),
+            ("connections_max", self.current().settings.proxy.max_connections as u64),
             ("digests_max", settings.profile.max_digests as u64),
             ("queue_batches_max", settings.profile.queue_batches as u64),
             ("statement_text_bytes_max", settings.profile.max_statement_text_bytes as u64),
@@ -231,7 +308,7 @@ impl ProxyStatus for Shared {
         ProxyCounters {
             build: Build::default(),
             uptime_s: clock::now_us() / 1_000_000,
-            mode: Mode::Full,
+            mode: self.mode.mode(),
             lifecycle: self.lifecycle(),
             upstream: self.upstream_state(),
             client_connections: ClientConnections {
@@ -239,7 +316,7 @@ impl ProxyStatus for Shared {
                 idle: self.sessions(SessionState::Idle),
                 idle_in_transaction: self.sessions(SessionState::IdleInTransaction),
             },
-            connections_max: self.settings.proxy.max_connections as u64,
+            connections_max: self.current().settings.proxy.max_connections as u64,
             connections: ConnectionResults {
                 ok: of(&connections.ok),
                 auth_failed: of(&connections.auth_failed),
@@ -255,6 +332,7 @@ impl ProxyStatus for Shared {
                 replication: self.opaque(Opaque::Replication),
                 unknown: self.opaque(Opaque::Unknown),
                 memory: self.opaque(Opaque::Memory),
+                bypass: self.opaque(Opaque::Bypass),
             },
             events: of(&self.outbox.statements),
             dropped: EventDrops {
@@ -269,6 +347,8 @@ impl ProxyStatus for Shared {
             setup: self.setup(),
             capture: self.events.counts(),
             limits: self.limits(),
+            reload_successful: self.reloads.successful.load(Relaxed),
+            reload_success_unix_s: of(&self.reloads.success_unix_s),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Connections to the server behind the proxy.
 
 use crate::clock;
-use crate::config::{Endpoint, SslMode};
+use crate::config::{Endpoint, ProxySettings, SslMode};
 use crate::counters::SETUP_BUCKETS_US;
-use crate::shared::{Reached, Shared};
+use crate::shared::{Reached, Shared, Way};
 use crate::stream::Stream;
 use crate::tls::check::{Legs, compare};
 use crate::tls::{SSL_REQUEST, ServerLeg, Tls, Trouble, explain};
@@ -75,10 +75,10 @@ struct Dialled {
 ///
 /// # Errors
 /// The failure of the last one.
-pub async fn connect(shared: &Shared, tls: &Tls) -> Result<Stream, Failure> {
+pub async fn connect(shared: &Shared, way: Way<'_>) -> Result<Stream, Failure> {
     let mut last = Failure::unreachable("no host is configured".to_owned(), Kind::Refused);
-    for (index, host) in shared.settings.proxy.upstream.hosts.iter().enumerate() {
-        match dial(host, shared, tls).await {
+    for (index, host) in way.proxy.upstream.hosts.iter().enumerate() {
+        match dial(host, way).await {
             Ok(dialled) => {
                 shared.setup_tcp_us.observe(&SETUP_BUCKETS_US, dialled.connect_us);
                 if let Some(tls_us) = dialled.tls_us {
@@ -113,23 +113,23 @@ fn note_failure(shared: &Shared, failure: &Failure) {
 }
 
 /// One server, encrypted as configured.
-async fn dial(host: &Endpoint, shared: &Shared, tls: &Tls) -> Result<Dialled, Failure> {
-    let limit = shared.settings.proxy.connect_timeout;
-    match timeout(limit, dial_unlimited(host, shared, tls)).await {
+async fn dial(host: &Endpoint, way: Way<'_>) -> Result<Dialled, Failure> {
+    let limit = way.proxy.connect_timeout;
+    match timeout(limit, dial_unlimited(host, way)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Failure::unreachable(format!("no answer within {limit:?}"), Kind::TimedOut)),
     }
 }
 
-async fn dial_unlimited(host: &Endpoint, shared: &Shared, tls: &Tls) -> Result<Dialled, Failure> {
+async fn dial_unlimited(host: &Endpoint, way: Way<'_>) -> Result<Dialled, Failure> {
     let began_us = clock::now_us();
-    let stream = plain(host, shared).await.map_err(|error| Failure::from(&error))?;
+    let stream = plain(host, way.proxy).await.map_err(|error| Failure::from(&error))?;
     let connect_us = clock::now_us() - began_us;
-    let (tcp, leg) = match (stream, tls.server.as_deref()) {
+    let (tcp, leg) = match (stream, way.tls.server.as_deref()) {
         (Stream::Tcp(tcp), Some(leg)) => (tcp, leg),
         (stream, _) => return Ok(Dialled { stream, connect_us, tls_us: None }),
     };
-    let stream = secured(tcp, leg, host, shared).await?;
+    let stream = secured(tcp, leg, host, way.proxy).await?;
     let tls_us = stream.is_tls().then(|| clock::now_us() - began_us - connect_us);
     Ok(Dialled { stream, connect_us, tls_us })
 }
@@ -139,26 +139,26 @@ async fn secured(
     tcp: TcpStream,
     leg: &ServerLeg,
     host: &Endpoint,
-    shared: &Shared,
+    proxy: &ProxySettings,
 ) -> Result<Stream, Failure> {
-    let prefer = shared.settings.proxy.upstream.sslmode == SslMode::Prefer;
+    let prefer = proxy.upstream.sslmode == SslMode::Prefer;
     match leg.secure(tcp, host.host()).await {
         Ok(stream) => Ok(stream),
         Err(Trouble::Declined(tcp)) if prefer => Ok(Stream::Tcp(tcp)),
         Err(Trouble::Handshake(error)) if prefer => {
             tracing::warn!(upstream = %host, %error, "TLS failed and sslmode=prefer goes on without");
-            plain(host, shared).await.map_err(|error| Failure::from(&error))
+            plain(host, proxy).await.map_err(|error| Failure::from(&error))
         }
         Err(trouble) => Err(Failure::tls(&trouble, host.host())),
     }
 }
 
-async fn plain(host: &Endpoint, shared: &Shared) -> io::Result<Stream> {
+async fn plain(host: &Endpoint, proxy: &ProxySettings) -> io::Result<Stream> {
     match host {
         Endpoint::Unix { .. } => UnixStream::connect(host.to_string()).await.map(Stream::Unix),
         Endpoint::Tcp { host, port } => {
             let tcp = TcpStream::connect((host.as_str(), *port)).await?;
-            tune(&tcp, shared.settings.proxy.tcp_keepalive)?;
+            tune(&tcp, proxy.tcp_keepalive)?;
             Ok(Stream::Tcp(tcp))
         }
     }
@@ -169,15 +169,16 @@ async fn plain(host: &Endpoint, shared: &Shared) -> io::Result<Stream> {
 /// # Errors
 /// No server can be reached.
 pub async fn connect_for_relay(shared: &Shared) -> Result<Stream, Failure> {
-    connect(shared, &Tls::default()).await
+    let current = shared.current();
+    connect(shared, Way { proxy: &current.settings.proxy, tls: &Tls::default() }).await
 }
 
 /// Hands a CancelRequest to every server, one after another, and waits until each has closed its side. A server
 /// ignores a key that it doesn't know.
-pub async fn cancel(shared: &Shared, tls: &Tls, packet: &[u8]) {
-    for host in &shared.settings.proxy.upstream.hosts {
+pub async fn cancel(way: Way<'_>, packet: &[u8]) {
+    for host in &way.proxy.upstream.hosts {
         let relay = async {
-            let Ok(mut server) = dial(host, shared, tls).await else { return Ok(()) };
+            let Ok(mut server) = dial(host, way).await else { return Ok(()) };
             server.stream.write_all(packet).await?;
             server.stream.flush().await?;
             let mut rest = [0; 64];
@@ -185,7 +186,7 @@ pub async fn cancel(shared: &Shared, tls: &Tls, packet: &[u8]) {
             io::Result::Ok(())
         };
         // Whatever became of it, there is nobody to tell: a cancel is never answered.
-        let _ = timeout(shared.settings.proxy.startup_timeout, relay).await;
+        let _ = timeout(way.proxy.startup_timeout, relay).await;
     }
 }
 
@@ -211,11 +212,11 @@ pub fn tune(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
 
 /// Connects to every server as a session would, notes whether one can be reached, and compares certificates.
 /// `None` where no server can be reached; [`Legs::Different`] if one differs.
-pub(crate) async fn survey(shared: &Shared, tls: &Tls) -> Option<Legs> {
-    let own = tls.client.as_ref().map(|leg| leg.leaf());
+pub(crate) async fn survey(shared: &Shared, way: Way<'_>) -> Option<Legs> {
+    let own = way.tls.client.as_ref().map(|leg| leg.leaf());
     let (mut first, mut why, mut legs) = (None, String::new(), None);
-    for (index, host) in shared.settings.proxy.upstream.hosts.iter().enumerate() {
-        match dial(host, shared, tls).await {
+    for (index, host) in way.proxy.upstream.hosts.iter().enumerate() {
+        match dial(host, way).await {
             Ok(dialled) => {
                 let found = compare(own, dialled.stream.peer_leaf());
                 legs = Some(if legs == Some(Legs::Different) { Legs::Different } else { found });
@@ -231,12 +232,14 @@ pub(crate) async fn survey(shared: &Shared, tls: &Tls) -> Option<Legs> {
 /// Asks the server whether it is there, and notes the answer.
 pub async fn probe(shared: &Shared) {
     let began_us = clock::now_us();
-    let limit = shared.settings.proxy.connect_timeout;
+    let current = shared.current();
+    let proxy = &current.settings.proxy;
+    let limit = proxy.connect_timeout;
     let host = shared.reached_host();
     let ask = async {
-        let mut server = plain(host, shared).await?;
+        let mut server = plain(&host, proxy).await?;
         let connect_us = clock::now_us() - began_us;
-        if shared.settings.proxy.upstream.direct_tls {
+        if proxy.upstream.direct_tls {
             return Ok(connect_us);
         }
         server.write_all(&SSL_REQUEST).await?;

@@ -31,6 +31,7 @@ const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
 enum Order {
     Serve(Socket, StartupPlace),
     Drain,
+    End,
 }
 
 /// The acceptor's view of a worker.
@@ -90,6 +91,12 @@ impl Worker {
         let _ = self.orders.send(Order::Drain);
     }
 
+    /// Asks all sessions to end now, whatever they are doing.
+    pub fn end(&self) {
+        // As above.
+        let _ = self.orders.send(Order::End);
+    }
+
     /// Whether the thread has ended.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
@@ -125,6 +132,10 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
                     draining = true;
                     local.switches.borrow().values().for_each(|switch| switch.drain());
                 }
+                Some(Order::End) => {
+                    draining = true;
+                    local.switches.borrow().values().for_each(|switch| switch.end());
+                }
                 None => break,
             },
             _ = clock.tick() => local.tell(),
@@ -156,7 +167,7 @@ impl Local {
         let (switches, sessions) = (Rc::clone(&self.switches), Arc::clone(&self.sessions));
         let place = Place { id, switches, sessions, counted: Cell::new(true) };
         tokio::task::spawn_local(async move {
-            match client.into_stream(around.shared.settings.proxy.tcp_keepalive) {
+            match client.into_stream(around.shared.current().settings.proxy.tcp_keepalive) {
                 Ok(client) => {
                     let arrival = Arrival { client, startup };
                     serve(arrival, &around, &switch, || place.uncount()).await;

@@ -10,7 +10,7 @@ use crate::Map;
 use crate::known::KnownText;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
-use crate::text::{Class, Part, SharedSlot, Tags, TextInfo, read, read_cut};
+use crate::text::{Class, MarkChange, Part, SharedSlot, Tags, TextInfo, read, read_cut};
 use crate::value::Salt;
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ struct PartEntry {
     shared_slots: Box<[SharedSlot]>,
     list_elements: u32,
     code: u64,
+    mark: Option<MarkChange>,
 }
 
 impl TextEntry {
@@ -62,6 +63,11 @@ impl TextEntry {
     /// Identity of the statement at a position, without white space and comments.
     pub(crate) fn code(&self, member: u16) -> u64 {
         self.parts.get(usize::from(member)).map_or(0, |part| part.code)
+    }
+
+    /// What the statement at a position does to the mark of its session.
+    pub(crate) fn mark_change(&self, member: u16) -> Option<&MarkChange> {
+        self.parts.get(usize::from(member)).and_then(|part| part.mark.as_ref())
     }
 
     fn bytes(&self) -> usize {
@@ -173,6 +179,8 @@ impl Texts {
             shared_slots: Box::default(),
             list_elements: 0,
             code: 0,
+            // Marks come with each text, so that what the session's is doesn't matter.
+            mark: text.changes_mark.then_some(MarkChange::Reset),
         };
         let entry = TextEntry { parts: vec![part], whole: None, tags };
         self.current.bytes += entry.bytes();
@@ -189,6 +197,7 @@ impl Texts {
                 shared_slots: part.shared_slots.into_boxed_slice(),
                 list_elements: part.list_elements,
                 code: part.code,
+                mark: part.mark,
             })
             .collect();
         let whole = match parts.len() {

@@ -28,6 +28,7 @@ use crate::finding::{Finding, MuteRule, MuteTarget};
 use crate::flow::{Flow, Occurrence};
 use crate::labels::{DatabaseId, Labels};
 use crate::limits::Limits;
+use crate::marks::Marks;
 use crate::names::Names;
 use crate::record::{Micros, SessionId, TransactionRecord};
 use crate::seen::{Prepared, Seen};
@@ -111,6 +112,14 @@ impl Findings {
             services: Vec::new(),
             proved_children: Map::default(),
         }
+    }
+
+    /// Goes on under these limits: what is known of findings stays, what detectors were in the middle of is
+    /// forgotten, so that nothing is proved across a gap.
+    pub(crate) fn begin_anew(&mut self, limits: &Limits) {
+        self.flow.begin_anew(limits);
+        self.detectors = detectors(limits);
+        self.register.set_limits(limits);
     }
 
     /// Takes in one execution of a session with state.
@@ -227,6 +236,11 @@ impl Findings {
         for detector in &mut self.detectors {
             call(&mut **detector, &mut context);
         }
+    }
+
+    /// What the application says that it does.
+    pub(crate) fn marks(&mut self) -> &mut Marks {
+        &mut self.register.marks
     }
 
     /// Bytes of all results that are held for the data-flow proof.

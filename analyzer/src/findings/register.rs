@@ -14,12 +14,15 @@ use crate::finding::{
 use crate::flow::ParentEnded;
 use crate::labels::DatabaseId;
 use crate::limits::Limits;
+use crate::marks::Marks;
 use crate::record::Micros;
 use mutes::Mutes;
 use std::sync::Arc;
 
 /// Routes told apart per finding and per parent.
 const ROUTES_MAX: usize = 32;
+/// Marks told apart per finding.
+const MARKS_MAX: usize = 64;
 /// Routes shown.
 const ROUTES_SHOWN_MAX: usize = 5;
 /// Occurrences kept as examples.
@@ -109,6 +112,8 @@ struct Entry {
     hour: Hour<3>,
     busy_total_us: u64,
     routes: Vec<RouteSum>,
+    /// Sightings under each mark; the first ones only.
+    marks: Vec<(Arc<str>, u64)>,
     examples: Vec<Example>,
     first_us: Micros,
     last_us: Micros,
@@ -124,6 +129,8 @@ pub(crate) struct Register {
     parents: Map<(DatabaseId, u64), Vec<RouteSum>>,
     opened: Vec<(Kind, u64)>,
     mutes: Mutes,
+    /// What the application says that it does.
+    pub(crate) marks: Marks,
     /// Claims that found no place.
     pub(crate) overflowed: u64,
 }
@@ -136,6 +143,7 @@ impl Register {
             parents: Map::default(),
             opened: Vec::new(),
             mutes: Mutes::new(&limits.mutes),
+            marks: Marks::new(limits.marks_max),
             overflowed: 0,
         }
     }
@@ -175,10 +183,16 @@ impl Register {
     /// Adds an occurrence; opens or reopens the finding.
     pub(crate) fn sighting(&mut self, claim: Claim, sighting: Sighting) {
         let id = claim.id;
+        let proved = claim.kind == Kind::NPlusOne && claim.proof.is_proved();
+        let mark = self.marks.at(sighting.session, sighting.at_us);
+        if let Some(mark) = mark.as_ref().filter(|_| proved) {
+            self.marks.add_n_plus_one(mark, sighting.times);
+        }
         if let Some(parents_now) = self.open(claim, sighting.at_us)
             && let Some(entry) = self.entries.get_mut(&id)
         {
             entry.parents_then = parents_now;
+            entry.count_mark(mark, sighting.times);
             entry.add(sighting);
         }
     }
@@ -309,10 +323,20 @@ impl Entry {
             hour: Hour::default(),
             busy_total_us: 0,
             routes: Vec::new(),
+            marks: Vec::new(),
             examples: Vec::new(),
             first_us,
             last_us: first_us,
             parents_then: 0,
+        }
+    }
+
+    fn count_mark(&mut self, mark: Option<Arc<str>>, times: u64) {
+        let Some(mark) = mark else { return };
+        if let Some(known) = self.marks.iter_mut().find(|(known, _)| *known == mark) {
+            known.1 += times;
+        } else if self.marks.len() < MARKS_MAX {
+            self.marks.push((mark, times));
         }
     }
 
@@ -396,6 +420,7 @@ impl Entry {
             cost: self.cost(now, window_us),
             route: routes.first().and_then(|sum| sum.route.clone()),
             routes: shown.take(ROUTES_SHOWN_MAX).collect(),
+            marks: self.marks_by_sightings(),
             service: claim.service,
             column: claim.column,
             sentence: claim.sentence,
@@ -405,6 +430,12 @@ impl Entry {
             last_seen_us: self.last_us,
             examples: self.examples.clone(),
         }
+    }
+
+    fn marks_by_sightings(&self) -> Vec<(Arc<str>, u64)> {
+        let mut marks = self.marks.clone();
+        marks.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        marks
     }
 
     fn cost(&self, now: Micros, window_us: Option<u64>) -> Cost {

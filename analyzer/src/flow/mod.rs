@@ -99,6 +99,15 @@ impl Flow {
         }
     }
 
+    /// Forgets what it holds and goes on under these limits; what was left out stays counted.
+    pub(crate) fn begin_anew(&mut self, limits: &Limits) {
+        let mut fresh = Self::new(limits);
+        fresh.store.evictions = self.store.evictions;
+        fresh.waiting.overflowed = self.waiting.overflowed;
+        fresh.bursts.overflowed = self.bursts.overflowed;
+        *self = fresh;
+    }
+
     /// Takes in one execution. Those of a session must come in order.
     pub(crate) fn statement(&mut self, seen: &Seen<'_>) {
         self.execution = self.execution.wrapping_add(1);

@@ -6,7 +6,8 @@ mod tables;
 mod text;
 
 pub(crate) use tables::{Labels, StatementSums};
-pub(crate) use text::{label, service_of};
+pub(crate) use text::label;
+pub use text::service_of;
 
 /// Index of a database; 0 is `other`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

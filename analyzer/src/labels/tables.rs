@@ -266,6 +266,7 @@ impl Labels {
         let row = &mut self.routes.rows[at];
         row.units += 1;
         row.add(sums);
+        row.largest.take(sums);
         at
     }
 

@@ -10,7 +10,7 @@ pub(crate) fn label(bytes: &[u8], max_bytes: usize) -> Arc<str> {
 }
 
 /// The service behind an `application_name`: numbers and hexadecimal ids masked, `unknown` if empty.
-pub(crate) fn service_of(application_name: &str) -> String {
+pub fn service_of(application_name: &str) -> String {
     let mut out = String::with_capacity(application_name.len());
     let mut word = String::new();
     for character in application_name.trim().chars() {

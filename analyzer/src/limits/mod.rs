@@ -57,6 +57,8 @@ pub struct Limits {
     pub unit_entries_max: usize,
     /// (database, service, shape) rows of transactions.
     pub transaction_shapes_max: usize,
+    /// Marks told apart; a row is about 2 KiB.
+    pub marks_max: usize,
     /// N+1: limits of the data-flow proof.
     pub flow: FlowLimits,
     /// Missing index: thresholds of tier 1.
@@ -112,6 +114,7 @@ impl Default for Limits {
             trace_idle_us: 10_000_000,
             unit_entries_max: 65_536,
             transaction_shapes_max: 256,
+            marks_max: 4_096,
             flow: FlowLimits::default(),
             missing_index: MissingIndexLimits::default(),
             loops: LoopLimits::default(),

@@ -6,6 +6,7 @@ mod hash;
 mod lex;
 mod list;
 mod literal;
+mod mark;
 mod mask;
 mod output;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tags;
 mod tests;
 
 pub use hash::{SHAPE_VERSION, StableHash};
+pub use mark::{MARK_BYTES_MAX, MarkChange};
 
 use crate::record::BindCell;
 use crate::snapshot::Operation;
@@ -60,6 +62,8 @@ pub struct Part {
     pub list_elements: u32,
     /// Identity of the statement without white space and comments; means nothing outside the process.
     pub code: u64,
+    /// What it does to the mark of its session.
+    pub mark: Option<MarkChange>,
 }
 
 /// Parameters `first..=last` count under `slot`: `IN ($2, $3, $4)` is one list, slot 2.
@@ -186,7 +190,8 @@ fn parts(raw: &[u8], tokens: &[Token], salt: &Salt, depth: Depth) -> Vec<Part> {
         let end = statement_end(rest);
         let (statement, after) = rest.split_at(end);
         if !statement.is_empty() {
-            parts.push(render::part(raw, statement, salt, depth));
+            let mark = mark::change_of(raw, statement);
+            parts.push(Part { mark, ..render::part(raw, statement, salt, depth) });
         }
         rest = after.get(1..).unwrap_or(&[]);
     }

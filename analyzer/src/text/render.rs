@@ -54,6 +54,7 @@ pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt, depth: Depth) -> P
         readable: true,
         list_elements: render.list_elements,
         code: code(raw, tokens),
+        mark: None,
     }
 }
 

@@ -11,13 +11,14 @@ use crate::Map;
 use crate::digest::Statement;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::limits::Limits;
+use crate::marks::{MarkId, MarkUnits};
 use crate::record::{BindCell, Micros, StatementRecord, Tag, TransactionRecord};
 use crate::sessions::Session;
 use crate::snapshot::{Phases, Snapshot};
 use routes::Routes;
 use shapes::Shapes;
 use std::sync::Arc;
-use unit::{Entry, UNIT_STATEMENTS_MAX, Unit, repetitions};
+use unit::{Entry, UNIT_STATEMENTS_MAX, Unit, repeated, repetitions};
 
 /// Emptied lists of entries that are kept for the next units.
 const SPARE_MAX: usize = 256;
@@ -76,6 +77,8 @@ pub(crate) struct Step<'a> {
     pub(crate) route: Option<&'a Arc<str>>,
     /// Trace id of the text's tag.
     pub(crate) trace: Option<u64>,
+    /// What the application says that it does.
+    pub(crate) mark: Option<MarkId>,
 }
 
 /// Room for the entries of all open units.
@@ -112,6 +115,11 @@ pub(crate) struct Units {
     room: Room,
     spare: Vec<Vec<Entry>>,
     scratch: Vec<(u64, u64)>,
+    /// By the number of the mark.
+    marks: Vec<MarkUnits>,
+    /// Most executions in one unit, of digests that repeat in units.
+    calls_per_unit_max: Map<u64, u64>,
+    digests_max: usize,
 }
 
 impl Units {
@@ -126,7 +134,15 @@ impl Units {
             room: Room { entries: 0, max: limits.unit_entries_max, overflowed: 0 },
             spare: Vec::new(),
             scratch: Vec::new(),
+            marks: Vec::new(),
+            calls_per_unit_max: Map::default(),
+            digests_max: limits.digests_max,
         }
+    }
+
+    /// Changes the pause that ends a unit.
+    pub(crate) fn set_gap_us(&mut self, gap_us: u64) {
+        self.gap_us = gap_us;
     }
 
     /// Adds one statement to its unit; ends the units that it shows to be over.
@@ -232,6 +248,7 @@ impl Units {
                     && step.route.is_some_and(|route| own.route.as_ref() != Some(route));
                 bond_of(record) == Bond::Run
                     && !other_route
+                    && own.mark == step.mark
                     && record.begin_us.saturating_sub(own.last_us) < self.gap_us
             }
         }
@@ -258,9 +275,57 @@ impl Units {
         let (similar, duplicate) = repetitions(&unit.entries, &mut self.scratch);
         unit.sums.similar = similar;
         unit.sums.duplicate = duplicate;
+        if similar > 0 {
+            self.note_repeated();
+        }
+        self.add_to_mark(&unit);
         self.routes.add(&unit, labels);
         self.room.entries -= unit.entries.len();
         self.recycle(unit.entries);
+    }
+
+    fn note_repeated(&mut self) {
+        let most = &mut self.calls_per_unit_max;
+        let room = self.digests_max;
+        repeated(&self.scratch, |digest, calls| {
+            if let Some(known) = most.get_mut(&digest) {
+                *known = calls.max(*known);
+            } else if most.len() < room {
+                most.insert(digest, calls);
+            }
+        });
+    }
+
+    fn add_to_mark(&mut self, unit: &Unit) {
+        let Some(index) = unit.mark.map(MarkId::index) else { return };
+        if self.marks.len() <= index {
+            self.marks.resize(index + 1, MarkUnits::default());
+        }
+        self.marks[index].units += 1;
+        self.marks[index].duplicates += unit.sums.duplicate;
+    }
+
+    /// The session changed its mark: what it does from here on is another run.
+    pub(crate) fn end_run(&mut self, slot: &mut Option<SessionUnit>, labels: &mut Labels) {
+        if slot.as_ref().is_some_and(|unit| unit.bond == Bond::Run) {
+            self.end(slot, labels);
+        }
+    }
+
+    /// Units that ended under each mark, by its number.
+    pub(crate) fn marks(&self) -> &[MarkUnits] {
+        &self.marks
+    }
+
+    /// Ends all traces: nothing more will come.
+    pub(crate) fn end_traces(&mut self, labels: &mut Labels) {
+        let mut ids: Vec<u64> = self.traces.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            if let Some(unit) = self.traces.remove(&id) {
+                self.finish(unit, labels);
+            }
+        }
     }
 
     fn recycle(&mut self, mut entries: Vec<Entry>) {
@@ -324,6 +389,10 @@ impl Units {
     /// Fills routes, examples and shapes; the rows of the routes stand there already.
     pub(crate) fn fill(&mut self, snapshot: &mut Snapshot) {
         self.routes.fill(&mut snapshot.routes, &mut snapshot.units);
+        for row in &mut snapshot.digests {
+            row.calls_per_unit_max =
+                self.calls_per_unit_max.get(&row.digest).map_or(1, |most| *most);
+        }
         (snapshot.transactions, snapshot.transactions_other) = self.shapes.rows();
         snapshot.overflow.push(("unit_entries", self.room.overflowed));
         snapshot.overflow.push(("transaction_shapes", snapshot.transactions_other.count));

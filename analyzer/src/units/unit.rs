@@ -2,6 +2,7 @@
 
 use super::Step;
 use crate::labels::ServiceId;
+use crate::marks::MarkId;
 use crate::record::{BindCell, Micros, SessionId};
 use crate::snapshot::{RouteRow, UnitStatement};
 use crate::text::{Class, StableHash};
@@ -56,6 +57,8 @@ pub(super) struct Unit {
     pub(super) traced: bool,
     pub(super) service: ServiceId,
     pub(super) route: Option<Arc<str>>,
+    /// The mark of its first statement.
+    pub(super) mark: Option<MarkId>,
     pub(super) sums: RouteRow,
     pub(super) first_us: Micros,
     pub(super) last_us: Micros,
@@ -72,6 +75,7 @@ impl Unit {
             traced: trace.is_some(),
             service: step.service,
             route: None,
+            mark: step.mark,
             sums: RouteRow::default(),
             first_us: record.begin_us,
             last_us: 0,
@@ -84,6 +88,8 @@ impl Unit {
     pub(super) fn add(&mut self, step: &Step<'_>, new_round_trip: bool) {
         self.sums.statements += 1;
         self.sums.round_trips += u64::from(new_round_trip);
+        self.sums.rows += step.record.rows;
+        self.sums.sent_bytes += step.record.sent_bytes;
         self.sums.first_row_us += step.phases.first_row_us;
         self.sums.transfer_us += step.phases.transfer_us;
         self.sums.think_in_transaction_us += step.phases.think_in_transaction_us;
@@ -131,4 +137,11 @@ pub(super) fn repetitions(entries: &[Entry], scratch: &mut Vec<(u64, u64)>) -> (
         scratch.windows(2).filter(|pair| same(&pair[0], &pair[1])).count() as u64
     };
     (repeats(|a, b| a.0 == b.0), repeats(|a, b| a == b))
+}
+
+/// Calls `each` with every digest that is repeated and how often it is there; `scratch` is as [`repetitions`] left it.
+pub(super) fn repeated(scratch: &[(u64, u64)], mut each: impl FnMut(u64, u64)) {
+    for group in scratch.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1) {
+        each(group[0].0, group.len() as u64);
+    }
 }

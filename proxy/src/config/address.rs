@@ -14,14 +14,19 @@ pub enum Listen {
     Tcp(Address),
     /// By a Unix socket at this path.
     Unix(PathBuf),
+    /// By the sockets that systemd hands over.
+    Systemd,
 }
 
 impl Listen {
-    /// Reads `host:port` or `unix:/path`.
+    /// Reads `host:port`, `unix:/path` or `systemd`.
     ///
     /// # Errors
     /// What is wrong with it, as a clause that fits behind "… : ".
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim() == "systemd" {
+            return Ok(Self::Systemd);
+        }
         let Some(path) = text.trim().strip_prefix("unix:") else {
             return Address::parse(text).map(Self::Tcp);
         };
@@ -42,6 +47,7 @@ impl fmt::Display for Listen {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd => f.write_str("systemd"),
         }
     }
 }
@@ -63,10 +69,7 @@ impl Address {
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.starts_with("unix:") || text == "systemd" {
-            return Err(
-                "only proxy.listen takes Unix sockets, and socket activation is not part of this version"
-                    .to_owned(),
-            );
+            return Err("only proxy.listen takes Unix sockets and sockets of systemd".to_owned());
         }
         let (host, port) = split_port(text)?;
         let port = port.parse().map_err(|_| format!("`{port}` is not a port (0-65535)"))?;
@@ -166,7 +169,7 @@ mod tests {
             ("[db]:1", "not an IPv6"),
             ("a b:1", "neither a name nor"),
             ("a\nb:1", "neither a name nor"),
-            ("unix:/run/x", "not part of this version"),
+            ("unix:/run/x", "only proxy.listen"),
         ];
         for (text, part) in rows {
             let error = Address::parse(text).unwrap_err();
@@ -184,7 +187,7 @@ mod tests {
             ("unix:run/x", None),
             ("unix:/run/", None),
             ("unix:", None),
-            ("systemd", None),
+            ("systemd", Some("systemd")),
             (&long, None),
         ];
         for (text, shown) in rows {

@@ -112,6 +112,21 @@ impl ConfigFile {
         self.point(Problem::new(201, what), key.span(), &label)
     }
 
+    /// The line of a byte, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        self.text.get(..at.min(self.text.len())).unwrap_or("").matches('\n').count() + 1
+    }
+
+    /// Shows the place of the first key of the file that the problem names.
+    pub(crate) fn point_at_named(&self, problem: Problem) -> Problem {
+        let entries = self.entries().unwrap_or_default();
+        let named = entries.into_iter().find(|entry| problem.what().contains(&entry.key));
+        match named {
+            Some(entry) => self.point(problem, entry.span, "here"),
+            None => problem,
+        }
+    }
+
     /// Shows the place. A line that may hold a password is named, not shown.
     pub(crate) fn point(&self, problem: Problem, span: Range<usize>, label: &str) -> Problem {
         let start = span.start.min(self.text.len());

@@ -3,6 +3,7 @@
 use crate::capture::Kinds;
 use crate::config::address::{Address, Listen};
 use crate::config::findings::FINDING_KEYS;
+use crate::config::secret;
 use crate::config::units::{
     UnitError, duration_text, duration_us, share_millionths, size_bytes, size_text,
 };
@@ -41,6 +42,10 @@ pub(crate) enum Kind {
     FindingKinds,
     /// Kinds of lines.
     EventKinds,
+    /// Where a secret is: `env:NAME` or `file:PATH`.
+    Secret,
+    /// Names of hosts, at most 32.
+    Hosts,
     /// true or false.
     Bool,
     /// One of these words.
@@ -64,6 +69,8 @@ pub(crate) enum Value {
     FindingKinds(Vec<FindingKind>),
     /// Kinds of lines.
     EventKinds(Kinds),
+    /// Names.
+    Names(Vec<String>),
 }
 
 /// A value as a source spells it.
@@ -80,6 +87,9 @@ pub(crate) enum Raw {
     /// Another type, by its name.
     Other(&'static str),
 }
+
+/// Most names of hosts in a list.
+const HOSTS_MAX: usize = 32;
 
 /// Most addresses in a list.
 const ADDRESSES_MAX: usize = 8;
@@ -134,6 +144,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("proxy.tls.required", "false", Kind::Bool),
     key("proxy.tls.relay", "false", Kind::Bool),
     key("admin.listen", "127.0.0.1:9635", Kind::Address),
+    key("admin.token", "", Kind::Secret),
+    key("admin.api", "true", Kind::Bool),
+    key("admin.allowed_hosts", "", Kind::Hosts),
+    key("profile.mode", "full", Kind::Word(&["full", "counters_only", "bypass"])),
     key("profile.max_digests", "5000", Kind::Count(100, 100_000)),
     key("profile.queue_batches", "1024", Kind::Count(64, 65_536)),
     key("profile.max_statement_text", "64KiB", Kind::Size(KIB, MIB)),
@@ -242,12 +256,15 @@ impl Key {
             (Kind::Size(..), Raw::Integer(text)) => Err(bare(text, "a size", "KiB")),
             (Kind::Share, Raw::Text(text)) => share(text),
             (Kind::Share, Raw::Integer(text)) => Err(bare(text, "a share", "%")),
-            (Kind::FindingKinds, Raw::Text(text)) => finding_kinds(
-                &text.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>(),
-            ),
+            (Kind::FindingKinds, Raw::Text(text)) => finding_kinds(&split(text)),
             (Kind::FindingKinds, Raw::List(list)) => finding_kinds(list),
             (Kind::EventKinds, Raw::Text(text)) => event_kinds(text.split(',')),
             (Kind::EventKinds, Raw::List(list)) => event_kinds(list.iter().map(String::as_str)),
+            (Kind::Secret, Raw::Text(text)) => {
+                secret::check_place(text.trim()).map(|()| Value::Text(text.trim().to_owned()))
+            }
+            (Kind::Hosts, Raw::Text(text)) => hosts(&split(text)),
+            (Kind::Hosts, Raw::List(list)) => hosts(list),
             (Kind::Bool, Raw::Bool(value)) => Ok(Value::Bool(*value)),
             (Kind::Bool, Raw::Text(text)) => boolean(text),
             (Kind::Word(words), Raw::Text(text)) => word(text, words),
@@ -259,6 +276,18 @@ impl Key {
 }
 
 impl Kind {
+    /// A value as TOML spells it in a file, whatever source it comes from.
+    pub(crate) fn spelled(self, raw: &Raw) -> String {
+        match (self, raw) {
+            (Self::Count(..) | Self::Bool, Raw::Text(text)) => text.trim().to_owned(),
+            (Self::FindingKinds | Self::Hosts, Raw::Text(text)) => Raw::List(split(text)).to_toml(),
+            (Self::Listens, Raw::Text(text)) if text.contains(',') => {
+                Raw::List(split(text)).to_toml()
+            }
+            _ => raw.to_toml(),
+        }
+    }
+
     fn noun(self) -> &'static str {
         match self {
             Self::Url => "a URL in quotes",
@@ -271,6 +300,8 @@ impl Kind {
             Self::Share => "a share in quotes (\"60%\")",
             Self::FindingKinds => "a list of kinds of findings",
             Self::EventKinds => "a list of kinds of lines",
+            Self::Secret => "the place of a secret in quotes (\"env:NAME\")",
+            Self::Hosts => "a list of host names",
             Self::Bool => "true or false",
             Self::Word(_) => "a word in quotes",
         }
@@ -351,6 +382,27 @@ fn share(text: &str) -> Result<Value, Refusal> {
         Err(UnitError::TooLarge) => Err((BAD_VALUE, format!("{text} is more than 100%"))),
         Err(UnitError::Malformed) => {
             Err((BAD_VALUE, format!("`{}` is not a share such as 60%", text.escape_debug())))
+        }
+    }
+}
+
+fn split(text: &str) -> Vec<String> {
+    text.split(',').map(|name| name.trim().to_owned()).collect()
+}
+
+fn hosts(names: &[String]) -> Result<Value, Refusal> {
+    if names.len() > HOSTS_MAX {
+        return Err((BAD_VALUE, format!("expected at most {HOSTS_MAX} names of hosts")));
+    }
+    let fits = |name: &String| {
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        !name.is_empty() && name.len() <= 253 && name.bytes().all(letters)
+    };
+    match names.iter().find(|name| !fits(name)) {
+        None => Ok(Value::Names(names.iter().map(|name| name.to_ascii_lowercase()).collect())),
+        Some(name) => {
+            let shown = name.escape_debug();
+            Err((BAD_VALUE, format!("`{shown}` is not a name of a host (without a port)")))
         }
     }
 }

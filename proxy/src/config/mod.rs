@@ -5,20 +5,27 @@
 mod address;
 mod file;
 mod findings;
+mod given;
 mod keys;
-mod mutes;
+pub(crate) mod mutes;
+mod reference;
+mod secret;
 mod tls;
 pub(crate) mod units;
 mod upstream;
 
 pub use address::{Address, Listen};
+pub(crate) use given::Reloaded;
+pub use secret::Secret;
 pub use tls::{Auth, MinVersion, TlsSettings};
 pub use upstream::{DEFAULT_PORT, Endpoint, RootCertificates, SslMode, Upstream};
 
 use crate::capture::Kinds;
+use crate::export::Mode;
 use crate::problem::Problem;
 use file::ConfigFile;
 use findings::FINDING_KEYS;
+use given::{Given, Origin};
 use keys::{Key, Raw, Value};
 use pgsonde_analyzer::finding::{Kind as FindingKind, MuteRule};
 use pgsonde_analyzer::limits::Limits;
@@ -45,6 +52,10 @@ pub struct Settings {
     pub log: LogSettings,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// Every value as it was written, and by whom.
+    given: BTreeMap<&'static str, Given>,
+    /// What the command line said; absent where nothing can be read again.
+    flags: Option<Flags>,
 }
 
 /// The forwarding side.
@@ -77,13 +88,21 @@ pub struct ProxySettings {
 /// The admin listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminSettings {
-    /// A loopback address.
+    /// Loopback, or protected by a token.
     pub listen: Address,
+    /// What a request must bring for writes, and from elsewhere for reads too; absent = random.
+    pub token: Option<Secret>,
+    /// False: only `/live`, `/ready` and `/metrics`.
+    pub api: bool,
+    /// Names, beside IP literals and `localhost`, by which it may be asked.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// The analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfileSettings {
+    /// What is inspected.
+    pub mode: Mode,
     /// Digests tracked.
     pub max_digests: usize,
     /// Batches between the forwarding side and the analyzer.
@@ -175,7 +194,7 @@ pub struct LogSettings {
 }
 
 /// What the command line sets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--config`.
     pub config: Option<PathBuf>,
@@ -201,7 +220,20 @@ impl Settings {
         if let Some(path) = &settings.findings.mutes_file {
             settings.findings.mutes = mutes::read(path)?;
         }
+        if let Some(Given { raw: Raw::Text(place), .. }) = settings.given.get("admin.token") {
+            let variable = |name: &str| std::env::var(name).ok();
+            settings.admin.token = Some(secret::read_token(place, variable)?);
+        }
+        settings.flags = Some(flags.clone());
         Ok(settings)
+    }
+
+    /// Reads the same sources once more.
+    pub(crate) fn read_again(&self) -> Result<Self, Problem> {
+        match &self.flags {
+            Some(flags) => Self::load(flags),
+            None => Err(Problem::new(705, "there is no configuration file to read again")),
+        }
     }
 
     /// Reads the text of a configuration file alone, without flags and environment.
@@ -224,10 +256,27 @@ impl Settings {
         }
         values.take_env(env)?;
         for (key, flag, text) in &flags.values {
-            values.take(key, &Raw::Text(text.clone()), flag)?;
+            values.take(key, &Raw::Text(text.clone()), Origin::Flag(flag))?;
         }
         let filter = env.iter().find(|(key, _)| key == "PGSONDE_LOG").map(|(_, text)| text.clone());
-        let file = file.map(|file| Path::new(&file.name).to_owned());
+        let path = file.map(|file| Path::new(&file.name).to_owned());
+        let settings = values.into_settings(filter, path);
+        settings.map_err(|problem| match file {
+            Some(file) => file.point_at_named(problem),
+            None => problem,
+        })
+    }
+
+    /// From values that were taken before; secrets and the file of mutes are not read.
+    fn from_given(
+        given: BTreeMap<&'static str, Given>,
+        filter: Option<String>,
+        file: Option<PathBuf>,
+    ) -> Result<Self, Problem> {
+        let mut values = Values::defaults()?;
+        for (name, given) in given {
+            values.take(name, &given.raw, given.origin)?;
+        }
         values.into_settings(filter, file)
     }
 
@@ -261,24 +310,33 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Keys of which the first may not be larger than the second.
+const ORDERED: [(&str, &str); 3] = [
+    ("findings.transactions.idle_warning", "findings.transactions.idle_error"),
+    ("findings.transactions.long_warning", "findings.transactions.long_error"),
+    ("findings.lock_hazard.held_warning", "findings.lock_hazard.held_error"),
+];
+
 /// Checked values by key; starts as the defaults, so every key but the upstream is always there.
 struct Values {
     values: BTreeMap<&'static str, Value>,
     upstream: Option<Upstream>,
+    given: BTreeMap<&'static str, Given>,
 }
 
 impl Values {
     fn defaults() -> Result<Self, Problem> {
-        let mut values = Self { values: BTreeMap::new(), upstream: None };
+        let mut values = Self { values: BTreeMap::new(), upstream: None, given: BTreeMap::new() };
         for key in keys::all().filter(|key| !key.default.is_empty()) {
-            values.take(key.name, &Raw::Text(key.default.to_owned()), "the default")?;
+            values.take(key.name, &Raw::Text(key.default.to_owned()), Origin::Default)?;
         }
         Ok(values)
     }
 
     fn take_file(&mut self, file: &ConfigFile) -> Result<(), Problem> {
         for entry in file.entries()? {
-            let taken = self.take(&entry.key, &entry.value, &format!("`{}`", entry.key));
+            let origin = Origin::File(file.name.clone(), file.line(entry.span.start));
+            let taken = self.take(&entry.key, &entry.value, origin);
             taken.map_err(|problem| file.point(problem, entry.span, "here"))?;
         }
         Ok(())
@@ -294,23 +352,25 @@ impl Values {
             let Some(key) = keys::find(&name) else {
                 return Err(unknown_variable(variable, &name));
             };
-            self.take(key.name, &Raw::Text(text.clone()), variable)?;
+            let origin = Origin::Environment(variable.clone());
+            self.take(key.name, &Raw::Text(text.clone()), origin)?;
         }
         Ok(())
     }
 
     /// Checks one value and puts it in place; `origin` names the source in messages.
-    fn take(&mut self, name: &str, raw: &Raw, origin: &str) -> Result<(), Problem> {
+    fn take(&mut self, name: &str, raw: &Raw, origin: Origin) -> Result<(), Problem> {
         let Some(key) = keys::find(name) else {
             return Err(Problem::new(201, format!("unknown key `{name}`")));
         };
-        let value = key.check(raw).map_err(|refusal| refused(key, origin, refusal))?;
+        let source = source_words(name, &origin);
+        let value = key.check(raw).map_err(|refusal| refused(key, &source, refusal))?;
         if let (keys::Kind::Url, Value::Text(text)) = (key.kind, &value) {
-            self.upstream = Some(Upstream::parse(text, origin)?);
-            return Ok(());
+            self.upstream = Some(Upstream::parse(text, &source)?);
+        } else {
+            self.values.insert(key.name, value);
         }
-        refuse_open_admin(key, &value, origin)?;
-        self.values.insert(key.name, value);
+        self.given.insert(key.name, Given { raw: raw.clone(), origin });
         Ok(())
     }
 
@@ -353,13 +413,12 @@ impl Values {
         filter: Option<String>,
         file: Option<PathBuf>,
     ) -> Result<Settings, Problem> {
+        self.check_order()?;
+        let admin = self.admin()?;
         let upstream = self.upstream.take().ok_or_else(missing_upstream)?;
-        let Some(Value::Address(admin)) = self.values.remove("admin.listen") else {
-            return Err(Problem::new(204, "admin.listen has no address"));
-        };
         Ok(Settings {
             proxy: self.proxy(upstream)?,
-            admin: AdminSettings { listen: admin },
+            admin,
             profile: self.profile(),
             findings: self.findings(),
             metrics: self.metrics(),
@@ -370,7 +429,35 @@ impl Values {
                 filter,
             },
             file,
+            given: self.given,
+            flags: None,
         })
+    }
+
+    /// A warning that comes after its error never comes.
+    fn check_order(&self) -> Result<(), Problem> {
+        let wrong = ORDERED.iter().find(|(low, high)| self.number(low) > self.number(high));
+        let Some((low, high)) = wrong else { return Ok(()) };
+        let what = format!("{low} is larger than {high}");
+        Err(Problem::new(208, what).help("the warning comes first: give it the smaller value"))
+    }
+
+    fn admin(&self) -> Result<AdminSettings, Problem> {
+        let Some(Value::Address(listen)) = self.values.get("admin.listen").cloned() else {
+            return Err(Problem::new(204, "admin.listen has no address"));
+        };
+        let api = self.flag("admin.api");
+        if api && !listen.is_loopback() && !self.values.contains_key("admin.token") {
+            let given = self.given.get("admin.listen").map(|given| &given.origin);
+            let source =
+                given.map_or_else(String::new, |origin| source_words("admin.listen", origin));
+            return Err(open_admin(&source, &listen));
+        }
+        let allowed_hosts = match self.values.get("admin.allowed_hosts") {
+            Some(Value::Names(names)) => names.clone(),
+            _ => Vec::new(),
+        };
+        Ok(AdminSettings { listen, token: None, api, allowed_hosts })
     }
 
     fn proxy(&self, upstream: Upstream) -> Result<ProxySettings, Problem> {
@@ -393,7 +480,9 @@ impl Values {
     }
 
     fn profile(&self) -> ProfileSettings {
+        let mode = self.text("profile.mode");
         ProfileSettings {
+            mode: Mode::ALL.into_iter().find(|known| known.name() == mode).unwrap_or_default(),
             max_digests: self.count("profile.max_digests"),
             queue_batches: self.count("profile.queue_batches"),
             max_statement_text_bytes: self.count("profile.max_statement_text"),
@@ -482,18 +571,24 @@ fn missing_upstream() -> Problem {
         .help("pgsonde proxy --upstream postgresql://host:5432")
 }
 
-/// Statements and findings are for this machine's eyes until access tokens exist.
-fn refuse_open_admin(key: &Key, value: &Value, origin: &str) -> Result<(), Problem> {
-    let Value::Address(open) = value else { return Ok(()) };
-    if key.name != "admin.listen" || open.is_loopback() {
-        return Ok(());
+/// How messages name the source of a value.
+fn source_words(name: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::Default => "the default".to_owned(),
+        Origin::File(..) => format!("`{name}`"),
+        Origin::Environment(variable) => variable.clone(),
+        Origin::Flag(flag) => (*flag).to_owned(),
     }
-    Err(Problem::new(
+}
+
+/// Statements and findings are for this machine's eyes, unless a token protects them.
+fn open_admin(source: &str, open: &Address) -> Problem {
+    Problem::new(
         708,
-        format!("{origin}: the admin listener may not be open to others ({open})"),
+        format!("{source}: the admin listener may not be open to others ({open}) without a token"),
     )
-    .note("it shows statement texts, and this version has no access token to protect them")
-    .help("use a loopback address such as 127.0.0.1:9635 and reach it through a tunnel"))
+    .note("it shows statement texts and takes orders")
+    .help("set admin.token (`env:NAME` or `file:PATH`), or admin.api = false for health and metrics alone, or use a loopback address such as 127.0.0.1:9635")
 }
 
 #[cfg(test)]

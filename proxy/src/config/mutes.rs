@@ -26,17 +26,106 @@ const RULES_MAX: usize = 10_000;
 const REASON_BYTES_MAX: usize = 500;
 
 /// Reads the file; the moments of `until` are on the wall clock.
-pub(super) fn read(path: &Path) -> Result<Vec<MuteRule>, Problem> {
+pub(crate) fn read(path: &Path) -> Result<Vec<MuteRule>, Problem> {
     let name = path.display().to_string();
     let unreadable = |why: String| {
         Problem::new(BAD_MUTES, format!("cannot read the file of mutes {name}: {why}"))
     };
-    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = read_text(path).map_err(unreadable)?;
     rules(&ConfigFile { name, text })
+}
+
+/// A file that isn't there yet is made by the first mute; its folder must be there.
+fn read_text(path: &Path) -> Result<String, String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match std::fs::metadata(path) {
+        Ok(file) if file.len() > FILE_BYTES_MAX => {
+            Err(format!("it is larger than {FILE_BYTES_MAX} bytes"))
+        }
+        Err(error)
+            if error.kind() == std::io::ErrorKind::NotFound && folder.is_none_or(Path::is_dir) =>
+        {
+            Ok(String::new())
+        }
+        _ => std::fs::read_to_string(path).map_err(|error| error.to_string()),
+    }
+}
+
+/// Writes a rule into the file, or takes it out: sections that name `target` go, `rule` comes at the end.
+/// Everything else stays as somebody wrote it.
+pub(crate) fn change(
+    path: &Path,
+    target: &MuteTarget,
+    rule: Option<&MuteRule>,
+) -> Result<(), Problem> {
+    let name = path.display().to_string();
+    let cannot = |why: String| {
+        Problem::new(705, format!("cannot write the file of mutes {name}: {why}"))
+            .help("its folder must be writable for pgsonde (findings.mutes)")
+    };
+    let before = read_text(path).map_err(cannot)?;
+    rules(&ConfigFile { name: name.clone(), text: before.clone() })?;
+    let after = changed(&before, target, rule);
+    rules(&ConfigFile { name: name.clone(), text: after.clone() })?;
+    if after == before {
+        return Ok(());
+    }
+    // Renamed into place, so that nobody reads half a file.
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let written = std::fs::write(&fresh, after).and_then(|()| std::fs::rename(&fresh, path));
+    written.map_err(|error| cannot(error.to_string()))
+}
+
+fn changed(before: &str, target: &MuteTarget, rule: Option<&MuteRule>) -> String {
+    let mut after = String::new();
+    for section in sections(before) {
+        let file = ConfigFile { name: String::new(), text: section.to_owned() };
+        let found = rules(&file).unwrap_or_default();
+        if !found.iter().any(|known| known.target == *target) {
+            after.push_str(section);
+        }
+    }
+    if let Some(rule) = rule {
+        if !after.is_empty() && !after.ends_with('\n') {
+            after.push('\n');
+        }
+        after.push_str(&spelled(rule));
+    }
+    after
+}
+
+/// The text cut before each `[[mute]]`.
+fn sections(text: &str) -> Vec<&str> {
+    let mut cuts = vec![0];
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with("[[mute]]") && at > 0 {
+            cuts.push(at);
+        }
+        at += line.len();
+    }
+    cuts.push(text.len());
+    cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect()
+}
+
+fn spelled(rule: &MuteRule) -> String {
+    use std::fmt::Write as _;
+    let text = |text: &str| toml::Value::from(text).to_string();
+    let mut out = "[[mute]]\n".to_owned();
+    // Writing into a String can't fail.
+    let _ = match &rule.target {
+        MuteTarget::Finding(id) => writeln!(out, "finding = \"{id:012x}\""),
+        MuteTarget::Pair { parent, child } => {
+            writeln!(out, "parent = \"{parent:016x}\"\nchild = \"{child:016x}\"")
+        }
+        MuteTarget::Route(pattern) => writeln!(out, "route = {}", text(pattern)),
+    };
+    let _ = writeln!(out, "reason = {}", text(&rule.reason));
+    if let Some(until) = rule.until_unix_us {
+        let _ = writeln!(out, "until = {}", crate::export::rfc3339_unix(until));
+    }
+    out
 }
 
 /// A place in the file and what is wrong there.
@@ -158,7 +247,7 @@ fn hex(text: &str, digits: usize) -> Option<u64> {
 }
 
 /// Microseconds since 1970 of a day (its begin in UTC) or of a moment with its zone (RFC 3339).
-fn unix_us(text: &str) -> Option<u64> {
+pub(crate) fn unix_us(text: &str) -> Option<u64> {
     let (day, time) = match text.split_once(['T', 't', ' ']) {
         Some((day, time)) => (day, Some(time)),
         None => (text, None),
@@ -254,6 +343,28 @@ mod tests {
             assert!(problem.what().contains(words), "{text}: {}", problem.what());
             assert_eq!((problem.number(), problem.exit_code()), (BAD_MUTES, 2));
         }
+    }
+
+    #[test]
+    fn a_rule_is_written_replaced_and_taken_out_again() {
+        let by_hand = "# ours\n[[mute]]\nroute = \"/a\" # kept\nreason = \"r\"\n";
+        let finding = MuteTarget::Finding(0x3f2a_0000_0001);
+        let rule = |reason: &str, until_unix_us| MuteRule {
+            target: finding.clone(),
+            reason: Arc::from(reason),
+            until_unix_us,
+            until_us: None,
+        };
+        let first =
+            changed(by_hand, &finding, Some(&rule("known \"x\"", Some(1_798_761_600_000_000))));
+        assert!(first.starts_with(by_hand), "{first}");
+        let read = of(&first).unwrap();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[1], rule("known \"x\"", Some(1_798_761_600_000_000)));
+        let second = changed(&first, &finding, Some(&rule("other", None)));
+        assert_eq!(of(&second).unwrap()[1], rule("other", None));
+        assert_eq!(changed(&second, &finding, None), by_hand);
+        assert_eq!(of(&changed("", &finding, Some(&rule("new", None)))).unwrap().len(), 1);
     }
 
     #[test]

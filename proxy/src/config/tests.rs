@@ -125,6 +125,11 @@ fn refuses_bad_files() {
         ("[proxy\n", 205),
         ("[proxy]\nbuffer = '4KiB'\nbuffer = '4KiB'\n", 205),
         ("[admin]\nlisten = '0.0.0.0:9635'\n", 708),
+        ("[admin]\ntoken = '0123456789abcdef'\n", 202),
+        ("[admin]\nallowed_hosts = ['a b']\n", 204),
+        ("[profile]\nmode = 'off'\n", 204),
+        ("[findings.transactions]\nidle_warning = '20s'\n", 208),
+        ("[proxy.tls]\nrequired = true\n[proxy]\nupstream = 'postgresql://db'\n", 208),
         ("[log]\nlevel = 'info'\n", 206),
     ];
     for (text, code) in rows {
@@ -175,6 +180,21 @@ fn an_unknown_key_shows_its_line_and_the_nearest_name() {
 fn a_file_is_checked_even_where_a_flag_overrides_it() {
     let flags = [UPSTREAM, ("proxy.listen", "--listen", "127.0.0.1:1")];
     assert_eq!(load(&flags, &[], Some("[proxy]\nlisten = 'x'\n")).unwrap_err().number(), 204);
+}
+
+#[test]
+fn an_open_admin_listener_needs_a_token_or_no_api() {
+    let rows = [
+        ("token = 'env:X'", true),
+        ("api = false", true),
+        ("api = true", false),
+        ("allowed_hosts = ['pgsonde.internal']", false),
+    ];
+    for (keys, good) in rows {
+        let text = format!("[admin]\nlisten = '0.0.0.0:9635'\n{keys}\n");
+        let code = load(&[UPSTREAM], &[], Some(&text)).err().map(|problem| problem.number());
+        assert_eq!(code, (!good).then_some(708), "{keys}");
+    }
 }
 
 #[test]

@@ -1,39 +1,55 @@
 //! The admin listener: page, API, metrics and health over HTTP, for this machine's eyes.
 //!
-//! It only reads. Every answer is rendered from the latest snapshot and the proxy's counters; nobody waits for
-//! the analyzer. Requests whose `Host` is a foreign name are refused, which stops DNS rebinding.
+//! Every answer is rendered from the latest snapshot and the proxy's counters; nobody waits for
+//! the analyzer. Orders (anything but GET) need the token, and so does everything but health and metrics where
+//! other machines can reach the listener. Requests whose `Host` is a foreign name are refused, which stops DNS rebinding.
 
+mod access;
 mod activity;
 mod answers;
+mod control;
+mod events;
 mod findings;
 mod health;
 mod host;
 mod pages;
 mod parameters;
+mod report;
 mod statements;
 mod units;
+
+pub use access::Access;
 
 use super::api::View;
 use super::bounded::Bounded;
 use super::clock::Clock;
 use super::metrics::Exporter;
-use super::page::{self, Pages};
+use super::page::Pages;
 use super::status::{ProxyCounters, ProxyStatus, SnapshotSource};
+use super::web;
 use crate::config::MetricSettings;
+use crate::orders::Orders;
 use crate::problem::Problem;
 use answers::{refuse, refuse_page};
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use pgsonde_analyzer::snapshot::Snapshot;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 
 /// Requests rendered at once; more are answered with 429.
 const REQUESTS_MAX: usize = 32;
+/// Longest body of a request, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Time until an answer begins.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// What is served to everybody.
+const OPEN_PATHS: [&str; 3] = ["/live", "/ready", "/metrics"];
+
 /// What the admin listener shows.
 pub struct AdminState {
     /// The latest snapshot.
@@ -46,6 +62,10 @@ pub struct AdminState {
     pub metrics: MetricSettings,
     /// Where applications connect (`127.0.0.1:6435`), for the hint on an empty page.
     pub listen: String,
+    /// Who may ask what.
+    pub access: Arc<Access>,
+    /// Where orders go.
+    pub orders: Orders,
 }
 
 struct App {
@@ -56,6 +76,8 @@ struct App {
     pages: Pages,
     policy: HeaderValue,
     requests: Semaphore,
+    access: Arc<Access>,
+    orders: Orders,
 }
 
 /// Serves until the task is dropped.
@@ -66,7 +88,7 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
     let exporter = Exporter::new(state.snapshots.clone(), state.status.clone(), state.metrics)
         .map_err(std::io::Error::other)?;
     let policy =
-        HeaderValue::from_str(&page::content_security_policy()).map_err(std::io::Error::other)?;
+        HeaderValue::from_str(&web::content_security_policy()).map_err(std::io::Error::other)?;
     let app = Arc::new(App {
         snapshots: state.snapshots,
         status: state.status,
@@ -75,6 +97,8 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
         pages: Pages { listen: state.listen },
         policy,
         requests: Semaphore::new(REQUESTS_MAX),
+        access: state.access,
+        orders: state.orders,
     });
     axum::serve(Bounded::new(listener), router(app)).await
 }
@@ -87,9 +111,13 @@ fn router(app: Arc<App>) -> Router {
         .merge(statements::routes())
         .merge(units::routes())
         .merge(findings::routes())
+        .merge(report::routes())
+        .merge(control::routes())
+        .merge(events::routes())
         .merge(activity::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }
@@ -109,7 +137,11 @@ impl App {
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let api = request.uri().path().starts_with("/api");
     let mut response = match admit(&app, &request) {
-        Ok(_permit) => next.run(request).await,
+        // Until the answer begins: a stream may go on for longer.
+        Ok(_permit) => match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => too_slow(),
+        },
         Err(refusal) => refusal,
     };
     let headers = response.headers_mut();
@@ -128,15 +160,45 @@ fn admit<'a>(
     request: &Request,
 ) -> Result<tokio::sync::SemaphorePermit<'a>, Response> {
     let uri_host = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    if !host::is_local(uri_host, request.headers()) {
+    if !host::may_ask(&app.access, uri_host, request.headers()) {
         let problem = Problem::new(703, "this host name is not served here")
-            .help("use an IP address or localhost in the URL");
+            .help("use an IP address or localhost in the URL, or set admin.allowed_hosts");
         return Err(refuse(StatusCode::FORBIDDEN, &problem));
     }
+    authorize(&app.access, request)?;
     app.requests.try_acquire().map_err(|_| {
         let problem = Problem::new(706, "too many requests at once").help("try again");
         refuse(StatusCode::TOO_MANY_REQUESTS, &problem)
     })
+}
+
+/// Health and metrics are for everybody; orders need the token; where other machines can ask, reads need it, too.
+#[allow(clippy::result_large_err)]
+fn authorize(access: &Access, request: &Request) -> Result<(), Response> {
+    if OPEN_PATHS.contains(&request.uri().path()) {
+        return Ok(());
+    }
+    if !access.serves_api() {
+        let problem = Problem::new(703, "only /live, /ready and /metrics are served here")
+            .help("admin.api = true serves page and API");
+        return Err(refuse(StatusCode::FORBIDDEN, &problem));
+    }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|text| text.to_str().ok());
+    if reads && !access.reads_need_token() || access.admits(given) {
+        return Ok(());
+    }
+    let problem = Problem::new(702, "this needs the token of the proxy")
+        .help("send `Authorization: Bearer TOKEN`; admin.token says where the token is, else it stands in the ready line on the terminal");
+    let mut response = refuse(StatusCode::UNAUTHORIZED, &problem);
+    let scheme = HeaderValue::from_static("Bearer realm=\"pgsonde\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    Err(response)
+}
+
+fn too_slow() -> Response {
+    let problem = Problem::new(707, "this took too long").help("try again");
+    refuse(StatusCode::SERVICE_UNAVAILABLE, &problem)
 }
 
 /// Programs ask below `/api`; whatever else is asked for, somebody typed.
@@ -148,7 +210,7 @@ async fn not_found(uri: Uri) -> Response {
 }
 
 async fn wrong_method() -> Response {
-    refuse(StatusCode::METHOD_NOT_ALLOWED, &Problem::new(701, "only GET works here"))
+    refuse(StatusCode::METHOD_NOT_ALLOWED, &Problem::new(701, "this method does not work here"))
 }
 
 #[cfg(test)]

@@ -243,6 +243,7 @@ fn base(
         routes: Vec::new(),
         service: String::new(),
         mark: None,
+        marks: Vec::new(),
         db_name: catalog.database.name.clone(),
         fix: Fix { orm: None, text: fix_text(advice), sql: Some(sql.to_owned()) },
         rule: None,

@@ -1,6 +1,7 @@
 //! Snapshot and counters to the API's shapes. Page and report read the shapes, never the snapshot.
 
 mod activity;
+mod report;
 mod units;
 
 pub(crate) use units::{RouteSort, TransactionSort};
@@ -8,8 +9,8 @@ pub(crate) use units::{RouteSort, TransactionSort};
 use super::clock::Clock;
 use super::shapes::{
     Books, Bucket, Child, Connections, Cost, Example, Finding, Fix, HASH_VERSION, Health, Info,
-    List, Loss, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA, Severities,
-    Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
+    List, Loss, MarkSightings, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA,
+    Severities, Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
 };
 use super::status::{Lifecycle, OVERHEAD_BUCKETS_NS, ProxyCounters};
 use pgsonde_analyzer::finding::{self, EvidenceValue};
@@ -260,8 +261,12 @@ impl View<'_> {
         database: Option<&str>,
     ) -> Option<StatementDetail> {
         let row = self.digest(digest, database)?;
-        Some(StatementDetail {
-            item: self.statement(row, self.total_us()),
+        Some(self.detail(row, self.statement(row, self.total_us())))
+    }
+
+    fn detail(&self, row: &DigestRow, item: Statement) -> StatementDetail {
+        StatementDetail {
+            item,
             histogram: histogram(row),
             phases_ms: phases_ms(&row.totals.phases),
             columns: activity::columns(row),
@@ -269,7 +274,7 @@ impl View<'_> {
             hygiene: activity::hygiene_of(row),
             plan: None,
             index_advice: None,
-        })
+        }
     }
 
     fn statement(&self, row: &DigestRow, total_us: u64) -> Statement {
@@ -290,6 +295,7 @@ impl View<'_> {
             query_id: None,
             tables: row.tables.iter().map(ToString::to_string).collect(),
             calls: totals.calls,
+            calls_per_unit_max: row.calls_per_unit_max,
             batch_members: totals.batch_members,
             total_ms: ms(busy_us),
             share: ratio(float(busy_us), float(total_us)).unwrap_or(0.0),
@@ -367,7 +373,8 @@ impl View<'_> {
             route: finding.route.as_deref().map(owned),
             routes: finding.routes.iter().map(route_sightings).collect(),
             service: finding.service.to_string(),
-            mark: None,
+            mark: finding.marks.first().map(|(mark, _)| mark.to_string()),
+            marks: finding.marks.iter().map(mark_sightings).collect(),
             db_name: finding.database.to_string(),
             fix: Fix {
                 orm: finding.fix.orm.map(owned),
@@ -598,6 +605,10 @@ fn cost(cost: &finding::Cost) -> Cost {
 
 fn route_sightings((route, sightings): &(std::sync::Arc<str>, u64)) -> RouteSightings {
     RouteSightings { route: route.to_string(), sightings: *sightings }
+}
+
+fn mark_sightings((mark, sightings): &(std::sync::Arc<str>, u64)) -> MarkSightings {
+    MarkSightings { mark: mark.to_string(), sightings: *sightings }
 }
 
 fn evidence(value: &EvidenceValue) -> Value {

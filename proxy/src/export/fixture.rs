@@ -9,9 +9,9 @@ use pgsonde_analyzer::finding::{
     Child, Cost, EvidenceValue, Example, Finding, Fix, Kind, Parent, Proof, Severity, State,
 };
 use pgsonde_analyzer::snapshot::{
-    Books, Buckets, DigestRow, DigestTotals, ErrorRow, Latency, NPlusOneRow, Operation, PairRow,
-    Phases, RouteRow, STATEMENT_BUCKETS_US, SetRow, Snapshot, SourceRow, TRANSACTION_BUCKETS_US,
-    TrafficRow, TransactionRow, UNIT_BUCKETS, UnitRow, UnitStatement,
+    Books, Buckets, DigestRow, DigestTotals, ErrorRow, LargestUnit, Latency, MarkRow, NPlusOneRow,
+    Operation, PairRow, Phases, RouteRow, STATEMENT_BUCKETS_US, SetRow, Snapshot, SourceRow,
+    TRANSACTION_BUCKETS_US, TrafficRow, TransactionRow, UNIT_BUCKETS, UnitRow, UnitStatement,
 };
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -72,6 +72,7 @@ pub(super) fn items() -> DigestRow {
             total_us: 600_000,
         }],
         findings: vec![0x3f2a_0000_0001],
+        calls_per_unit_max: 17,
         first_seen_us: 1_000_000,
         last_seen_us: 9_000_000,
         ..DigestRow::default()
@@ -171,6 +172,7 @@ pub(crate) fn n_plus_one() -> Finding {
         },
         route: Some("/orders".into()),
         routes: vec![("/orders".into(), 6)],
+        marks: vec![("test_orders".into(), 4), ("test_list".into(), 2)],
         service: "web".into(),
         column: None,
         sentence:
@@ -210,6 +212,7 @@ fn missing_index() -> Finding {
         cost: Cost { service_p50_ms: 12.0, ..Cost::default() },
         route: None,
         routes: Vec::new(),
+        marks: Vec::new(),
         service: HOSTILE.into(),
         column: Some("customers.email".into()),
         sentence: format!("A candidate: customers.email looks unindexed. {HOSTILE}"),
@@ -270,6 +273,15 @@ fn route() -> RouteRow {
         round_trips: 108,
         similar: 96,
         duplicate: 6,
+        rows: 600,
+        sent_bytes: 12_000,
+        largest: LargestUnit {
+            statements: 19,
+            duplicate: 2,
+            rows: 120,
+            sent_bytes: 3_000,
+            database_us: 250_000,
+        },
         statements_p50: 18,
         statements_p95: 19,
         database_p50_us: 90_000,
@@ -390,6 +402,15 @@ pub(super) fn snapshot() -> Snapshot {
         sessions_opaque: 1,
         digests_tracked: 3,
         digests_max: 5_000,
+        marks: vec![MarkRow {
+            mark: HOSTILE.into(),
+            statements: 7,
+            timed: 7,
+            p95_us: 4_000,
+            ..MarkRow::default()
+        }],
+        idle_in_transaction_max_us: 750_000,
+        ..Snapshot::default()
     }
 }
 
@@ -453,4 +474,13 @@ impl ProxyStatus for Fixed {
     fn proxy(&self) -> ProxyCounters {
         self.proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
+}
+
+/// The report of the snapshot.
+pub(crate) fn report() -> super::shapes::Report {
+    let (snapshot, proxy) = (snapshot(), counters());
+    super::shapes::Report::of(
+        &super::api::View { snapshot: &snapshot, proxy: &proxy, clock: clock() },
+        50,
+    )
 }

@@ -9,22 +9,32 @@ mod api;
 mod bounded;
 mod catalogue;
 pub(crate) mod clock;
+pub(crate) mod formats;
 mod metrics;
 mod page;
 pub mod report;
 mod report_text;
 pub(crate) mod shapes;
+pub(crate) mod source;
 mod sqlstate;
 mod status;
 mod sticky;
-mod text;
-mod words;
+pub(crate) mod text;
+pub(crate) mod web;
+pub(crate) mod words;
+
+/// The mode of that name.
+pub(crate) fn mode_named(name: &str) -> Option<Mode> {
+    Mode::ALL.into_iter().find(|mode| mode.name() == name)
+}
 
 #[cfg(test)]
 pub(crate) mod fixture;
+pub(crate) use clock::rfc3339_unix;
 #[cfg(test)]
 pub(crate) use shapes::kind_words;
 
+pub use formats::Format;
 pub use status::{
     Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
     Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus,

@@ -5,11 +5,13 @@
 
 mod activity;
 pub(crate) mod lines;
+mod report;
 
 pub(crate) use activity::{
     ColumnShare, Connection, ErrorDigest, ErrorGroup, Hygiene, Series, SeriesPoint, TableSums,
     TableUse,
 };
+pub(crate) use report::{Extremes, Flame, Mark, Report};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -150,11 +152,24 @@ pub(crate) struct Route {
     pub(crate) statements_p50: Option<u64>,
     #[serde(default)]
     pub(crate) statements_p95: Option<u64>,
+    /// Of the largest unit, each by itself.
+    #[serde(default)]
+    pub(crate) largest: LargestUnit,
     /// Ids of kept units.
     #[serde(default)]
     pub(crate) typical_unit: Option<String>,
     #[serde(default)]
     pub(crate) worst_unit: Option<String>,
+}
+
+/// The largest value of each kind that one unit of a route had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LargestUnit {
+    pub(crate) statements: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) rows: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) db_ms: f64,
 }
 
 /// `/api/v1/routes/{service}/{route}`: the item and two units of it.
@@ -264,6 +279,9 @@ pub(crate) struct Statement {
     pub(crate) query_id: Option<String>,
     pub(crate) tables: Vec<String>,
     pub(crate) calls: u64,
+    /// Most executions in one unit of work; 0 where none ended yet.
+    #[serde(default)]
+    pub(crate) calls_per_unit_max: u64,
     pub(crate) batch_members: u64,
     pub(crate) total_ms: f64,
     pub(crate) share: f64,
@@ -359,7 +377,11 @@ pub(crate) struct Finding {
     pub(crate) route: Option<String>,
     pub(crate) routes: Vec<RouteSightings>,
     pub(crate) service: String,
+    /// The mark under which it was seen most.
     pub(crate) mark: Option<String>,
+    /// The marks under which it was seen, those with most sightings first.
+    #[serde(default)]
+    pub(crate) marks: Vec<MarkSightings>,
     pub(crate) db_name: String,
     pub(crate) fix: Fix,
     pub(crate) rule: Option<String>,
@@ -421,6 +443,12 @@ pub(crate) struct RouteSightings {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MarkSightings {
+    pub(crate) mark: String,
+    pub(crate) sightings: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Example {
     pub(crate) at: String,
     pub(crate) session: String,
@@ -428,15 +456,6 @@ pub(crate) struct Example {
     pub(crate) n: u64,
     pub(crate) rows: u64,
     pub(crate) wall_ms: f64,
-}
-
-/// The document of `report --format json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Report {
-    pub(crate) info: Info,
-    pub(crate) summary: Summary,
-    pub(crate) statements: List<StatementDetail>,
-    pub(crate) findings: List<Finding>,
 }
 
 /// `application/problem+json`.

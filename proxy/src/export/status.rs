@@ -75,6 +75,10 @@ pub struct ProxyCounters {
     pub capture: CaptureCounts,
     /// Limits by name, names with units, for people.
     pub limits: Vec<(&'static str, u64)>,
+    /// Whether the latest reload of the configuration was taken over; true before the first.
+    pub reload_successful: bool,
+    /// When the configuration in force was read, in seconds since 1970.
+    pub reload_success_unix_s: u64,
 }
 
 /// What the capture came to since start.
@@ -205,12 +209,13 @@ pub struct OpaqueReasons {
     pub replication: u64,
     pub unknown: u64,
     pub memory: u64,
+    pub bypass: u64,
 }
 
 impl OpaqueReasons {
     /// All of them.
     pub fn total(self) -> u64 {
-        self.framing + self.gss + self.replication + self.unknown + self.memory
+        self.framing + self.gss + self.replication + self.unknown + self.memory + self.bypass
     }
 }
 

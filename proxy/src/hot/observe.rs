@@ -453,6 +453,7 @@ impl Observer for SessionObserver {
             application_name: outbox.bytes(cut(self.labels.application_name.as_bytes())),
             client: outbox.bytes(cut(self.client.as_bytes())),
             setup_us: now.saturating_sub(self.asked_us),
+            mark: outbox.bytes(cut(self.labels.mark.as_bytes())),
         });
         outbox.push(event);
     }

@@ -48,8 +48,28 @@ pub enum Cause {
     ServerWrite(io::ErrorKind),
     /// pgsonde is going down.
     Drained,
+    /// pgsonde ends now.
+    Ended,
     /// Nothing moved for too long.
     Idle,
+}
+
+/// Whether a session is asked to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leave {
+    /// It isn't.
+    #[default]
+    Stay,
+    /// At its next idle moment.
+    WhenIdle,
+    /// Whatever it is doing.
+    Now,
+}
+
+impl From<bool> for Leave {
+    fn from(draining: bool) -> Self {
+        if draining { Self::WhenIdle } else { Self::Stay }
+    }
 }
 
 /// What one direction has read and the other side has not taken yet.
@@ -177,12 +197,17 @@ where
         .await
     }
 
-    /// Runs until the session ended, or until it stands idle after `draining` was set.
-    pub async fn until_end(&mut self, draining: impl Fn(&Context<'_>) -> bool) -> Cause {
+    /// Runs until the session ended, or is asked to.
+    pub async fn until_end<L: Into<Leave>>(&mut self, leave: impl Fn(&Context<'_>) -> L) -> Cause {
         poll_fn(|cx| {
             if self.turn(cx).is_pending() {
-                if draining(cx) && self.holds_nothing() && self.watch.is_idle() {
-                    return Poll::Ready(Cause::Drained);
+                match leave(cx).into() {
+                    Leave::Stay => {}
+                    Leave::WhenIdle if self.holds_nothing() && self.watch.is_idle() => {
+                        return Poll::Ready(Cause::Drained);
+                    }
+                    Leave::WhenIdle => {}
+                    Leave::Now => return Poll::Ready(Cause::Ended),
                 }
                 self.enter(self.present_state());
                 return Poll::Pending;
@@ -195,6 +220,11 @@ where
     /// Gives the sockets back for the last words.
     pub fn sockets(&mut self) -> (&mut C, &mut S) {
         (&mut self.client, &mut self.server)
+    }
+
+    /// Whether an error message of our own may be written to the client.
+    pub fn may_speak(&self) -> bool {
+        self.to_client.kept.is_empty() && !self.to_client.unflushed && self.watch.may_speak()
     }
 
     fn holds_nothing(&self) -> bool {

@@ -4,7 +4,7 @@ use super::budget::{Share, TrackingBudget};
 use super::observe::SessionObserver;
 use super::standing::Standing;
 use crate::clock;
-use crate::counters::{Gauges, Opaque};
+use crate::counters::{Gauges, ModeCell, Opaque};
 use pgsonde_wire::backend::{self, Status};
 use pgsonde_wire::frame::{Frame, FrameScanner, FrameSink};
 use pgsonde_wire::limits::STATEMENT_TEXT_BYTES_MAX;
@@ -24,6 +24,7 @@ pub struct Watch {
     opaque: Option<Opaque>,
     standing: Rc<Standing>,
     share: Share,
+    mode: Arc<ModeCell>,
 }
 
 struct ClientSide<'a> {
@@ -74,6 +75,7 @@ impl Watch {
             opaque,
             standing: Rc::default(),
             share: Share::of(Arc::default()),
+            mode: Arc::default(),
         }
     }
 
@@ -88,6 +90,12 @@ impl Watch {
     #[must_use]
     pub fn with_budget(self, budget: Arc<TrackingBudget>) -> Self {
         Self { share: Share::of(budget), ..self }
+    }
+
+    /// Looks away for good once this says `bypass`; without this, it never does.
+    #[must_use]
+    pub fn with_mode(self, mode: Arc<ModeCell>) -> Self {
+        Self { mode, ..self }
     }
 
     /// Hashes statement and portal names with this seed, which should be random. Only before the first bytes.
@@ -110,6 +118,10 @@ impl Watch {
             return;
         }
         self.standing.work(read);
+        // Start-up is followed in any case: it has a deadline.
+        if self.mode.is_bypass() && self.tracker.is_open() {
+            return self.lose_sight(Opaque::Bypass, read);
+        }
         self.tracker.client_chunk(written);
         let mut side = ClientSide {
             text_bytes_max: self.text_bytes_max,

@@ -17,6 +17,8 @@ pub struct StartupParameters {
     pub database: String,
     /// `application_name`.
     pub application_name: String,
+    /// The setting `pgsonde.mark`: a parameter of its own, or in `options` (`-c pgsonde.mark=…`); empty without.
+    pub mark: String,
     /// Whether `replication` asks for a replication connection.
     pub replication: bool,
 }
@@ -41,8 +43,31 @@ pub fn startup_parameters(packet: &[u8]) -> StartupParameters {
         user,
         database,
         application_name: text("application_name"),
+        mark: Some(text("pgsonde.mark"))
+            .filter(|mark| !mark.is_empty())
+            .unwrap_or_else(|| mark_in_options(&text("options"))),
         replication: asks_for_replication(&text("replication")),
     }
+}
+
+/// The last `-c pgsonde.mark=…` (or `--pgsonde.mark=…`) of the parameter `options`, whose words are separated by white
+/// space that no backslash stands before.
+fn mark_in_options(options: &str) -> String {
+    let mut words = vec![String::new()];
+    let mut letters = options.chars();
+    while let Some(letter) = letters.next() {
+        let escaped = if letter == '\\' { letters.next() } else { None };
+        match (escaped.unwrap_or(letter), escaped.is_some(), words.last_mut()) {
+            (letter, false, _) if letter.is_whitespace() => words.push(String::new()),
+            (letter, _, Some(word)) => word.push(letter),
+            (_, _, None) => {}
+        }
+    }
+    let mark = |word: &String| {
+        let setting = word.strip_prefix("-c").or(word.strip_prefix("--")).unwrap_or(word);
+        setting.strip_prefix("pgsonde.mark=").map(str::to_owned)
+    };
+    words.iter().filter_map(mark).next_back().unwrap_or_default()
 }
 
 /// `database`, or a boolean as the server reads one: any case, any unique prefix.

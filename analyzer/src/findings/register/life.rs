@@ -1,8 +1,10 @@
 //! How a finding lives: opened, lengthened, silenced, superseded, resolved, come back.
 
+use super::mutes::Mutes;
 use super::{Claim, Entry, Register, Sighting};
 use crate::Map;
 use crate::finding::{Finding, Kind, MuteRule, MuteTarget, Severity, State};
+use crate::limits::Limits;
 use crate::record::Micros;
 
 /// Open findings come first, then those that somebody silenced.
@@ -96,6 +98,14 @@ impl Register {
             .collect();
         drop(proved);
         superseded.into_iter().for_each(|(id, by)| self.supersede(id, by));
+    }
+
+    /// Goes on under these limits. Mutes that were added since stay, unless the limits bring other ones.
+    pub(crate) fn set_limits(&mut self, limits: &Limits) {
+        if self.limits.mutes != limits.mutes {
+            self.mutes = Mutes::new(&limits.mutes);
+        }
+        self.limits = limits.clone();
     }
 
     /// Silences what the rule names from now on; false where there is no room for one more rule.

@@ -2,6 +2,7 @@
 
 use super::super::api::health;
 use super::super::metrics;
+use super::super::status::Lifecycle;
 use super::App;
 use super::answers::broken;
 use axum::extract::State;
@@ -22,10 +23,13 @@ async fn live(State(app): State<Arc<App>>) -> Response {
     Json(health(&app.status.proxy())).into_response()
 }
 
+/// Ready means: this process takes sessions. A server that is down makes it no less ready, or an outage of the
+/// database would take every application out of its balancer; `upstream_ok` and `reasons` tell.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let health = health(&app.status.proxy());
-    let status =
-        if health.reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let proxy = app.status.proxy();
+    let health = health(&proxy);
+    let takes_sessions = proxy.lifecycle == Lifecycle::Ready;
+    let status = if takes_sessions { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
 }
 

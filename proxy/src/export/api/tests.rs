@@ -276,6 +276,7 @@ fn routes_units_and_transactions_have_the_documented_fields() {
         [
             "db_ms_per_unit",
             "duplicate",
+            "largest",
             "p50_ms",
             "p95_ms",
             "round_trips_per_unit",

@@ -2,7 +2,7 @@
 
 use super::{Page, View, digest_text, float, ms, ratio};
 use crate::export::shapes::{
-    List, Route, RouteDetail, StatementPhasesMs, TransactionShape, Unit, UnitStatement,
+    LargestUnit, List, Route, RouteDetail, StatementPhasesMs, TransactionShape, Unit, UnitStatement,
 };
 use pgsonde_analyzer::snapshot::{self, RouteRow, TransactionRow, UnitRow};
 use std::collections::BTreeMap;
@@ -125,6 +125,13 @@ impl View<'_> {
             p95_ms: known(row.database_p95_us),
             statements_p50: (row.units > 0).then_some(row.statements_p50),
             statements_p95: (row.units > 0).then_some(row.statements_p95),
+            largest: LargestUnit {
+                statements: row.largest.statements,
+                duplicates: row.largest.duplicate,
+                rows: row.largest.rows,
+                sent_bytes: row.largest.sent_bytes,
+                db_ms: ms(row.largest.database_us),
+            },
             typical_unit: row.typical_unit.map(digest_text),
             worst_unit: row.worst_unit.map(digest_text),
         }

@@ -1,34 +1,13 @@
 //! The report as a person sees it, whole, from the hand-made snapshot.
 
-use super::super::api::{FindingQuery, Page, Sort, StatementQuery, View};
+use super::super::api::View;
 use super::super::fixture::{self, clock};
-use super::super::shapes::List;
 use super::super::status::ProxyCounters;
 use super::*;
 use pgsonde_analyzer::snapshot::Snapshot;
 
 fn report(snapshot: &Snapshot, proxy: &ProxyCounters, top: usize) -> Report {
-    let view = View { snapshot, proxy, clock: clock() };
-    let list = view.statements(&StatementQuery {
-        sort: Sort::Time,
-        database: None,
-        page: Page::first(top),
-    });
-    let detail = |item: super::super::shapes::Statement| {
-        let digest = u64::from_str_radix(&item.digest, 16).unwrap();
-        view.statement_detail(digest, Some(&item.database)).unwrap()
-    };
-    let statements = List {
-        items: list.items.into_iter().map(detail).collect(),
-        from: list.from,
-        to: list.to,
-        other: list.other,
-        total: list.total,
-        next_cursor: None,
-        loss: list.loss,
-    };
-    let findings = view.findings(&FindingQuery { page: Page::first(9), ..FindingQuery::default() });
-    Report { info: view.info(), summary: view.summary(), statements, findings }
+    Report::of(&View { snapshot, proxy, clock: clock() }, top)
 }
 
 fn text(top: usize) -> String {

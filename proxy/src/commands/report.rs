@@ -1,0 +1,117 @@
+//! `pgsonde report`
+
+use crate::export::Format;
+use crate::export::report::{self, Options};
+use crate::problem::Problem;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `report`.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// Admin URL of a running proxy, or a report saved with --format json
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    /// Form of the report
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<FormatArg>,
+    /// Write to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Statements shown by themselves, costliest first; the rest is summed as `other`
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=500))]
+    top: u16,
+    /// Begin of the time range; only where the source has history
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// End of the time range; only where the source has history
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FormatArg {
+    Html,
+    Text,
+    Md,
+    Json,
+    Junit,
+    Sarif,
+    Speedscope,
+    Folded,
+}
+
+impl FormatArg {
+    fn format(self) -> Format {
+        match self {
+            Self::Html => Format::Html,
+            Self::Text => Format::Text,
+            Self::Md => Format::Md,
+            Self::Json => Format::Json,
+            Self::Junit => Format::Junit,
+            Self::Sarif => Format::Sarif,
+            Self::Speedscope => Format::Speedscope,
+            Self::Folded => Format::Folded,
+        }
+    }
+}
+
+/// The form that was asked for; else what the name of the file says; else text.
+fn chosen(args: &ReportArgs, json: bool) -> Format {
+    if let Some(format) = args.format {
+        return format.format();
+    }
+    let extension = args.output.as_ref().and_then(|path| path.extension()?.to_str());
+    match extension {
+        _ if json => Format::Json,
+        Some("html" | "htm") => Format::Html,
+        Some("md") => Format::Md,
+        Some("json") => Format::Json,
+        Some("sarif") => Format::Sarif,
+        Some("xml") => Format::Junit,
+        Some("folded") => Format::Folded,
+        _ => Format::Text,
+    }
+}
+
+pub(crate) fn run(args: ReportArgs, json: bool) -> Result<ExitCode, Problem> {
+    let format = chosen(&args, json);
+    report::run(&Options {
+        format,
+        range: args.from.is_some() || args.to.is_some(),
+        source: args.source,
+        output: args.output,
+        top: usize::from(args.top),
+    })
+    .map(|()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ReportArgs,
+    }
+
+    #[test]
+    fn the_format_follows_flag_then_file_name() {
+        let rows = [
+            ("r x", false, Format::Text),
+            ("r x", true, Format::Json),
+            ("r x -o orders.html", false, Format::Html),
+            ("r x -o a.md", false, Format::Md),
+            ("r x -o a.sarif", false, Format::Sarif),
+            ("r x -o a.html --format folded", false, Format::Folded),
+            ("r x -o noextension", false, Format::Text),
+        ];
+        for (line, json, wanted) in rows {
+            let line_args = Line::try_parse_from(line.split(' ')).unwrap().args;
+            assert_eq!(chosen(&line_args, json), wanted, "{line}");
+        }
+    }
+}
