@@ -191,7 +191,10 @@ fn cut_and_strange_files(folder: &Path, file: &Path) {
     std::fs::write(&other, &bytes[..bytes.len() * 2 / 3]).expect("room");
     let output = pgsonde(&["report", path, "--format", "json"]);
     assert!(output.is_ok(), "{output:?}");
-    assert!(output.stderr.contains("is cut off") && output.stderr.contains("up to 2"), "{output:?}");
+    assert!(
+        output.stderr.contains("is cut off") && output.stderr.contains("up to 2"),
+        "{output:?}"
+    );
     let cases: [(&[u8], &str, &str); 5] = [
         (b"", "PGS0511", "no complete line"),
         (b"hello\n", "PGS0511", "no JSON"),
@@ -260,7 +263,9 @@ impl Tail {
         std::thread::spawn(move || {
             let mut piece = [0; 4_096];
             while let Ok(count @ 1..) = out.read(&mut piece) {
-                kept.lock().expect("nobody panics").push_str(&String::from_utf8_lossy(&piece[..count]));
+                kept.lock()
+                    .expect("nobody panics")
+                    .push_str(&String::from_utf8_lossy(&piece[..count]));
             }
         });
         Self { child, printed }
@@ -268,7 +273,8 @@ impl Tail {
 
     fn wait_for(&self, words: &str) -> String {
         eventually(words, LIMIT, || {
-            Some(self.printed.lock().expect("nobody panics").clone()).filter(|text| text.contains(words))
+            Some(self.printed.lock().expect("nobody panics").clone())
+                .filter(|text| text.contains(words))
         })
     }
 
@@ -291,7 +297,8 @@ fn live_events_and_captures_hold_no_values() {
     let postgres = Postgres::start();
     let folder = folder("captures-canary");
     let proxy = Proxy::start(&postgres, &["--capture", folder.to_str().expect("UTF-8")]);
-    let json = Tail::start(&proxy, &["--json", "--events", "statement,transaction,connection,finding"]);
+    let json =
+        Tail::start(&proxy, &["--json", "--events", "statement,transaction,connection,finding"]);
     let people = Tail::start(&proxy, &["--filter", "said -op:insert", "--max-rate", "1000/s"]);
     let failed = Tail::start(&proxy, &["--json", "--filter", "err:22"]);
     // A listener is there once its stream has begun.
@@ -331,9 +338,12 @@ fn examples_and_refusals(proxy: &Proxy) {
     proxy.settle();
     let all = proxy.api("statements?limit=500");
     let items = all["items"].as_array().expect("statements");
-    let item = items.iter().find(|item| item["query_text"].as_str().is_some_and(|text| text.contains("length")));
+    let item = items
+        .iter()
+        .find(|item| item["query_text"].as_str().is_some_and(|text| text.contains("length")));
     let item = item.expect("the statement is known");
-    let examples = proxy.api(&format!("statements/{}/examples", item["digest"].as_str().expect("text")));
+    let examples =
+        proxy.api(&format!("statements/{}/examples", item["digest"].as_str().expect("text")));
     for which in ["slowest", "typical", "latest"] {
         assert_eq!(examples[which]["digest"], item["digest"], "{which}: {examples}");
         assert_eq!(examples[which]["ev"], "statement");
@@ -379,7 +389,8 @@ fn a_full_disk_costs_lines_and_nothing_else() {
     let folder = folder("captures-full");
     std::fs::create_dir(&folder).expect("room");
     let path = folder.to_str().expect("UTF-8");
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", path]).status();
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", path]).status();
     if !mount.is_ok_and(|status| status.success()) {
         assert!(std::env::var_os("CI").is_none(), "no small disk can be mounted");
         println!("skipped: mount");

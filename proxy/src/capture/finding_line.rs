@@ -286,6 +286,7 @@ pub(crate) fn read(line: &FindingLine, started_us: u64) -> Option<Finding> {
             .iter()
             .map(|sum| (Arc::from(sum.route.as_str()), sum.sightings))
             .collect(),
+        marks: Vec::new(),
         service: Arc::from(line.service.as_str()),
         column: shared(&detail.column),
         sentence: line.sentence.clone(),

@@ -219,6 +219,7 @@ impl Replay {
                 application_name: arena.add(who.app.as_bytes()),
                 client: arena.add(who.client_addr.as_bytes()),
                 setup_us,
+                ..SessionOpened::default()
             }),
         };
         self.sessions.insert(session.0, who.app.clone().into_owned());

@@ -40,12 +40,12 @@ pub(crate) enum Kind {
     Share,
     /// Names of kinds of findings, at most 32.
     FindingKinds,
-    /// Kinds of lines.
-    EventKinds,
     /// Where a secret is: `env:NAME` or `file:PATH`.
     Secret,
     /// Names of hosts, at most 32.
     Hosts,
+    /// Kinds of lines.
+    EventKinds,
     /// true or false.
     Bool,
     /// One of these words.
@@ -67,10 +67,10 @@ pub(crate) enum Value {
     Listens(Vec<Listen>),
     /// Kinds of findings.
     FindingKinds(Vec<FindingKind>),
-    /// Kinds of lines.
-    EventKinds(Kinds),
     /// Names.
     Names(Vec<String>),
+    /// Kinds of lines.
+    EventKinds(Kinds),
 }
 
 /// A value as a source spells it.
@@ -212,6 +212,13 @@ fn child_of(section: &str, name: &'static str) -> Option<&'static str> {
     rest.split('.').next()
 }
 
+/// The nearest of these names, if one is near; at most a third of it may differ.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distances = known.iter().map(|known| (edit_distance(name, known), *known));
+    let near = distances.filter(|(distance, known)| distance * 3 <= known.len().max(3));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
 /// Insertions, deletions and replacements that turn one word into the other.
 fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
@@ -258,13 +265,13 @@ impl Key {
             (Kind::Share, Raw::Integer(text)) => Err(bare(text, "a share", "%")),
             (Kind::FindingKinds, Raw::Text(text)) => finding_kinds(&split(text)),
             (Kind::FindingKinds, Raw::List(list)) => finding_kinds(list),
-            (Kind::EventKinds, Raw::Text(text)) => event_kinds(text.split(',')),
-            (Kind::EventKinds, Raw::List(list)) => event_kinds(list.iter().map(String::as_str)),
             (Kind::Secret, Raw::Text(text)) => {
                 secret::check_place(text.trim()).map(|()| Value::Text(text.trim().to_owned()))
             }
             (Kind::Hosts, Raw::Text(text)) => hosts(&split(text)),
             (Kind::Hosts, Raw::List(list)) => hosts(list),
+            (Kind::EventKinds, Raw::Text(text)) => event_kinds(text.split(',')),
+            (Kind::EventKinds, Raw::List(list)) => event_kinds(list.iter().map(String::as_str)),
             (Kind::Bool, Raw::Bool(value)) => Ok(Value::Bool(*value)),
             (Kind::Bool, Raw::Text(text)) => boolean(text),
             (Kind::Word(words), Raw::Text(text)) => word(text, words),
@@ -299,9 +306,9 @@ impl Kind {
             Self::Size(..) => "a size in quotes (\"16KiB\")",
             Self::Share => "a share in quotes (\"60%\")",
             Self::FindingKinds => "a list of kinds of findings",
-            Self::EventKinds => "a list of kinds of lines",
             Self::Secret => "the place of a secret in quotes (\"env:NAME\")",
             Self::Hosts => "a list of host names",
+            Self::EventKinds => "a list of kinds of lines",
             Self::Bool => "true or false",
             Self::Word(_) => "a word in quotes",
         }

@@ -91,10 +91,10 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("digests_max", Gauge, &[], "Limit of digests tracked."),
     ("label_overflow_total", Counter, &["table"], "Rows that a table had no room for."),
     ("profiling_mode", Gauge, &["mode"], "1 for the current mode."),
-    ("capture_written_bytes_total", Counter, &[], "Bytes written to capture files, compressed."),
-    ("capture_errors_total", Counter, &[], "Failures of capture files, and events that found the queue of the capture full."),
     ("config_last_reload_successful", Gauge, &[], "1 when the latest reload of the configuration was taken over; 1 before the first."),
     ("config_last_reload_success_timestamp_seconds", Gauge, &[], "When the configuration in force was read, in seconds since 1970."),
+    ("capture_written_bytes_total", Counter, &[], "Bytes written to capture files, compressed."),
+    ("capture_errors_total", Counter, &[], "Failures of capture files, and events that found the queue of the capture full."),
     ("build_info", Gauge, &["version", "revision", "rustc"], "What runs."),
 ];
 
@@ -386,12 +386,12 @@ impl Sheet {
         for mode in Mode::ALL {
             self.count("profiling_mode", &[mode.name()], u64::from(mode == proxy.mode));
         }
-        self.count("capture_written_bytes_total", &[], proxy.capture.written_bytes);
-        self.count("capture_errors_total", &[], proxy.capture.errors);
         let successful = u64::from(proxy.reload_successful);
         self.count("config_last_reload_successful", &[], successful);
         let at_s = proxy.reload_success_unix_s;
         self.count("config_last_reload_success_timestamp_seconds", &[], at_s);
+        self.count("capture_written_bytes_total", &[], proxy.capture.written_bytes);
+        self.count("capture_errors_total", &[], proxy.capture.errors);
         let build = proxy.build;
         self.flag("build_info", &[build.version, build.revision, build.rustc]);
     }

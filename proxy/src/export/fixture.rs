@@ -475,12 +475,3 @@ impl ProxyStatus for Fixed {
         self.proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
-
-/// The report of the snapshot.
-pub(crate) fn report() -> super::shapes::Report {
-    let (snapshot, proxy) = (snapshot(), counters());
-    super::shapes::Report::of(
-        &super::api::View { snapshot: &snapshot, proxy: &proxy, clock: clock() },
-        50,
-    )
-}

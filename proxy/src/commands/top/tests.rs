@@ -1,11 +1,11 @@
 use super::*;
-use crate::export::fixture;
+use crate::export::testing;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 fn data() -> Data {
-    Data::from(fixture::report())
+    Data::from(testing::report())
 }
 
 fn state() -> State {
