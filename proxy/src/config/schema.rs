@@ -119,6 +119,7 @@ impl Kind {
             Self::Share => Some("0% to 100%".to_owned()),
             Self::Word(words) => Some(words.join(", ")),
             Self::Listens => Some("1 to 8".to_owned()),
+            Self::EventKinds => Some(Kinds::NAMES.join(", ")),
             Self::FindingKinds | Self::Hosts => Some("at most 32".to_owned()),
             Self::EventKinds => Some(Kinds::NAMES.join(", ")),
             Self::Url | Self::Address | Self::Path | Self::Secret | Self::Bool => None,
