@@ -78,6 +78,9 @@ struct ProxyArgs {
     /// What is inspected: full, counters_only or bypass [default: full]
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
+    /// Record every statement (without values) into .ndjson.zst files in this folder
+    #[arg(long, value_name = "DIR")]
+    capture: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -184,6 +187,7 @@ fn flags(global: Global, args: ProxyArgs) -> Flags {
         ("proxy.listen", "--listen", args.listen),
         ("admin.listen", "--admin", args.admin),
         ("profile.mode", "--mode", args.mode),
+        ("capture.dir", "--capture", args.capture),
     ];
     let values = given.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?)));
     let Flags { config, values: global } = global_flags(global);

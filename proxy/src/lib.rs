@@ -7,6 +7,7 @@
 
 pub mod advisor;
 pub mod analysis;
+pub mod capture;
 pub mod cli;
 pub mod clock;
 mod commands;
@@ -15,6 +16,7 @@ pub mod counters;
 mod descriptors;
 mod doctor;
 pub mod export;
+mod filter;
 pub mod hot;
 pub mod listener;
 mod logging;

@@ -1,11 +1,12 @@
 //! What acceptor, workers, analyzer thread and admin interface share.
 
+use crate::capture::Events;
 use crate::clock;
 use crate::config::{Endpoint, ProxySettings, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
 use crate::export::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle,
-    OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState,
+    OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState, series_bound,
 };
 use crate::hot::budget::TrackingBudget;
 use crate::hot::outbox::OutboxCounters;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub cancels: Semaphore,
     /// Places for cancel connections, those that wait included.
     pub cancels_waiting: Semaphore,
+    /// Who listens to events, and the capture.
+    pub events: Arc<Events>,
     /// What sessions hold to be followed.
     pub tracking: Arc<TrackingBudget>,
     lifecycle: AtomicU8,
@@ -151,6 +154,7 @@ impl Shared {
             })),
             mode: Arc::new(ModeCell::new(settings.profile.mode)),
             reloads: Reloads::default(),
+            events: Arc::new(Events::new(&settings)),
             settings,
             connections: Connections::default(),
             gauges: (0..workers).map(|_| Arc::default()).collect(),
@@ -292,6 +296,7 @@ impl Shared {
             ("connections_max", self.current().settings.proxy.max_connections as u64),
             ("digests_max", settings.profile.max_digests as u64),
             ("queue_batches_max", settings.profile.queue_batches as u64),
+            ("series_max", series_bound(&settings.metrics) as u64),
             ("statement_text_bytes_max", settings.profile.max_statement_text_bytes as u64),
         ]
     }
@@ -341,9 +346,14 @@ impl ProxyStatus for Shared {
             analyzer_restarts: of(&self.analyzer_restarts),
             overhead: self.overhead(),
             setup: self.setup(),
+            capture: self.events.counts(),
             limits: self.limits(),
             reload_successful: self.reloads.successful.load(Relaxed),
             reload_success_unix_s: of(&self.reloads.success_unix_s),
         }
+    }
+
+    fn events(&self) -> Option<Arc<Events>> {
+        Some(Arc::clone(&self.events))
     }
 }

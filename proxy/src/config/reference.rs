@@ -121,6 +121,13 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("metrics.digests", RESTART, "Statement groups with series of their own."),
     of("metrics.routes", RESTART, "(service, route) pairs with series of their own."),
     of("metrics.findings", RESTART, "Findings with a series of their own, costliest first."),
+    of("capture.dir", RESTART, "Folder for captures (.ndjson.zst), written while it runs; absent = none."),
+    of("capture.flush_interval", RESTART, "How much a crash can lose at most: a complete frame is written this often."),
+    of("capture.rotate", RESTART, "Size from which a new file is begun."),
+    of("capture.max_size", RESTART, "Size of all files together; the oldest is deleted first."),
+    of("capture.level", RESTART, "Level of compression (zstd)."),
+    of("capture.sample", RESTART, "Share of the units of work that are written; counters are never sampled."),
+    of("capture.events", RESTART, "Kinds of events that are written; absent = all."),
     of("log.level", LIVE, "Least severe events of the log on stderr; PGSONDE_LOG sets a filter instead."),
     of("log.format", LIVE, "text, or json: one object per line."),
 ];

@@ -8,12 +8,13 @@ pub(crate) mod advice;
 mod api;
 mod bounded;
 mod catalogue;
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod formats;
 mod metrics;
 mod page;
 pub mod report;
 mod report_text;
+mod series;
 pub(crate) mod shapes;
 pub(crate) mod source;
 mod sqlstate;
@@ -29,14 +30,15 @@ pub(crate) fn mode_named(name: &str) -> Option<Mode> {
 }
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub(crate) use clock::rfc3339_unix;
+pub(crate) use series::series_bound;
 #[cfg(test)]
 pub(crate) use shapes::kind_words;
 
 pub use formats::Format;
 pub use status::{
-    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
-    OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SETUP_BUCKETS_US,
-    SnapshotSource, UpstreamState,
+    Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
+    Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus,
+    SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
 };

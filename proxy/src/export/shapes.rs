@@ -4,6 +4,7 @@
 //! Readers ignore fields they do not know, so that a newer proxy serves an older report.
 
 mod activity;
+pub(crate) mod lines;
 mod report;
 
 pub(crate) use activity::{
@@ -391,7 +392,7 @@ pub(crate) struct Finding {
     pub(crate) examples: Vec<Example>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Parent {
     pub(crate) table: Option<String>,
     pub(crate) column: Option<String>,
@@ -403,7 +404,7 @@ pub(crate) struct Parent {
     pub(crate) alternatives: Vec<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Child {
     pub(crate) table: Option<String>,
     pub(crate) column: Option<String>,
@@ -412,7 +413,7 @@ pub(crate) struct Child {
     pub(crate) slot: u16,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) saved_low_ms: f64,
     pub(crate) saved_high_ms: f64,
@@ -428,14 +429,14 @@ pub(crate) struct Cost {
     pub(crate) busy_total_ms: f64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fix {
     pub(crate) orm: Option<String>,
     pub(crate) text: String,
     pub(crate) sql: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RouteSightings {
     pub(crate) route: String,
     pub(crate) sightings: u64,
