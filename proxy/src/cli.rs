@@ -1,9 +1,11 @@
 //! The command line: what a person types, turned into settings or a report.
 
 use crate::advisor::offline;
+use crate::commands::audit::{self, AuditArgs};
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::dashboards::DashboardsArgs;
+use crate::commands::diff::{self, DiffArgs};
 use crate::commands::explain_error::ExplainArgs;
 use crate::commands::report::{self, ReportArgs};
 use crate::commands::{completions, config, dashboards, doctor, explain_error};
@@ -48,6 +50,10 @@ enum Command {
     Proxy(ProxyArgs),
     /// Render the profile of a running proxy, or of a saved report
     Report(ReportArgs),
+    /// Run a command through a private proxy and judge what it did to the database
+    Audit(AuditArgs),
+    /// Compare two reports
+    Diff(DiffArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
     /// Test a connection step by step
@@ -75,12 +81,12 @@ struct ProxyArgs {
     /// Where page, API and metrics are served [default: 127.0.0.1:9635]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-    /// What is inspected: full, counters_only or bypass [default: full]
-    #[arg(long, value_name = "MODE")]
-    mode: Option<String>,
     /// Record every statement (without values) into .ndjson.zst files in this folder
     #[arg(long, value_name = "DIR")]
     capture: Option<String>,
+    /// What is inspected: full, counters_only or bypass [default: full]
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -97,6 +103,15 @@ struct AdviseArgs {
     /// How sure the advice should be
     #[arg(long, value_enum, default_value = "verified")]
     tier: Tier,
+    /// Folder of initdb and postgres, of the database's major version [default: found]
+    #[arg(long, value_name = "DIR")]
+    shadow_bin_dir: Option<PathBuf>,
+    /// Where the shadow is made [default: the runtime folder, else the temporary one]
+    #[arg(long, value_name = "DIR")]
+    shadow_dir: Option<PathBuf>,
+    /// Account that runs the shadow when pgsonde runs as root
+    #[arg(long, value_name = "NAME", default_value = "postgres")]
+    shadow_user: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -157,6 +172,11 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             Ok(ExitCode::from(ending.exit_code()))
         }
         Command::Report(args) => report::run(args, cli.global.json),
+        Command::Diff(args) => diff::run(&args, cli.global.json),
+        Command::Audit(args) => {
+            let Global { config, json, quiet, verbose, .. } = cli.global;
+            audit::run(args, audit::Global { config, json, quiet, verbose })
+        }
         Command::Advise(args) => advise(args, cli.global.json),
         Command::Doctor(args) => doctor::run(args, cli.global.json),
         Command::Config(args) => {
@@ -176,6 +196,9 @@ fn advise(args: AdviseArgs, json: bool) -> Result<ExitCode, Problem> {
         workload: args.workload,
         budget_bytes: args.budget,
         verified: args.tier == Tier::Verified,
+        shadow_bin_dir: args.shadow_bin_dir,
+        shadow_dir: args.shadow_dir,
+        shadow_user: args.shadow_user,
         json,
     })
     .map(|()| ExitCode::SUCCESS)
@@ -186,8 +209,8 @@ fn flags(global: Global, args: ProxyArgs) -> Flags {
         ("proxy.upstream", "--upstream", args.upstream),
         ("proxy.listen", "--listen", args.listen),
         ("admin.listen", "--admin", args.admin),
-        ("profile.mode", "--mode", args.mode),
         ("capture.dir", "--capture", args.capture),
+        ("profile.mode", "--mode", args.mode),
     ];
     let values = given.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?)));
     let Flags { config, values: global } = global_flags(global);

@@ -7,6 +7,7 @@
 
 pub mod advisor;
 pub mod analysis;
+mod audit;
 pub mod capture;
 pub mod cli;
 pub mod clock;
@@ -14,6 +15,7 @@ mod commands;
 pub mod config;
 pub mod counters;
 mod descriptors;
+mod diff;
 mod doctor;
 pub mod export;
 mod filter;

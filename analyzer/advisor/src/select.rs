@@ -1,6 +1,6 @@
 //! Which candidates are worth having together: everything on, singles, dominance, greedy, exact, confirmed.
 
-use crate::planner::{CandidateId, CandidateSpec, Plan, PlanJob, Planner, SampleId};
+use crate::planner::{CandidateId, CandidateSpec, Plan, PlanJob, Planner, SampleId, Trust};
 use crate::write_cost::WriteCost;
 
 /// Most new indexes of one table.
@@ -55,6 +55,8 @@ pub struct Chosen {
     pub uses: Vec<(SampleId, f64, f64)>,
     /// Weighted saving, units.
     pub saving: f64,
+    /// What its proof is worth: more than arithmetic only if the part that a planner has seen is enough by itself.
+    pub trust: Trust,
 }
 
 /// Costs known so far, and who answers for new ones.
@@ -289,6 +291,7 @@ impl<'a> Selection<'a> {
                 Some(id) => set.retain(|kept| *kept != id),
                 None => {
                     let mut chosen = chosen;
+                    chosen.iter_mut().for_each(|chosen| chosen.trust = self.trust(planner, chosen));
                     chosen.sort_by(|one, other| other.saving.total_cmp(&one.saving));
                     return chosen;
                 }
@@ -303,7 +306,7 @@ impl<'a> Selection<'a> {
         id: CandidateId,
     ) -> Chosen {
         let without: Vec<CandidateId> = set.iter().copied().filter(|kept| *kept != id).collect();
-        let mut chosen = Chosen { id, uses: Vec::new(), saving: 0.0 };
+        let mut chosen = Chosen { id, uses: Vec::new(), saving: 0.0, trust: Trust::Formula };
         for sample in self.samples.iter().filter(|sample| sample.candidates.contains(&id)) {
             let of = |from: &[CandidateId]| -> Vec<CandidateId> {
                 from.iter().copied().filter(|id| sample.candidates.contains(id)).collect()
@@ -321,10 +324,26 @@ impl<'a> Selection<'a> {
         chosen
     }
 
+    fn weight(&self, id: SampleId) -> f64 {
+        self.samples.iter().find(|sample| sample.id == id).map_or(0.0, |sample| sample.weight)
+    }
+
+    /// The planner's trust, if the uses that it vouches for would be accepted without the others.
+    fn trust(&self, planner: &dyn Planner, chosen: &Chosen) -> Trust {
+        let vouched: Vec<(SampleId, f64, f64)> = chosen
+            .uses
+            .iter()
+            .copied()
+            .filter(|(sample, ..)| planner.trust_of(*sample, chosen.id) > Trust::Formula)
+            .collect();
+        let saving =
+            vouched.iter().map(|(id, without, with)| self.weight(*id) * (without - with)).sum();
+        let part = Chosen { uses: vouched, saving, ..chosen.clone() };
+        if self.accepted(&part) { planner.trust() } else { Trust::Formula }
+    }
+
     fn accepted(&self, chosen: &Chosen) -> bool {
-        let weight = |id: SampleId| {
-            self.samples.iter().find(|sample| sample.id == id).map_or(0.0, |sample| sample.weight)
-        };
+        let weight = |id: SampleId| self.weight(id);
         let before: f64 = chosen.uses.iter().map(|(id, without, _)| weight(*id) * without).sum();
         let rises = chosen.uses.iter().any(|(_, without, with)| *with > without * (1.0 + RISE_MAX));
         let write = self.option(chosen.id).map_or(0.0, |option| option.write.units);

@@ -5,5 +5,6 @@ mod explain;
 mod image;
 pub mod offline;
 mod rows;
+mod shadow;
 mod side;
 mod workload_file;

@@ -1,6 +1,7 @@
 //! `pgsonde advise`: a file of statements and a database; advice.
 
 use super::explain::{self, Probes};
+use super::shadow::{Fidelity, Place, Shadow, Tiered};
 use super::side::{OneSelect, Side, SideError};
 use super::{image, workload_file};
 use crate::export::advice as output;
@@ -25,6 +26,8 @@ const STACK_BYTES: usize = 16 << 20;
 const SAMPLES_MAX: usize = 3;
 /// Texts of a digest that are planned to find the costliest.
 const TRIED_MAX: usize = 8;
+/// EXPLAINs in the shadow in one run.
+const EXPLAINS_MAX: usize = 3_000;
 /// Texts of a digest that are looked at for constants.
 const TEXTS_MAX: usize = 200;
 
@@ -39,6 +42,12 @@ pub struct Options {
     pub budget_bytes: Option<u64>,
     /// Ask for a planner's proof.
     pub verified: bool,
+    /// The folder of the server's programs, if not found by itself.
+    pub shadow_bin_dir: Option<PathBuf>,
+    /// The folder to make a shadow in.
+    pub shadow_dir: Option<PathBuf>,
+    /// The account that a shadow runs as when we are root.
+    pub shadow_user: String,
     /// One JSON document instead of text.
     pub json: bool,
 }
@@ -74,13 +83,15 @@ fn advise(options: &Options) -> Result<(), Problem> {
     notes.extend(powers(&catalog));
     let mut session = Session { side, grammar, catalog, notes };
     let workload = session.workload(&lines);
-    let (report, workload) = session.report(workload, options);
-    if options.verified {
-        session.notes.push(
-            "a verified plan needs a shadow of the database, which this version cannot build: the advice is estimated".to_owned(),
-        );
-    }
-    output::print(&session.catalog, &workload, &report, &session.notes, options.json)
+    let (report, fidelity) = session.report(&workload, options);
+    let verification = verification(&workload, &fidelity);
+    let known = output::Known {
+        catalog: &session.catalog,
+        workload: &workload,
+        report: &report,
+        verification: verification.as_ref(),
+    };
+    output::print(&known, &session.notes, options.json)
 }
 
 fn config(url: &str) -> Result<Config, Problem> {
@@ -340,16 +351,57 @@ impl Session {
         }
     }
 
-    fn report(&mut self, workload: Workload, options: &Options) -> (Report, Workload) {
+    fn report(&mut self, workload: &Workload, options: &Options) -> (Report, Vec<Fidelity>) {
         let budget = options.budget_bytes.unwrap_or_else(|| advice::default_budget(&self.catalog));
         let mut known = HashMap::new();
+        let search_path = self.side.search_path.clone();
         let Self { side, grammar, catalog, .. } = self;
-        let mut probes = Probes { side, grammar, catalog, workload: &workload, known: &mut known };
-        let (specs, notes) = advice::gather(catalog, &workload, &mut probes);
-        let mut planner = Formula::new(catalog, &workload, probes);
-        let mut report = advice::run(catalog, &workload, &specs, &mut planner, budget);
+        let mut probes = Probes { side, grammar, catalog, workload, known: &mut known };
+        let (specs, mut notes) = advice::gather(catalog, workload, &mut probes);
+        let mut shadow = None;
+        if options.verified && !specs.is_empty() {
+            match Shadow::build(catalog, workload, &search_path, &place(options)) {
+                Ok(built) => shadow = Some(built),
+                Err(error) => notes.push(unverified(&error.why, &error.remedy)),
+            }
+        }
+        let formula = Formula::new(catalog, workload, probes);
+        let mut planner = Tiered::new(shadow, formula, catalog, workload, grammar, EXPLAINS_MAX);
+        let mut report = advice::run(catalog, workload, &specs, &mut planner, budget);
+        notes.extend(planner.lost.take().map(|why| unverified(&why, "")));
         report.notes = notes;
-        drop(planner);
-        (report, workload)
+        (report, std::mem::take(&mut planner.fidelity))
     }
+}
+
+fn place(options: &Options) -> Place {
+    Place {
+        programs: options.shadow_bin_dir.clone(),
+        folder: options.shadow_dir.clone(),
+        user: options.shadow_user.clone(),
+    }
+}
+
+fn unverified(why: &str, remedy: &str) -> String {
+    let remedy = if remedy.is_empty() { String::new() } else { format!(" To verify: {remedy}.") };
+    format!("the advice is estimated only, no planner has tried it: {why}.{remedy}")
+}
+
+/// How far the shadow's costs are those of the target; `None` where there was no shadow.
+fn verification(workload: &Workload, fidelity: &[Fidelity]) -> Option<output::Verification> {
+    if fidelity.is_empty() {
+        return None;
+    }
+    let digest = |at: usize| &workload.digests[workload.samples[at].digest];
+    let mut doubts: Vec<(String, String)> = Vec::new();
+    for (at, found) in fidelity.iter().enumerate() {
+        let doubt = found.doubt.clone().map(|doubt| (digest(at).text.clone(), doubt));
+        doubts.extend(doubt.filter(|doubt| !doubts.contains(doubt)));
+    }
+    Some(output::Verification {
+        statements: fidelity.len(),
+        exact: fidelity.iter().filter(|found| found.is_exact()).count(),
+        costs: fidelity.iter().map(|found| (found.live, found.shadow)).collect(),
+        doubts,
+    })
 }

@@ -1,8 +1,10 @@
 //! One file per command: its arguments, and what it does with them.
 
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dashboards;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod explain_error;
 pub(crate) mod report;

@@ -212,6 +212,13 @@ fn child_of(section: &str, name: &'static str) -> Option<&'static str> {
     rest.split('.').next()
 }
 
+/// The nearest of these names, if one is near; at most a third of it may differ.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distances = known.iter().map(|known| (edit_distance(name, known), *known));
+    let near = distances.filter(|(distance, known)| distance * 3 <= known.len().max(3));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
 /// Insertions, deletions and replacements that turn one word into the other.
 fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();

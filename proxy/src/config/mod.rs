@@ -17,15 +17,17 @@ pub(crate) mod units;
 mod upstream;
 
 pub use address::{Address, Listen};
+pub(crate) use file::ConfigFile;
 pub(crate) use given::{Reloaded, Shown};
+pub(crate) use keys::nearest;
 pub use secret::Secret;
 pub use tls::{Auth, MinVersion, TlsSettings};
+pub(crate) use units::{duration_us, size_bytes};
 pub use upstream::{DEFAULT_PORT, Endpoint, RootCertificates, SslMode, Upstream};
 
 use crate::capture::Kinds;
 use crate::export::Mode;
 use crate::problem::Problem;
-use file::ConfigFile;
 use findings::FINDING_KEYS;
 use given::{Given, Origin};
 use keys::{Key, Raw, Value};

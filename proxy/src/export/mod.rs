@@ -31,6 +31,19 @@ pub(crate) fn mode_named(name: &str) -> Option<Mode> {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+
+/// A hand-made report for the tests of what reads one.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::api::View;
+    use super::fixture;
+    use super::shapes::Report;
+
+    pub(crate) fn report() -> Report {
+        let (snapshot, proxy) = (fixture::snapshot(), fixture::counters());
+        Report::of(&View { snapshot: &snapshot, proxy: &proxy, clock: fixture::clock() }, 200)
+    }
+}
 pub(crate) use clock::rfc3339_unix;
 pub(crate) use series::series_bound;
 #[cfg(test)]
@@ -42,3 +55,14 @@ pub use status::{
     Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus,
     SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
 };
+
+/// The report of one moment of a proxy.
+pub(crate) fn report_of(
+    snapshot: &pgsonde_analyzer::snapshot::Snapshot,
+    proxy: &ProxyCounters,
+    started: std::time::SystemTime,
+    top: usize,
+) -> shapes::Report {
+    let clock = clock::Clock::new(started);
+    shapes::Report::of(&api::View { snapshot, proxy, clock }, top)
+}

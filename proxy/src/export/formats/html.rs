@@ -41,7 +41,7 @@ pub(crate) fn folded(report: &Report, most: usize) -> Report {
     }
     let folded = cut.len();
     report.notes.push(format!(
-        "One file shows {most} statements by themselves; {folded} cheaper ones are folded into `other`."
+        "The {most} costliest statements stand by themselves; {folded} cheaper ones are folded into `other`."
     ));
     report
 }
