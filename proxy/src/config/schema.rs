@@ -121,7 +121,6 @@ impl Kind {
             Self::Listens => Some("1 to 8".to_owned()),
             Self::EventKinds => Some(Kinds::NAMES.join(", ")),
             Self::FindingKinds | Self::Hosts => Some("at most 32".to_owned()),
-            Self::EventKinds => Some(Kinds::NAMES.join(", ")),
             Self::Url | Self::Address | Self::Path | Self::Secret | Self::Bool => None,
         }
     }
