@@ -16,7 +16,7 @@ mod writer;
 pub use compose::Kinds;
 pub use control::Events;
 pub(crate) use reader::is_there;
-pub(crate) use replay::replay;
+pub(crate) use replay::{Replayed, replay};
 
 /// The cause in words, without the operating system's number for it.
 fn reason(error: &std::io::Error) -> String {

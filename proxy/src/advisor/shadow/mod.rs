@@ -205,6 +205,9 @@ impl Shadow {
 
     /// Why answers about this sample prove nothing, if so.
     fn doubt(&self, catalog: &Catalog, sample: &Sample) -> Option<String> {
+        if sample.assumed_values {
+            return Some("its values are not known".to_owned());
+        }
         for table in sample.scans.iter().filter_map(|bound| bound.table) {
             let parts = catalog.leaves(table);
             let parts = parts.iter().map(|leaf| leaf.oid).chain([table]);
