@@ -222,7 +222,10 @@ fn objects_of_every_kind_cost_what_they_cost_on_the_target() {
     for finding in document["findings"].as_array().expect("a list") {
         let plans = &finding["plans"][0];
         if finding["tier"] == "verified" {
-            assert!(plans["before"]["cost"].as_f64() > plans["after"]["cost"].as_f64(), "{finding:#}");
+            assert!(
+                plans["before"]["cost"].as_f64() > plans["after"]["cost"].as_f64(),
+                "{finding:#}"
+            );
             let after = plans["after"]["lines"].to_string();
             assert!(after.contains(finding["index"].as_str().expect("a name")), "{finding:#}");
         }

@@ -128,7 +128,9 @@ impl Source {
             Self::Text(content) => {
                 let (lines, failed) = workload_file::read(content, grammar);
                 let note = |line: &usize| {
-                    format!("line {line} of the workload is no statement that PostgreSQL's parser knows; skipped")
+                    format!(
+                        "line {line} of the workload is no statement that PostgreSQL's parser knows; skipped"
+                    )
                 };
                 (lines, failed.iter().map(note).collect())
             }
@@ -147,7 +149,8 @@ fn source(options: &Options) -> Result<Source, Problem> {
     let mut first = [0; 2];
     let starts = std::fs::File::open(path).and_then(|mut file| file.read(&mut first)).unwrap_or(0);
     // one JSON object per line, plain or compressed
-    let is_capture = starts == 2 && (first[0] == b'{' || first == [0x1f, 0x8b] || first == [0x28, 0xb5]);
+    let is_capture =
+        starts == 2 && (first[0] == b'{' || first == [0x1f, 0x8b] || first == [0x28, 0xb5]);
     if path.is_dir() || is_capture {
         return Ok(Source::Capture(Box::new(crate::capture::replay(path)?)));
     }
@@ -358,9 +361,12 @@ impl Session {
         let assumed_values = facts.parameters;
         if assumed_values {
             let filled = values::filled(&self.catalog, &facts, &self.side.search_path, &text);
-            let Some((filled, known)) = filled.and_then(|text| Some((text.clone(), self.facts(&text)?)))
+            let Some((filled, known)) =
+                filled.and_then(|text| Some((text.clone(), self.facts(&text)?)))
             else {
-                self.note(format!("`{redacted}` has parameters that nothing gives a value for: skipped"));
+                self.note(format!(
+                    "`{redacted}` has parameters that nothing gives a value for: skipped"
+                ));
                 return None;
             };
             (text, facts) = (filled, known);

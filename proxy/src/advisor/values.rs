@@ -38,7 +38,8 @@ pub(super) fn numbered(text: &str) -> String {
 fn is_value(text: &str, at: usize) -> bool {
     let before = text[..at].chars().next_back();
     let rest = text[at + 1..].trim_start();
-    let joined = before.is_some_and(|letter| "@|&?".contains(letter)) || rest.starts_with(['|', '&', '?', '$', '\'']);
+    let joined = before.is_some_and(|letter| "@|&?".contains(letter))
+        || rest.starts_with(['|', '&', '?', '$', '\'']);
     !joined
 }
 
@@ -64,7 +65,9 @@ fn collect(relation: &Relation, predicate: &Predicate, values: &mut BTreeMap<u32
         arms.iter().flatten().for_each(|arm| collect(relation, arm, values));
         return;
     }
-    let (Key::Column(column), Value::Parameter(number)) = (&predicate.key, &predicate.value) else { return };
+    let (Key::Column(column), Value::Parameter(number)) = (&predicate.key, &predicate.value) else {
+        return;
+    };
     if let Some(value) = typical(relation, column, &predicate.class) {
         values.entry(u32::from(*number)).or_insert(value);
     }
@@ -152,8 +155,14 @@ mod tests {
     #[test]
     fn numbers_redacted_literals() {
         let rows = [
-            ("select * from t where a = ? and b = ?", "select * from t where a = $60001 and b = $60002"),
-            ("select * from t where a = $1 and b = ?", "select * from t where a = $1 and b = $60001"),
+            (
+                "select * from t where a = ? and b = ?",
+                "select * from t where a = $60001 and b = $60002",
+            ),
+            (
+                "select * from t where a = $1 and b = ?",
+                "select * from t where a = $1 and b = $60001",
+            ),
             ("select * from t where a in (…)", "select * from t where a in ($60001)"),
             ("select d ? 'k' from t", "select d ? 'k' from t"),
             ("select d ?| $1 from t", "select d ?| $1 from t"),

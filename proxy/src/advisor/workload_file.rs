@@ -29,7 +29,9 @@ pub(super) fn of_snapshot(snapshot: &Snapshot, database: &str) -> (Vec<Line>, Ve
     }
     let mut notes = Vec::new();
     if cut > 0 {
-        notes.push(format!("{cut} of the statements are known in part only (their texts are too long): skipped"));
+        notes.push(format!(
+            "{cut} of the statements are known in part only (their texts are too long): skipped"
+        ));
     }
     if elsewhere > 0 {
         notes.push(format!("{elsewhere} calls went to other databases than {database}: skipped"));
