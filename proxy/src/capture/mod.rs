@@ -23,7 +23,7 @@ pub(crate) use writer::Ends;
 pub use compose::Kinds;
 pub use control::Events;
 pub(crate) use reader::{FileHead, Lines, is_capture, read as read_lines};
-pub(crate) use replay::replay;
+pub(crate) use replay::{Replayed, replay};
 
 /// The cause in words, without the operating system's number for it.
 fn reason(error: &std::io::Error) -> String {
