@@ -7,16 +7,16 @@
 
 pub mod advisor;
 pub mod analysis;
-pub mod capture;
 mod audit;
+pub mod capture;
 pub mod cli;
 pub mod clock;
 mod commands;
 pub mod config;
 pub mod counters;
 mod descriptors;
-mod doctor;
 mod diff;
+mod doctor;
 pub mod export;
 mod filter;
 pub mod hot;

@@ -121,6 +121,13 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("metrics.digests", RESTART, "Statement groups with series of their own."),
     of("metrics.routes", RESTART, "(service, route) pairs with series of their own."),
     of("metrics.findings", RESTART, "Findings with a series of their own, costliest first."),
+    of("capture.dir", RESTART, "Folder of the capture files (.ndjson.zst, mode 0600); absent = no capture."),
+    of("capture.flush_interval", RESTART, "Time after which what was captured is written as one frame; a crash loses at most this much."),
+    of("capture.rotate", RESTART, "Size from which the next capture file is begun."),
+    of("capture.max_size", RESTART, "Size of all capture files together; the oldest is deleted first. At least twice `capture.rotate`."),
+    of("capture.level", RESTART, "Compression level of zstd."),
+    of("capture.sample", RESTART, "Share of the units of work that are captured, whole ones; counters are never sampled."),
+    of("capture.events", RESTART, "Kinds of lines that are captured; absent = all."),
     of("log.level", LIVE, "Least severe events of the log on stderr; PGSONDE_LOG sets a filter instead."),
     of("log.format", LIVE, "text, or json: one object per line."),
 ];

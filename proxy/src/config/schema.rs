@@ -3,6 +3,7 @@
 use super::keys::{self, Key, Kind};
 use super::reference;
 use super::units::{duration_text, size_text};
+use crate::capture::Kinds;
 use pgsonde_analyzer::finding::Kind as FindingKind;
 use serde_json::{Map, Value, json};
 
@@ -77,6 +78,7 @@ impl Kind {
                 let names: Vec<_> = FindingKind::ALL.iter().map(|kind| kind.name()).collect();
                 list(json!({ "enum": names }), 32)
             }
+            Self::EventKinds => list(json!({ "enum": Kinds::NAMES }), Kinds::NAMES.len()),
             Self::Secret => text("^(env|file):."),
             Self::Hosts => list(text("^[A-Za-z0-9._-]+$"), 32),
             Self::Bool => json!({ "type": "boolean" }),
@@ -117,6 +119,7 @@ impl Kind {
             Self::Share => Some("0% to 100%".to_owned()),
             Self::Word(words) => Some(words.join(", ")),
             Self::Listens => Some("1 to 8".to_owned()),
+            Self::EventKinds => Some(Kinds::NAMES.join(", ")),
             Self::FindingKinds | Self::Hosts => Some("at most 32".to_owned()),
             Self::Url | Self::Address | Self::Path | Self::Secret | Self::Bool => None,
         }

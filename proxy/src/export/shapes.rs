@@ -4,9 +4,9 @@
 //! Readers ignore fields they do not know, so that a newer proxy serves an older report.
 
 mod activity;
-pub(crate) mod lines;
 pub(crate) mod audit;
 pub(crate) mod diff;
+pub(crate) mod lines;
 mod report;
 
 pub(crate) use activity::{

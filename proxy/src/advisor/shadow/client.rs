@@ -40,7 +40,10 @@ impl Writer {
                 Ok(writer) => return Ok(writer),
                 Err(error) if started.elapsed() > START_LIMIT => {
                     return Err(Unavailable::new(
-                        format!("the shadow's server did not start: {error}. {}", cluster.last_words()),
+                        format!(
+                            "the shadow's server did not start: {error}. {}",
+                            cluster.last_words()
+                        ),
                         "look whether the machine has memory and space left".to_owned(),
                     ));
                 }
@@ -90,7 +93,8 @@ impl Writer {
     }
 
     fn ask(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, SideError> {
-        let asking = async { tokio::time::timeout(ANSWER_LIMIT, self.client.simple_query(sql)).await };
+        let asking =
+            async { tokio::time::timeout(ANSWER_LIMIT, self.client.simple_query(sql)).await };
         match self.runtime.block_on(asking) {
             Ok(Ok(messages)) => Ok(messages),
             Ok(Err(error)) => Err(classed(&error)),

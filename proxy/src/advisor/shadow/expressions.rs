@@ -47,7 +47,8 @@ fn only_column<'a>(relation: &'a Relation, expression: &str) -> Option<&'a Colum
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let words: Vec<&str> = expression.split(|letter| !is_word(letter)).collect();
     let mut mentioned = relation.columns.iter().filter(|column| {
-        words.contains(&column.name.as_str()) || expression.contains(&quoted(&column.name)) && !column.name.chars().all(is_word)
+        words.contains(&column.name.as_str())
+            || expression.contains(&quoted(&column.name)) && !column.name.chars().all(is_word)
     });
     mentioned.next().filter(|_| mentioned.next().is_none())
 }

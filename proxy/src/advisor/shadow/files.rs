@@ -95,8 +95,12 @@ impl Files<'_> {
         for number in 0.. {
             let part = left.min(self.segment_blocks);
             let path = if number == 0 { whole.clone() } else { segment(&whole, number) };
-            let file =
-                File::options().read(true).write(true).create(number > 0).truncate(false).open(&path)?;
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(number > 0)
+                .truncate(false)
+                .open(&path)?;
             // never shorter: an index keeps the pages that it was made with
             if file.metadata()?.len() < part * self.block_size {
                 file.set_len(part * self.block_size)?;
@@ -142,8 +146,7 @@ mod tests {
             files.extend(&[length]).expect("extended");
             let size = |number: usize| {
                 let whole = folder.join(&path);
-                let path =
-                    if number == 0 { whole } else { segment(&whole, number as u32) };
+                let path = if number == 0 { whole } else { segment(&whole, number as u32) };
                 std::fs::metadata(path).ok().map(|meta| meta.len() / 8192)
             };
             let found: Vec<u64> = (0..).map_while(size).collect();

@@ -6,6 +6,7 @@
 //! catalogues and never runs a text of the target; the planner, a plain role that owns what was imported, plans, since
 //! planning executes immutable functions of the target.
 
+mod candidate;
 mod client;
 mod cluster;
 mod expressions;
@@ -19,13 +20,12 @@ mod statistics;
 pub(super) use planner::{Fidelity, Tiered};
 
 use super::side::{Side, SideError};
+use candidate::Candidate;
 use client::{Writer, literal};
 use cluster::{BUILDER, Cluster};
 use files::{Files, Length};
-use pgsonde_advisor::advice::share_of;
 use pgsonde_advisor::catalog::{Catalog, Index, Oid, Relation};
-use pgsonde_advisor::ddl::{self, qualified};
-use pgsonde_advisor::planner::{CandidateSpec, KeyPart, Method};
+use pgsonde_advisor::planner::CandidateSpec;
 use pgsonde_advisor::size;
 use pgsonde_advisor::workload::{Sample, Workload};
 use schema::By;
@@ -67,7 +67,9 @@ impl From<SideError> for Unavailable {
     fn from(error: SideError) -> Self {
         // a message of the shadow may quote a value of the statistics: its code says enough
         let why = match error {
-            SideError::Server { code, .. } => format!("the shadow refused a step (SQLSTATE {code})"),
+            SideError::Server { code, .. } => {
+                format!("the shadow refused a step (SQLSTATE {code})")
+            }
             other => format!("the shadow did not answer: {other}"),
         };
         Self::new(why, "please report this".to_owned())
@@ -205,20 +207,26 @@ impl Shadow {
 
     /// Why answers about this sample prove nothing, if so.
     fn doubt(&self, catalog: &Catalog, sample: &Sample) -> Option<String> {
+        if sample.assumed_values {
+            return Some("its values are not known".to_owned());
+        }
         for table in sample.scans.iter().filter_map(|bound| bound.table) {
             let parts = catalog.leaves(table);
             let parts = parts.iter().map(|leaf| leaf.oid).chain([table]);
-            if let Some((oid, why)) = parts.into_iter().find_map(|oid| self.unlike.get_key_value(&oid)) {
+            if let Some((oid, why)) =
+                parts.into_iter().find_map(|oid| self.unlike.get_key_value(&oid))
+            {
                 let name = catalog.relations.get(oid).map_or("", |relation| relation.name.as_str());
                 return Some(format!("{name} could not be rebuilt as it is: {why}"));
             }
         }
         if let Some(name) = common_combinations(catalog, sample) {
-            return Some(format!("the most common combinations of {name} have no way into the shadow"));
+            return Some(format!(
+                "the most common combinations of {name} have no way into the shadow"
+            ));
         }
-        (self.foreign_locale && compares_text(catalog, sample)).then(|| {
-            format!("this machine lacks the target's locale {}", catalog.database.collate)
-        })
+        (self.foreign_locale && compares_text(catalog, sample))
+            .then(|| format!("this machine lacks the target's locale {}", catalog.database.collate))
     }
 
     /// Creates candidates, gives every file its length, and opens the side that plans. One reason per candidate that
@@ -232,6 +240,8 @@ impl Shadow {
             self.empty_heaps(catalog)?;
         }
         let owner = Writer::connect(&self.cluster, PLANNER)?;
+        // expressions of the workload name functions and operators as its sessions find them
+        owner.run(&schema::set_search_path(&self.search_path))?;
         let builder = self.builder()?;
         let (mut made, mut lengths) = (Vec::new(), Vec::new());
         for (at, spec) in specs.iter().enumerate() {
@@ -254,9 +264,11 @@ impl Shadow {
         let mut outcome = Vec::new();
         for made in made {
             let (names, guessed, why) = match made {
-                Ok(candidate) => {
-                    (candidate.parts.into_iter().map(|part| part.name).collect(), candidate.guessed, None)
-                }
+                Ok(candidate) => (
+                    candidate.parts.into_iter().map(|part| part.name).collect(),
+                    candidate.guessed,
+                    None,
+                ),
                 Err(why) => (Vec::new(), true, Some(why)),
             };
             self.candidates.push(names);
@@ -280,7 +292,10 @@ impl Shadow {
             .collect();
         self.reopen(catalog, |files| {
             files.shorten(&heaps).map_err(|error| {
-                Unavailable::new(format!("cannot shorten the shadow's files: {error}"), String::new())
+                Unavailable::new(
+                    format!("cannot shorten the shadow's files: {error}"),
+                    String::new(),
+                )
             })
         })
     }
@@ -308,7 +323,9 @@ impl Shadow {
     /// Lengths of what exists on the target.
     fn lengths(&self, catalog: &Catalog, paths: &Paths) -> Vec<Length> {
         let mut all = Vec::new();
-        for relation in catalog.relations.values().filter(|relation| matches!(relation.kind, 'r' | 'm')) {
+        for relation in
+            catalog.relations.values().filter(|relation| matches!(relation.kind, 'r' | 'm'))
+        {
             let mut add = |name: &str, blocks: u64, height: Option<u32>| {
                 if let Some(path) = paths.get(&(relation.schema.clone(), name.to_owned())) {
                     all.push(Length { path: path.clone(), blocks, height });
@@ -416,11 +433,15 @@ fn check_layout(builder: &Writer, catalog: &Catalog) -> Result<(), Unavailable> 
     let mut same = true;
     let sql = "SELECT name, setting FROM pg_settings WHERE name IN ('block_size', 'segment_size')";
     builder.each(sql, |row| {
-        same &= catalog.settings.get(&row.text("name")).is_none_or(|known| *known == row.text("setting"));
+        same &= catalog
+            .settings
+            .get(&row.text("name"))
+            .is_none_or(|known| *known == row.text("setting"));
     })?;
     same.then_some(()).ok_or_else(|| {
         Unavailable::new(
-            "the target was built with another block or segment size than the programs here".to_owned(),
+            "the target was built with another block or segment size than the programs here"
+                .to_owned(),
             "name the folder of the target's own build in shadow_bin_dir".to_owned(),
         )
     })
@@ -431,7 +452,8 @@ fn common_combinations<'a>(catalog: &'a Catalog, sample: &Sample) -> Option<&'a 
     sample.scans.iter().filter(|bound| bound.scan.predicates.len() > 1).find_map(|bound| {
         let parts = catalog.leaves(bound.table?);
         let of = |oid: Oid| Some(oid) == bound.table || parts.iter().any(|leaf| leaf.oid == oid);
-        let found = catalog.extended.iter().find(|found| found.kinds.contains('m') && of(found.relation));
+        let found =
+            catalog.extended.iter().find(|found| found.kinds.contains('m') && of(found.relation));
         found.map(|found| found.name.1.as_str())
     })
 }
@@ -444,7 +466,9 @@ fn compares_text(catalog: &Catalog, sample: &Sample) -> bool {
         of.is_some_and(|found| found.category == 'S')
     };
     sample.scans.iter().any(|bound| {
-        bound.table.is_some_and(|table| bound.scan.columns.iter().any(|column| is_text(table, column)))
+        bound
+            .table
+            .is_some_and(|table| bound.scan.columns.iter().any(|column| is_text(table, column)))
     })
 }
 
@@ -466,7 +490,9 @@ fn heights(catalog: &Catalog, workload: &Workload) -> HashMap<String, u32> {
     for plan in workload.samples.iter().filter_map(|sample| sample.base.as_ref()) {
         plan.tree.walk(&mut |node| {
             let Some(name) = node.index.as_deref() else { return };
-            let Some(rows) = rows.get(name).filter(|_| node.kind.starts_with("Index")) else { return };
+            let Some(rows) = rows.get(name).filter(|_| node.kind.starts_with("Index")) else {
+                return;
+            };
             let compared = if *rows > 1.0 { rows.round().log2().ceil() * operator } else { 0.0 };
             let levels = (node.startup - compared) / (50.0 * operator) - 1.0;
             if (levels - levels.round()).abs() < 0.2 && (0.0..=6.0).contains(&levels.round()) {
@@ -475,82 +501,4 @@ fn heights(catalog: &Catalog, workload: &Workload) -> HashMap<String, u32> {
         });
     }
     found
-}
-
-/// One candidate as it was made in the shadow.
-struct Candidate {
-    parts: Vec<Part>,
-    /// Sets pages and rows of all parts.
-    counts: String,
-    /// Its expression has no statistics.
-    guessed: bool,
-    btree: bool,
-    width: f64,
-    block_size: u64,
-}
-
-struct Part {
-    schema: String,
-    name: String,
-    blocks: u64,
-}
-
-impl Candidate {
-    /// Creates it over the empty table, or each empty partition.
-    fn create(
-        builder: &Writer,
-        owner: &Writer,
-        catalog: &Catalog,
-        spec: &CandidateSpec,
-        number: usize,
-    ) -> Result<Self, String> {
-        let relation = catalog.relations.get(&spec.table).ok_or("its table is gone")?;
-        let (_, rows) = catalog.pages_and_rows(spec.table);
-        let (body, share) = (ddl::body(spec), share_of(catalog, spec));
-        let (mut parts, mut counts) = (Vec::new(), Vec::new());
-        let mut guessed = false;
-        for (at, leaf) in catalog.leaves(spec.table).into_iter().enumerate() {
-            let name = format!("{CANDIDATE}{number}_{at}");
-            let sql = format!("CREATE INDEX {name} ON {} {body}", qualified(leaf));
-            owner.run(&sql).map_err(|error| match error {
-                SideError::Server { code, .. } => format!("the shadow refused it (SQLSTATE {code})"),
-                other => other.to_string(),
-            })?;
-            if spec.keys.iter().any(|key| matches!(key.part, KeyPart::Expression(_))) {
-                guessed |= !expressions::describe(builder, owner, leaf, spec, &name);
-            }
-            let part = leaf.rows() / rows.max(1.0);
-            let bytes = spec.size_bytes as f64 * part;
-            let blocks = (bytes / catalog.block_size() as f64).ceil().max(2.0) as u64;
-            let tuples = leaf.rows() * share;
-            counts.push(format!("({}, {}, {blocks}, {tuples})", literal(&leaf.schema), literal(&name)));
-            parts.push(Part { schema: leaf.schema.clone(), name, blocks });
-        }
-        let width = spec.keys.iter().map(|key| match &key.part {
-            KeyPart::Column(column) => size::width_of(catalog, relation, column),
-            KeyPart::Expression(_) => 16.0,
-        });
-        Ok(Self {
-            counts: format!(
-                "UPDATE pg_class c SET relpages = v.pages, reltuples = v.tuples \
-                 FROM (VALUES {}) v(schema, name, pages, tuples) JOIN pg_namespace n ON n.nspname = v.schema \
-                 WHERE c.relnamespace = n.oid AND c.relname = v.name",
-                counts.join(", ")
-            ),
-            width: width.sum(),
-            btree: spec.method == Method::Btree,
-            block_size: catalog.block_size(),
-            parts,
-            guessed,
-        })
-    }
-
-    fn lengths<'a>(&'a self, paths: &'a Paths) -> impl Iterator<Item = Length> + 'a {
-        self.parts.iter().filter_map(|part| {
-            let path = paths.get(&(part.schema.clone(), part.name.clone()))?.clone();
-            let bytes = part.blocks * self.block_size;
-            let height = self.btree.then(|| size::height(bytes, self.width) as u32);
-            Some(Length { path, blocks: part.blocks, height })
-        })
-    }
 }

@@ -36,7 +36,8 @@ impl Fidelity {
 
     /// Relative difference of the costs.
     pub(in super::super) fn error(&self) -> f64 {
-        self.shadow.map_or(f64::INFINITY, |shadow| (shadow / self.live.max(f64::MIN_POSITIVE) - 1.0).abs())
+        self.shadow
+            .map_or(f64::INFINITY, |shadow| (shadow / self.live.max(f64::MIN_POSITIVE) - 1.0).abs())
     }
 }
 
@@ -70,7 +71,18 @@ impl<'a, P: Planner> Tiered<'a, P> {
         let known = vec![Vec::new(); workload.samples.len()];
         let (fidelity, names, lost) = (Vec::new(), Vec::new(), None);
         let explains_left = explains_max;
-        Self { shadow, rest, catalog, workload, grammar, fidelity, known, explains_left, names, lost }
+        Self {
+            shadow,
+            rest,
+            catalog,
+            workload,
+            grammar,
+            fidelity,
+            known,
+            explains_left,
+            names,
+            lost,
+        }
     }
 
     fn vouches(&self, sample: SampleId) -> bool {
@@ -90,7 +102,10 @@ impl<'a, P: Planner> Tiered<'a, P> {
         let (workload, catalog) = (self.workload, self.catalog);
         let sample = &workload.samples[at];
         let Some(base) = &sample.base else {
-            return Fidelity { doubt: Some("the target did not plan it".to_owned()), ..Fidelity::default() };
+            return Fidelity {
+                doubt: Some("the target did not plan it".to_owned()),
+                ..Fidelity::default()
+            };
         };
         let mut found = Fidelity { live: base.cost, ..Fidelity::default() };
         found.doubt = self.shadow.as_ref().and_then(|shadow| shadow.doubt(catalog, sample));
@@ -102,9 +117,12 @@ impl<'a, P: Planner> Tiered<'a, P> {
                 found.shadow = Some(plan.cost);
                 if found.error() > CLOSE {
                     let percent = found.error() * 100.0;
-                    found.doubt = Some(format!("its cost in the shadow differs by {percent:.1} % from that on the target"));
+                    found.doubt = Some(format!(
+                        "its cost in the shadow differs by {percent:.1} % from that on the target"
+                    ));
                 } else if !alike(&base.tree, &plan.tree) {
-                    found.doubt = Some("its plan in the shadow is not that on the target".to_owned());
+                    found.doubt =
+                        Some("its plan in the shadow is not that on the target".to_owned());
                 }
                 self.known[at].push((Vec::new(), plan));
             }

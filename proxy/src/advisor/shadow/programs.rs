@@ -38,7 +38,9 @@ fn wrong(major: u32, folder: &str, found: Option<u32>) -> Unavailable {
 }
 
 fn remedy(major: u32) -> String {
-    format!("install postgresql-{major} here (it need not run), or name its folder in shadow_bin_dir")
+    format!(
+        "install postgresql-{major} here (it need not run), or name its folder in shadow_bin_dir"
+    )
 }
 
 /// PATH, what `pg_config` says, and where packages put the versions side by side.

@@ -7,24 +7,80 @@ use std::collections::BTreeSet;
 
 /// Extensions that are types, operators and functions of types, and can't reach beyond the database.
 const EXTENSIONS: [&str; 18] = [
-    "btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "intarray", "isn",
-    "ltree", "pg_trgm", "pgcrypto", "postgis", "seg", "tablefunc", "unaccent", "uuid-ossp", "vector",
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "earthdistance",
+    "fuzzystrmatch",
+    "hstore",
+    "intarray",
+    "isn",
+    "ltree",
+    "pg_trgm",
+    "pgcrypto",
+    "postgis",
+    "seg",
+    "tablefunc",
+    "unaccent",
+    "uuid-ossp",
+    "vector",
 ];
 
 /// Planner settings that are the database's.
 const SETTINGS: [&str; 52] = [
-    "seq_page_cost", "random_page_cost", "cpu_tuple_cost", "cpu_index_tuple_cost", "cpu_operator_cost",
-    "parallel_tuple_cost", "parallel_setup_cost", "min_parallel_table_scan_size", "min_parallel_index_scan_size",
-    "max_parallel_workers_per_gather", "max_parallel_workers", "parallel_leader_participation",
-    "effective_cache_size", "work_mem", "hash_mem_multiplier", "enable_async_append", "enable_bitmapscan",
-    "enable_distinct_reordering", "enable_gathermerge", "enable_group_by_reordering", "enable_hashagg",
-    "enable_hashjoin", "enable_incremental_sort", "enable_indexonlyscan", "enable_indexscan", "enable_material",
-    "enable_memoize", "enable_mergejoin", "enable_nestloop", "enable_parallel_append", "enable_parallel_hash",
-    "enable_partition_pruning", "enable_partitionwise_aggregate", "enable_partitionwise_join",
-    "enable_presorted_aggregate", "enable_self_join_elimination", "enable_seqscan", "enable_sort",
-    "enable_tidscan", "geqo", "geqo_effort", "geqo_generations", "geqo_pool_size", "geqo_seed",
-    "geqo_selection_bias", "geqo_threshold", "from_collapse_limit", "join_collapse_limit",
-    "default_statistics_target", "constraint_exclusion", "cursor_tuple_fraction", "recursive_worktable_factor",
+    "seq_page_cost",
+    "random_page_cost",
+    "cpu_tuple_cost",
+    "cpu_index_tuple_cost",
+    "cpu_operator_cost",
+    "parallel_tuple_cost",
+    "parallel_setup_cost",
+    "min_parallel_table_scan_size",
+    "min_parallel_index_scan_size",
+    "max_parallel_workers_per_gather",
+    "max_parallel_workers",
+    "parallel_leader_participation",
+    "effective_cache_size",
+    "work_mem",
+    "hash_mem_multiplier",
+    "enable_async_append",
+    "enable_bitmapscan",
+    "enable_distinct_reordering",
+    "enable_gathermerge",
+    "enable_group_by_reordering",
+    "enable_hashagg",
+    "enable_hashjoin",
+    "enable_incremental_sort",
+    "enable_indexonlyscan",
+    "enable_indexscan",
+    "enable_material",
+    "enable_memoize",
+    "enable_mergejoin",
+    "enable_nestloop",
+    "enable_parallel_append",
+    "enable_parallel_hash",
+    "enable_partition_pruning",
+    "enable_partitionwise_aggregate",
+    "enable_partitionwise_join",
+    "enable_presorted_aggregate",
+    "enable_self_join_elimination",
+    "enable_seqscan",
+    "enable_sort",
+    "enable_tidscan",
+    "geqo",
+    "geqo_effort",
+    "geqo_generations",
+    "geqo_pool_size",
+    "geqo_seed",
+    "geqo_selection_bias",
+    "geqo_threshold",
+    "from_collapse_limit",
+    "join_collapse_limit",
+    "default_statistics_target",
+    "constraint_exclusion",
+    "cursor_tuple_fraction",
+    "recursive_worktable_factor",
 ];
 
 /// Who runs a statement: whoever may do less, does it.
@@ -248,14 +304,17 @@ pub(super) fn settings(catalog: &Catalog, search_path: &[String]) -> Vec<String>
         format!("ALTER DATABASE {} SET {name} = {value}", super::client::DATABASE)
     };
     let mut all: Vec<String> = SETTINGS.iter().filter(known).map(|name| of(name)).collect();
-    let schemas: Vec<String> = search_path.iter().map(|schema| quoted(schema)).collect();
-    if !schemas.is_empty() {
-        let path = schemas.join(", ");
-        all.push(format!("ALTER ROLE {} SET search_path = {path}", super::PLANNER));
-    }
+    all.push(format!("ALTER ROLE {} {}", super::PLANNER, set_search_path(search_path)));
     let default = catalog.tablespaces.values().find(|(name, _)| name == "pg_default");
     if let Some((_, options)) = default.filter(|(_, options)| !options.is_empty()) {
         all.push(format!("ALTER TABLESPACE pg_default SET ({})", options.join(", ")));
     }
     all
+}
+
+/// The schemas in which the workload's names are looked up.
+pub(super) fn set_search_path(search_path: &[String]) -> String {
+    let schemas: Vec<String> = search_path.iter().map(|schema| quoted(schema)).collect();
+    let path = if schemas.is_empty() { "pg_catalog".to_owned() } else { schemas.join(", ") };
+    format!("SET search_path = {path}")
 }

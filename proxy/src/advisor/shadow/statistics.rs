@@ -5,8 +5,8 @@
 //! default btree class, as ANALYZE takes them. One statement does a whole table, row by row, so that a value which
 //! can't be read (an enum label that went away) costs its own column only.
 
-use super::client::{Writer, literal, literal_or_null};
 use super::super::side::SideError;
+use super::client::{Writer, literal, literal_or_null};
 use pgsonde_advisor::catalog::{Catalog, ColumnStatistics, ExtendedStatistics, Relation};
 use std::collections::BTreeMap;
 
@@ -144,12 +144,17 @@ pub(super) fn counts(catalog: &Catalog) -> Option<String> {
         format!("({}, {}, {pages}, {tuples}, {visible})", literal(schema), literal(name))
     };
     let mut rows = Vec::new();
-    for relation in catalog.relations.values().filter(|relation| super::schema::is_table(relation)) {
+    for relation in catalog.relations.values().filter(|relation| super::schema::is_table(relation))
+    {
         let (pages, tuples) = (relation.pages, relation.tuples);
         rows.push(row(&relation.schema, &relation.name, pages, tuples, relation.all_visible_pages));
-        rows.extend(relation.indexes.iter().filter(|index| index.valid).map(|index| {
-            row(&index.schema, &index.name, index.pages, index.tuples, 0.0)
-        }));
+        rows.extend(
+            relation
+                .indexes
+                .iter()
+                .filter(|index| index.valid)
+                .map(|index| row(&index.schema, &index.name, index.pages, index.tuples, 0.0)),
+        );
     }
     (!rows.is_empty()).then(|| {
         format!(
