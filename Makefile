@@ -3,18 +3,21 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SETUP := scripts/setup.sh
 PYTHON := $(TARGET)/venv/bin/python
 
-.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke idle docs ci
+.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke idle docs ci web
 
 all: build
 
-build: ## the release binary, target/release/pgsonde
-	$(SETUP) build && cargo build --release -p pgsonde
+build: ## the release binary, target/release/pgsonde, with the page inside
+	$(SETUP) build web && cargo build --release -p pgsonde
+
+web: ## the report page, dashboards/web/dist/index.html; costs nothing while it is up to date
+	$(SETUP) web
 
 demo: ## a throwaway PostgreSQL, the proxy and a sample shop; ARGS=--exit ends by itself and judges
-	$(SETUP) build postgres python && cargo build --release -p pgsonde && $(PYTHON) deploy/demo/demo.py $(ARGS)
+	$(SETUP) build postgres python web && cargo build --release -p pgsonde && $(PYTHON) deploy/demo/demo.py $(ARGS)
 
 test: ## everything, on a real PostgreSQL with real clients; ARGS goes to cargo test
-	$(SETUP) build postgres python node ruby java go prometheus && cargo build --workspace --bins --tests && cargo test --workspace $(ARGS)
+	$(SETUP) build postgres python node ruby java go prometheus web chromium && cargo build --workspace --bins --tests && cargo test --workspace $(ARGS)
 
 lint: ## formatting, clippy, and licences and advisories where cargo-deny is there
 	$(SETUP) build && cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && scripts/deny.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the named parts need and this machine lacks; costs nothing when all is there.
 #
-#   scripts/setup.sh build postgres python node ruby java go prometheus haproxy
+#   scripts/setup.sh build postgres python node ruby java go prometheus haproxy web chromium
 #
 # System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
 # into target/venv, those of Node into target/node. Rust itself is a precondition.
@@ -12,7 +12,8 @@ readonly POSTGRES_MAJOR=15
 readonly TARGET=${CARGO_TARGET_DIR:-target}
 readonly VENV=$TARGET/venv
 readonly NODE=$TARGET/node
-readonly NODE_MINIMUM=20.19.0 # what Prisma asks for
+readonly NODE_MINIMUM=20.19.0 # what Prisma and Vite ask for
+readonly WEB=dashboards/web
 missing=()
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -53,6 +54,9 @@ want_node() {
   have node || missing+=(nodejs)
   have npm || missing+=(npm)
 }
+
+want_web() { want_node; }
+want_chromium() { have chromium || missing+=(chromium); }
 
 want_ruby() { ruby -e 'require "active_record"; require "pg"' 2>/dev/null || missing+=(ruby ruby-activerecord ruby-pg); }
 
@@ -102,12 +106,16 @@ python_packages() {
   cp "$wanted" "$stamp"
 }
 
+node_is_new_enough() {
+  have node && have npm && printf '%s\n%s\n' "$NODE_MINIMUM" "$(node -p process.versions.node)" | sort -CV
+}
+
 # Scripts of packages are never run. Prisma works through the driver pg here, so the engine that it would fetch is
 # named away.
 node_packages() {
   local wanted=tests/drivers/node stamp=$NODE/stamp
   [ -e "$stamp" ] && cat "$wanted"/package-lock.json "$wanted"/schema.prisma | cmp -s - "$stamp" && return 0
-  printf '%s\n%s\n' "$NODE_MINIMUM" "$(node -p process.versions.node)" | sort -CV ||
+  node_is_new_enough ||
     { printf 'setup: skipped: the programs of Node: %s is older than %s\n' "$(node -p process.versions.node)" "$NODE_MINIMUM" >&2; return 0; }
   printf 'setup: npm ci (into %s)\n' "$NODE" >&2
   mkdir -p "$NODE"
@@ -117,11 +125,33 @@ node_packages() {
   cat "$wanted"/package-lock.json "$wanted"/schema.prisma >"$stamp"
 }
 
+# The stamp is a hash of all that the page is made of; packages come again only when the lock file changed.
+web_page() {
+  local dist=$WEB/dist packages=$WEB/node_modules/.stamp sources
+  node_is_new_enough || {
+    printf 'setup: skipped: the report page: needs Node %s or newer (/ then serves plain tables)\n' "$NODE_MINIMUM" >&2
+    [ -z "${CI:-}" ]
+    return
+  }
+  sources=$(cd "$WEB" && find src index.html package.json package-lock.json tsconfig.json vite.config.js -type f -print0 |
+    LC_ALL=C sort -z | xargs -0 sha256sum)
+  [ -e "$dist/index.html" ] && [ -e "$packages" ] && printf '%s\n' "$sources" | cmp -s - "$dist/.stamp" && return 0
+  if ! cmp -s "$WEB/package-lock.json" "$packages"; then
+    printf 'setup: npm ci (in %s)\n' "$WEB" >&2
+    (cd "$WEB" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    cp "$WEB/package-lock.json" "$packages"
+  fi
+  printf 'setup: npm run build (in %s)\n' "$WEB" >&2
+  (cd "$WEB" && npm run --silent build -- --logLevel warn >&2)
+  printf '%s\n' "$sources" >"$dist/.stamp"
+}
+
 for part in "$@"; do
-  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus)"
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus, web, chromium)"
   "want_$part"
 done
 install_missing
 [[ " $* " != *" python "* ]] || python_packages
 [[ " $* " != *" node "* ]] || node_packages
+[[ " $* " != *" web "* ]] || web_page
 [[ " $* " != *" postgres "* ]] || server_bin >/dev/null || fail "no PostgreSQL server found; set PGSONDE_PG_BIN"

@@ -3,9 +3,11 @@
 use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts};
+use crate::events::{Closed, Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
 use crate::finding::{MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
 use crate::history::History;
+use crate::known::KnownText;
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
 use crate::record::{
@@ -16,7 +18,7 @@ use crate::seen::{Prepared, Seen};
 use crate::sessions::{Session, Sessions};
 use crate::snapshot::{SessionState, Snapshot};
 use crate::text::{Class, MarkChange};
-use crate::units::{Step, Units};
+use crate::units::{SessionUnit, Step, Units, values_of};
 use crate::value::Salt;
 use std::sync::Arc;
 
@@ -38,6 +40,8 @@ pub struct Analyzer {
     introspected: Map<(DatabaseId, ServiceId), Orm>,
     /// Longest wait for a client inside one transaction.
     idle_in_transaction_max_us: u64,
+    listening: Listening,
+    detects: bool,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
     /// Whether texts and findings are left aside.
@@ -65,6 +69,8 @@ impl Analyzer {
             history: History::new(&limits),
             introspected: Map::default(),
             idle_in_transaction_max_us: 0,
+            listening: Listening::default(),
+            detects: true,
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
@@ -87,6 +93,26 @@ impl Analyzer {
             self.findings.begin_anew(&self.limits);
         }
         self.counters_only = counters_only;
+    }
+
+    /// One that makes statistics only, without any detector: for records whose findings are known already.
+    pub fn without_detectors(limits: Limits, salt: Salt) -> Self {
+        Self { detects: false, ..Self::new(limits, salt) }
+    }
+
+    /// From now on somebody listens, or nobody does.
+    pub fn listen(&mut self, on: bool) {
+        self.listening.switch(on);
+    }
+
+    /// What was heard since the last time, and how many events found no room.
+    pub fn take_heard(&mut self) -> (Vec<Heard>, u64) {
+        self.listening.take()
+    }
+
+    /// Teaches a text whose reading is known already.
+    pub fn know(&mut self, text: KnownText) {
+        self.texts.know(text);
     }
 
     /// The generation of texts that senders should believe in; when it rises they send their texts again.
@@ -170,6 +196,11 @@ impl Analyzer {
             return;
         }
         if let Some(session) = self.sessions.known(opened.session) {
+            self.listening.hear(|| {
+                let who = session.who(&self.labels);
+                let (session, at_us, setup_us) = (opened.session, opened.at_us, opened.setup_us);
+                Heard::Opened(Opened { session, at_us, setup_us, who })
+            });
             self.findings.opened(opened.session, session, &self.labels, &self.digests);
         }
     }
@@ -179,6 +210,7 @@ impl Analyzer {
             let name = label(name, self.limits.label_bytes_max);
             session.service = self.labels.service(&Arc::from(service_of(&name)));
             session.application_name = name;
+            session.who = None;
             session.introspected =
                 self.introspected.get(&(session.database, session.service)).copied();
             session.client_key = session.key_of_client();
@@ -188,7 +220,12 @@ impl Analyzer {
     }
 
     fn closed(&mut self, id: SessionId, at_us: Micros, opaque: bool) {
-        if let Some(session) = self.sessions.close(id, opaque) {
+        if let Some(mut session) = self.sessions.close(id, opaque) {
+            self.listening.hear(|| {
+                let (statements, driver) = (session.statements, session.driver);
+                let who = session.who(&self.labels);
+                Heard::Closed(Closed { session: id, at_us, opaque, statements, driver, who })
+            });
             self.forget(id, at_us, session);
         }
     }
@@ -204,6 +241,10 @@ impl Analyzer {
     fn transaction(&mut self, record: &TransactionRecord) {
         let session = self.sessions.of(record.session);
         session.last_us = session.last_us.max(record.end_us);
+        self.listening.hear(|| {
+            let event = TransactionEvent::of(record, session, &self.labels);
+            Heard::Transaction(Box::new(event))
+        });
         session.presence.transaction_over();
         self.labels.add_transaction(session.database, session.service, record);
         let pair = (session.database, session.service);
@@ -231,6 +272,7 @@ impl Analyzer {
         let session = self.sessions.of(record.session);
         self.labels.add_traffic(session.database, session.service, record);
         self.counters.books.skipped += u64::from(record.skipped);
+        self.listening.hear(|| Heard::Traffic(*record));
     }
 
     fn statement(&mut self, record: &StatementRecord, batch: &RecordBatch) {
@@ -245,7 +287,7 @@ impl Analyzer {
         if let Some(change) = entry.and_then(|entry| entry.mark_change(record.member)) {
             self.change_mark(record, change);
         }
-        if self.counters_only {
+        if self.counters_only || !self.detects {
             return;
         }
         // Without state there is no order to rely on, so nothing can be proved either.
@@ -335,6 +377,12 @@ impl Analyzer {
             mark,
         };
         self.units.step(session, &step, labels);
+        session.statements += 1;
+        if self.listening.is_on() {
+            let mark = mark.and_then(|mark| marks.name(mark)).cloned();
+            let event = statement_event(&step, session, labels, meaning, untracked, mark);
+            self.listening.hear(|| Heard::Statement(Arc::new(event)));
+        }
         service_us
     }
 
@@ -440,5 +488,30 @@ impl Analyzer {
         self.findings.marks().fill(self.units.marks(), &mut snapshot);
         self.findings.fill(now, &mut snapshot);
         snapshot
+    }
+}
+
+/// An execution as listeners are told of it, once it stands in its unit.
+fn statement_event(
+    step: &Step<'_>,
+    session: &mut Session,
+    labels: &Labels,
+    meaning: &Meaning,
+    untracked: bool,
+    mark: Option<Arc<str>>,
+) -> StatementEvent {
+    StatementEvent {
+        record: *step.record,
+        executed: Executed::new(meaning.statement.clone()),
+        untracked,
+        literals: !step.literals.is_empty(),
+        values_hash: values_of(step.record.binds_hash, step.literals),
+        seq: session.statements,
+        unit_id: step.trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),
+        traced: step.trace.is_some(),
+        service: labels.service_name(step.service),
+        route: step.route.cloned(),
+        mark,
+        who: session.who(labels),
     }
 }

@@ -155,6 +155,19 @@ impl Proof {
         }
     }
 
+    /// The proof of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [
+            Self::Dataflow,
+            Self::Duplicate,
+            Self::Observed,
+            Self::Plan,
+            Self::Sequence,
+            Self::Text,
+        ];
+        all.into_iter().find(|proof| proof.name() == name)
+    }
+
     /// Whether the claim may be stated as a fact.
     pub fn is_proved(self) -> bool {
         matches!(self, Self::Dataflow | Self::Duplicate | Self::Observed | Self::Plan)
@@ -174,6 +187,11 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// The severity of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Info, Self::Warning, Self::Error].into_iter().find(|one| one.name() == name)
+    }
+
     /// The name in API and metrics.
     pub fn name(self) -> &'static str {
         match self {

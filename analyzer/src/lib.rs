@@ -4,8 +4,10 @@
 //! output. Bad input is data: nothing in here returns an error.
 
 pub mod digest;
+pub mod events;
 pub mod facts;
 pub mod finding;
+pub mod known;
 pub mod limits;
 pub mod record;
 pub mod snapshot;

@@ -120,7 +120,7 @@ impl Marks {
     }
 
     /// The name behind a number.
-    fn name(&self, id: MarkId) -> Option<&Arc<str>> {
+    pub(crate) fn name(&self, id: MarkId) -> Option<&Arc<str>> {
         self.rows.get(id.index()).map(|sums| &sums.row.mark)
     }
 

@@ -1,6 +1,7 @@
 //! What the analyzer remembers of each client session. Bounded: beyond the limit a session is `other`.
 
 use crate::Map;
+use crate::events::Who;
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::latency::median;
@@ -128,6 +129,10 @@ pub(crate) struct Session {
     pub(crate) baseline: Baseline,
     /// Smallest service time of trivial exchanges.
     pub(crate) round_trip: Floor,
+    /// Statements since it opened.
+    pub(crate) statements: u64,
+    /// What listeners are told of it; made when somebody listens.
+    pub(crate) who: Option<Arc<Who>>,
 }
 
 impl Session {
@@ -152,7 +157,24 @@ impl Session {
             stands_for_many: false,
             baseline: Baseline::default(),
             round_trip: Floor::default(),
+            statements: 0,
+            who: None,
         }
+    }
+
+    /// What listeners are told of it.
+    pub(crate) fn who(&mut self, labels: &Labels) -> Arc<Who> {
+        let (database, service) = (self.database, self.service);
+        let who = self.who.get_or_insert_with(|| {
+            Arc::new(Who {
+                database: labels.database_name(database),
+                user: self.user.clone(),
+                application_name: self.application_name.clone(),
+                client: self.client.clone(),
+                service: labels.service_name(service),
+            })
+        });
+        who.clone()
     }
 
     fn named(&self, row: SessionRow, labels: &Labels) -> SessionRow {

@@ -134,6 +134,13 @@ pub struct Snapshot {
     pub digests_max: usize,
 }
 
+impl Snapshot {
+    /// Takes over findings that are known from elsewhere, for a snapshot of an analyzer without detectors.
+    pub fn adopt_findings(&mut self, findings: Vec<Finding>) {
+        crate::findings::adopt(self, findings);
+    }
+}
+
 /// statements = exact + bound + batch + empty + aborted + function calls are inside these by their timing.
 ///
 /// What a full queue dropped and what opaque sessions hid is counted by the forwarding side.
@@ -326,6 +333,25 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 10] = [
+        Self::Select,
+        Self::Insert,
+        Self::Update,
+        Self::Delete,
+        Self::Merge,
+        Self::Copy,
+        Self::Transaction,
+        Self::Ddl,
+        Self::Utility,
+        Self::Other,
+    ];
+
+    /// The operation of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
     /// The label value.
     pub fn name(self) -> &'static str {
         match self {

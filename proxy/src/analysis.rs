@@ -127,10 +127,13 @@ impl Analysis {
 
     fn take(&self, analyzer: &mut Analyzer, Parcel { worker, mut batch }: Parcel) {
         self.shared.outbox.queued_batches.fetch_sub(1, Relaxed);
+        let events = &self.shared.events;
+        analyzer.listen(events.hub.is_listened());
         let ingested = catch_unwind(AssertUnwindSafe(|| analyzer.ingest(&batch)));
         if ingested.is_err() {
             self.restart(analyzer, counted_statements(&batch));
         }
+        events.hear(analyzer);
         self.announce_epoch(analyzer);
         clear(&mut batch);
         // A full channel means that enough empty batches lie there already.
@@ -143,7 +146,11 @@ impl Analysis {
             analyzer.snapshot(now_us)
         }));
         match made {
-            Ok(snapshot) => drop(self.snapshots.send_replace(Arc::new(snapshot))),
+            Ok(snapshot) => {
+                let snapshot = Arc::new(snapshot);
+                self.shared.events.tick(&snapshot);
+                drop(self.snapshots.send_replace(snapshot));
+            }
             Err(_) => self.restart(analyzer, 0),
         }
     }
@@ -155,6 +162,7 @@ impl Analysis {
         *analyzer = self.fresh();
         self.shared.analyzer_restarts.fetch_add(1, Relaxed);
         self.shared.restart_dropped_statements.fetch_add(lost_statements, Relaxed);
+        self.shared.events.lose(lost_statements, "analyzer_restart");
     }
 
     /// Epochs count on over restarts, and over pauses in which no text was taken: the workers must notice that the new analyzer knows no texts.

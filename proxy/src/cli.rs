@@ -3,6 +3,7 @@
 use crate::advisor::offline;
 use crate::commands::audit::{self, AuditArgs};
 use crate::commands::diff::{self, DiffArgs};
+use crate::commands::doctor;
 use crate::commands::report::{self, ReportArgs};
 use crate::config::{Flags, Settings};
 use crate::problem::Problem;
@@ -51,6 +52,8 @@ enum Command {
     Diff(DiffArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
+    /// Test a connection step by step
+    Doctor(doctor::DoctorArgs),
 }
 
 #[derive(Args, Debug)]
@@ -64,6 +67,9 @@ struct ProxyArgs {
     /// Where page, API and metrics are served [default: 127.0.0.1:9635]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Record every statement (without values) into .ndjson.zst files in this folder
+    #[arg(long, value_name = "DIR")]
+    capture: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -146,6 +152,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             audit::run(args, audit::Global { config, json, quiet, verbose })
         }
         Command::Advise(args) => advise(args, cli.global.json),
+        Command::Doctor(args) => doctor::run(args, cli.global.json),
     }
 }
 
@@ -165,6 +172,7 @@ fn flags(global: Global, args: ProxyArgs) -> Flags {
         ("proxy.upstream", "--upstream", args.upstream),
         ("proxy.listen", "--listen", args.listen),
         ("admin.listen", "--admin", args.admin),
+        ("capture.dir", "--capture", args.capture),
         (
             "log.format",
             "--log-format",

@@ -8,6 +8,7 @@
 pub mod advisor;
 pub mod analysis;
 mod audit;
+pub mod capture;
 pub mod cli;
 pub mod clock;
 mod commands;
@@ -15,7 +16,9 @@ pub mod config;
 pub mod counters;
 mod descriptors;
 mod diff;
+mod doctor;
 pub mod export;
+mod filter;
 pub mod hot;
 pub mod listener;
 mod logging;

@@ -148,6 +148,7 @@ impl Machinery {
             counters_only,
             resumptions: 0,
         };
+        shared.events.start_capture().map_err(io::Error::other)?;
         let analyzer = analysis.spawn()?;
         Ok(Self { shared, workers, snapshots, analyzer, orders, turning_away: Rc::new(()) })
     }
@@ -262,6 +263,7 @@ async fn serve(
         () = drain(&machinery) => {}
         () = signals.end() => tracing::warn!("second signal: closing everything now"),
     }
+    shared.events.close();
     Ok(ending)
 }
 

@@ -1,5 +1,6 @@
 //! What acceptor, workers, analyzer thread and admin interface share.
 
+use crate::capture::Events;
 use crate::clock;
 use crate::config::{Endpoint, ProxySettings, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
@@ -53,6 +54,8 @@ pub struct Shared {
     pub cancels: Semaphore,
     /// Places for cancel connections, those that wait included.
     pub cancels_waiting: Semaphore,
+    /// Who listens to events, and the capture.
+    pub events: Arc<Events>,
     /// What sessions hold to be followed.
     pub tracking: Arc<TrackingBudget>,
     lifecycle: AtomicU8,
@@ -151,6 +154,7 @@ impl Shared {
             })),
             mode: Arc::new(ModeCell::new(settings.profile.mode)),
             reloads: Reloads::default(),
+            events: Arc::new(Events::new(&settings)),
             settings,
             connections: Connections::default(),
             gauges: (0..workers).map(|_| Arc::default()).collect(),
@@ -341,9 +345,14 @@ impl ProxyStatus for Shared {
             analyzer_restarts: of(&self.analyzer_restarts),
             overhead: self.overhead(),
             setup: self.setup(),
+            capture: self.events.counts(),
             limits: self.limits(),
             reload_successful: self.reloads.successful.load(Relaxed),
             reload_success_unix_s: of(&self.reloads.success_unix_s),
         }
+    }
+
+    fn events(&self) -> Option<Arc<Events>> {
+        Some(Arc::clone(&self.events))
     }
 }

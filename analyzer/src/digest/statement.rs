@@ -2,6 +2,7 @@
 
 use super::grammar::Grammar;
 use crate::facts::{Smell, StatementFacts};
+use crate::known::KnownText;
 use crate::snapshot::Operation;
 use crate::text::{Class, Part, StableHash, cut};
 use std::sync::Arc;
@@ -105,6 +106,21 @@ impl Statement {
             class,
             summary: Arc::from(name),
             text: Arc::from(""),
+            ..Self::default()
+        }
+    }
+
+    /// A digest whose reading is known already.
+    pub(crate) fn known(text: &KnownText) -> Self {
+        Self {
+            digest: text.digest,
+            class: text.class,
+            operation: text.operation,
+            text: text.query_text.clone(),
+            cut: text.cut,
+            parsed: text.parsed,
+            summary: text.summary.clone(),
+            tables: text.tables.clone(),
             ..Self::default()
         }
     }

@@ -7,6 +7,7 @@
 use super::grammar::Grammar;
 use super::statement::Statement;
 use crate::Map;
+use crate::known::KnownText;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
 use crate::text::{Class, MarkChange, Part, SharedSlot, Tags, TextInfo, read, read_cut};
@@ -154,6 +155,33 @@ impl Texts {
         let raw = text.bytes.of(&batch.bytes);
         let info = if text.cut { read_cut(raw, &self.salt) } else { read(raw, &self.salt) };
         let entry = self.entry(info, text.cut);
+        self.current.bytes += entry.bytes();
+        self.current.texts.insert(text.key, Arc::new(entry));
+    }
+
+    /// Takes over a text whose reading is known already.
+    pub(crate) fn know(&mut self, text: KnownText) {
+        self.make_room();
+        let statement = Arc::new(Statement::known(&text));
+        self.current.bytes += statement.bytes();
+        let tags = Tags {
+            route: text.route,
+            service: text.service,
+            trace: text.trace,
+            mark: text.mark,
+            ..Tags::default()
+        };
+        // That there were literals is known, not which.
+        let literals = vec![BindCell::default(); usize::from(text.literals)];
+        let part = PartEntry {
+            statement,
+            literals: literals.into_boxed_slice(),
+            shared_slots: Box::default(),
+            list_elements: 0,
+            code: 0,
+            mark: None,
+        };
+        let entry = TextEntry { parts: vec![part], whole: None, tags };
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
     }

@@ -255,18 +255,30 @@ impl Findings {
         snapshot.n_plus_one.clone_from(&self.services);
         snapshot.overflow.push(("findings", self.register.overflowed));
         snapshot.overflow.extend(self.flow.overflow());
-        let mut named: Map<u64, Vec<&Finding>> = Map::default();
-        for finding in &snapshot.findings {
-            for digest in named_digests(finding) {
-                named.entry(digest).or_default().push(finding);
-            }
-        }
-        for row in &mut snapshot.digests {
-            let findings = named.get(&row.digest).map_or(&[][..], |findings| findings);
-            let own = findings.iter().filter(|finding| finding.database == row.database);
-            row.findings.extend(own.map(|finding| finding.id));
+        name_in_rows(snapshot);
+    }
+}
+
+/// Puts the ids of the findings into the rows of the digests that they name.
+fn name_in_rows(snapshot: &mut Snapshot) {
+    let mut named: Map<u64, Vec<&Finding>> = Map::default();
+    for finding in &snapshot.findings {
+        for digest in named_digests(finding) {
+            named.entry(digest).or_default().push(finding);
         }
     }
+    for row in &mut snapshot.digests {
+        let findings = named.get(&row.digest).map_or(&[][..], |findings| findings);
+        let own = findings.iter().filter(|finding| finding.database == row.database);
+        row.findings.extend(own.map(|finding| finding.id));
+    }
+}
+
+/// Gives a snapshot without findings those that are known from elsewhere, in the order in which they are shown.
+pub(crate) fn adopt(snapshot: &mut Snapshot, mut findings: Vec<Finding>) {
+    register::worst_first(&mut findings);
+    snapshot.findings = findings;
+    name_in_rows(snapshot);
 }
 
 fn named_digests(finding: &Finding) -> impl Iterator<Item = u64> {

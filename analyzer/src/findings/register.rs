@@ -290,13 +290,7 @@ impl Register {
                 finding
             })
             .collect();
-        findings.sort_by(|a, b| {
-            let rank = |finding: &Finding| (life::rank(finding.state), finding.severity);
-            rank(b)
-                .cmp(&rank(a))
-                .then_with(|| b.cost.busy_total_ms.total_cmp(&a.cost.busy_total_ms))
-                .then_with(|| a.id.cmp(&b.id))
-        });
+        worst_first(&mut findings);
         findings
     }
 
@@ -464,6 +458,17 @@ impl Entry {
             bytes: latest.bytes,
         }
     }
+}
+
+/// The order in which findings are shown.
+pub(crate) fn worst_first(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| {
+        let rank = |finding: &Finding| (life::rank(finding.state), finding.severity);
+        rank(b)
+            .cmp(&rank(a))
+            .then_with(|| b.cost.busy_total_ms.total_cmp(&a.cost.busy_total_ms))
+            .then_with(|| a.id.cmp(&b.id))
+    });
 }
 
 /// Adds to the sum of a route; beyond the limit to that of "no route".

@@ -101,6 +101,28 @@ pub enum Class {
     Other,
 }
 
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 5] =
+        [Self::Control, Self::Catalogue, Self::Read, Self::Write, Self::Other];
+
+    /// The name in captures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Catalogue => "catalogue",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Other => "other",
+        }
+    }
+
+    /// The class of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
 /// SQL-comment tags that are kept (sqlcommenter: `key='url-encoded value'`; also `key:value` of marginalia).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {

@@ -5,6 +5,7 @@ mod shapes;
 mod unit;
 
 pub(crate) use shapes::ShapeSoFar;
+pub(crate) use unit::values_of;
 
 use crate::Map;
 use crate::digest::Statement;
@@ -39,6 +40,16 @@ pub(crate) struct SessionUnit {
     bond: Bond,
     /// The unit itself, or the trace that its transaction was found to belong to.
     home: Home,
+}
+
+impl SessionUnit {
+    /// Id of the unit of work.
+    pub(crate) fn id(&self) -> u64 {
+        match &self.home {
+            Home::Own(unit) => unit.id,
+            Home::Trace(trace) => *trace,
+        }
+    }
 }
 
 // A unit lies in its session: a box would be an allocation for each of them.

@@ -21,6 +21,15 @@ pub(crate) struct ShapeSoFar {
     busy_us: u64,
 }
 
+/// What a transaction came to.
+#[derive(Clone, Debug)]
+pub(crate) struct ShapeFacts {
+    pub(crate) hash: u64,
+    pub(crate) digests: Vec<u64>,
+    pub(crate) statements: u64,
+    pub(crate) busy_us: u64,
+}
+
 impl ShapeSoFar {
     /// Takes in one statement. BEGIN, COMMIT and ROLLBACK are no part of a shape, nor is a repetition of the statement
     /// before: a loop has the same shape for any number of rounds.
@@ -42,6 +51,19 @@ impl ShapeSoFar {
         self.hash.get_or_insert_with(|| StableHash::new(DOMAIN)).word(statement.digest);
         if self.digests.len() < TRANSACTION_DIGESTS_MAX {
             self.digests.push(statement.digest);
+        }
+    }
+
+    /// What is known of a transaction that ends now.
+    pub(crate) fn so_far(&mut self, transaction: u32) -> ShapeFacts {
+        if self.transaction != transaction {
+            self.clear();
+        }
+        ShapeFacts {
+            hash: self.hash.unwrap_or_else(|| StableHash::new(DOMAIN)).finish(),
+            digests: self.digests.clone(),
+            statements: self.statements,
+            busy_us: self.busy_us,
         }
     }
 

@@ -43,7 +43,8 @@ impl Entry {
     }
 }
 
-fn values_of(binds_hash: u64, literals: &[BindCell]) -> u64 {
+/// Hash of all values: parameters and literals.
+pub(crate) fn values_of(binds_hash: u64, literals: &[BindCell]) -> u64 {
     literals.iter().fold(binds_hash, |hash, literal| {
         (hash.rotate_left(5) ^ u64::from(literal.hash)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     })

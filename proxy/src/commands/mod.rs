@@ -2,4 +2,5 @@
 
 pub(crate) mod audit;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod report;

@@ -1,5 +1,6 @@
 //! The keys of the configuration: name, kind, bounds and default, in one table that every source is held against.
 
+use crate::capture::Kinds;
 use crate::config::address::{Address, Listen};
 use crate::config::findings::FINDING_KEYS;
 use crate::config::secret;
@@ -43,6 +44,8 @@ pub(crate) enum Kind {
     Secret,
     /// Names of hosts, at most 32.
     Hosts,
+    /// Kinds of lines.
+    EventKinds,
     /// true or false.
     Bool,
     /// One of these words.
@@ -66,6 +69,8 @@ pub(crate) enum Value {
     FindingKinds(Vec<FindingKind>),
     /// Names.
     Names(Vec<String>),
+    /// Kinds of lines.
+    EventKinds(Kinds),
 }
 
 /// A value as a source spells it.
@@ -160,6 +165,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("metrics.digests", "100", Kind::Count(0, 1_000)),
     key("metrics.routes", "128", Kind::Count(0, 1_000)),
     key("metrics.findings", "100", Kind::Count(0, 500)),
+    key("capture.dir", "", Kind::Path),
+    key("capture.flush_interval", "1s", Kind::Duration(100 * MS, M, false)),
+    key("capture.rotate", "64MiB", Kind::Size(MIB, 4 * 1_024 * MIB)),
+    key("capture.max_size", "2GiB", Kind::Size(2 * MIB, 1_048_576 * MIB)),
+    key("capture.level", "3", Kind::Count(1, 19)),
+    key("capture.sample", "100%", Kind::Share),
+    key("capture.events", "", Kind::EventKinds),
     key("log.level", "info", Kind::Word(&["error", "warn", "info", "debug", "trace"])),
     key("log.format", "text", Kind::Word(&["text", "json"])),
 ];
@@ -258,6 +270,8 @@ impl Key {
             }
             (Kind::Hosts, Raw::Text(text)) => hosts(&split(text)),
             (Kind::Hosts, Raw::List(list)) => hosts(list),
+            (Kind::EventKinds, Raw::Text(text)) => event_kinds(text.split(',')),
+            (Kind::EventKinds, Raw::List(list)) => event_kinds(list.iter().map(String::as_str)),
             (Kind::Bool, Raw::Bool(value)) => Ok(Value::Bool(*value)),
             (Kind::Bool, Raw::Text(text)) => boolean(text),
             (Kind::Word(words), Raw::Text(text)) => word(text, words),
@@ -294,6 +308,7 @@ impl Kind {
             Self::FindingKinds => "a list of kinds of findings",
             Self::Secret => "the place of a secret in quotes (\"env:NAME\")",
             Self::Hosts => "a list of host names",
+            Self::EventKinds => "a list of kinds of lines",
             Self::Bool => "true or false",
             Self::Word(_) => "a word in quotes",
         }
@@ -408,6 +423,14 @@ fn finding_kinds(names: &[String]) -> Result<Value, Refusal> {
         })
     });
     Ok(Value::FindingKinds(kinds.collect::<Result<_, _>>()?))
+}
+
+fn event_kinds<'a>(names: impl Iterator<Item = &'a str>) -> Result<Value, Refusal> {
+    let names: Vec<&str> = names.map(str::trim).filter(|name| !name.is_empty()).collect();
+    Kinds::named(names.iter().copied()).map(Value::EventKinds).ok_or_else(|| {
+        let shown = names.join(", ");
+        (BAD_VALUE, format!("`{}`: there are {}", shown.escape_debug(), Kinds::NAMES.join(", ")))
+    })
 }
 
 fn unit_refusal(error: UnitError, text: &str, what: &str, unit: &str) -> Refusal {

@@ -11,7 +11,7 @@ pub(crate) mod mutes;
 mod reference;
 mod secret;
 mod tls;
-mod units;
+pub(crate) mod units;
 mod upstream;
 
 pub use address::{Address, Listen};
@@ -23,6 +23,7 @@ pub use tls::{Auth, MinVersion, TlsSettings};
 pub(crate) use units::{duration_us, size_bytes};
 pub use upstream::{DEFAULT_PORT, Endpoint, RootCertificates, SslMode, Upstream};
 
+use crate::capture::Kinds;
 use crate::export::Mode;
 use crate::problem::Problem;
 use findings::FINDING_KEYS;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub findings: FindingSettings,
     /// `[metrics]`
     pub metrics: MetricSettings,
+    /// `[capture]`
+    pub capture: CaptureSettings,
     /// `[log]`
     pub log: LogSettings,
     /// The file that was read, if any.
@@ -160,6 +163,25 @@ pub struct MetricSettings {
     pub statement_sets: usize,
     /// (database, service, SQLSTATE class) sets.
     pub error_sets: usize,
+}
+
+/// Recorded events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureSettings {
+    /// Where the files go; `None` = off.
+    pub dir: Option<PathBuf>,
+    /// A crash loses at most this much.
+    pub flush_interval: Duration,
+    /// Bytes of a file from which the next one is begun.
+    pub rotate_bytes: u64,
+    /// Bytes of all files together; the oldest go first.
+    pub bytes_max: u64,
+    /// Of zstd.
+    pub level: i32,
+    /// Share of the units of work that are kept, in parts per million.
+    pub sample_millionths: u64,
+    /// Which lines are written.
+    pub kinds: Kinds,
 }
 
 /// The log on stderr.
@@ -402,6 +424,7 @@ impl Values {
             profile: self.profile(),
             findings: self.findings(),
             metrics: self.metrics(),
+            capture: self.capture()?,
             log: LogSettings {
                 level: self.text("log.level"),
                 json: self.text("log.format") == "json",
@@ -486,6 +509,28 @@ impl Values {
             mutes: Vec::new(),
             thresholds: FINDING_KEYS.iter().map(|finding| self.number(finding.key.name)).collect(),
         }
+    }
+
+    fn capture(&self) -> Result<CaptureSettings, Problem> {
+        let (rotate_bytes, bytes_max) =
+            (self.number("capture.rotate"), self.number("capture.max_size"));
+        if bytes_max < 2 * rotate_bytes {
+            let what = "`capture.max_size` is less than twice `capture.rotate`";
+            return Err(Problem::new(204, what)
+                .help("the file that is written and the one before it must have room"));
+        }
+        Ok(CaptureSettings {
+            dir: self.path("capture.dir"),
+            flush_interval: self.duration("capture.flush_interval"),
+            rotate_bytes,
+            bytes_max,
+            level: i32::try_from(self.number("capture.level")).unwrap_or(3),
+            sample_millionths: self.number("capture.sample"),
+            kinds: match self.values.get("capture.events") {
+                Some(Value::EventKinds(kinds)) => *kinds,
+                _ => Kinds::ALL,
+            },
+        })
     }
 
     fn metrics(&self) -> MetricSettings {

@@ -23,8 +23,9 @@ use super::api::View;
 use super::bounded::Bounded;
 use super::clock::Clock;
 use super::metrics::Exporter;
-use super::page::{self, Pages};
+use super::page::Pages;
 use super::status::{ProxyCounters, ProxyStatus, SnapshotSource};
+use super::web;
 use crate::config::MetricSettings;
 use crate::orders::Orders;
 use crate::problem::Problem;
@@ -86,7 +87,7 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
     let exporter = Exporter::new(state.snapshots.clone(), state.status.clone(), state.metrics)
         .map_err(std::io::Error::other)?;
     let policy =
-        HeaderValue::from_str(&page::content_security_policy()).map_err(std::io::Error::other)?;
+        HeaderValue::from_str(&web::content_security_policy()).map_err(std::io::Error::other)?;
     let app = Arc::new(App {
         snapshots: state.snapshots,
         status: state.status,

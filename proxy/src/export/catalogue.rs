@@ -1,7 +1,7 @@
 //! The metric catalogue: every family that this version can fill truthfully, as plain rows.
 //!
 //! Names, labels, units and buckets are a contract with dashboards and alert rules. Families whose data does not
-//! exist yet (capture, advisor, export, per-digest histograms) are absent rather than always 0.
+//! exist yet (advisor, export, per-digest histograms) are absent rather than always 0.
 
 use super::api::{digest_text, finding_text};
 use super::status::{Mode, OVERHEAD_BUCKETS_NS, ProxyCounters, SETUP_BUCKETS_US};
@@ -93,6 +93,8 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("profiling_mode", Gauge, &["mode"], "1 for the current mode."),
     ("config_last_reload_successful", Gauge, &[], "1 when the latest reload of the configuration was taken over; 1 before the first."),
     ("config_last_reload_success_timestamp_seconds", Gauge, &[], "When the configuration in force was read, in seconds since 1970."),
+    ("capture_written_bytes_total", Counter, &[], "Bytes written to capture files, compressed."),
+    ("capture_errors_total", Counter, &[], "Failures of capture files, and events that found the queue of the capture full."),
     ("build_info", Gauge, &["version", "revision", "rustc"], "What runs."),
 ];
 
@@ -388,6 +390,8 @@ impl Sheet {
         self.count("config_last_reload_successful", &[], successful);
         let at_s = proxy.reload_success_unix_s;
         self.count("config_last_reload_success_timestamp_seconds", &[], at_s);
+        self.count("capture_written_bytes_total", &[], proxy.capture.written_bytes);
+        self.count("capture_errors_total", &[], proxy.capture.errors);
         let build = proxy.build;
         self.flag("build_info", &[build.version, build.revision, build.rustc]);
     }

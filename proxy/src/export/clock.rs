@@ -26,6 +26,13 @@ pub(crate) fn rfc3339_unix(unix_us: u64) -> String {
     spell(Duration::from_micros(unix_us))
 }
 
+/// `yyyymmddThhmmssZ` of microseconds since 1970.
+pub(crate) fn compact(unix_us: u64) -> String {
+    let text = rfc3339_unix(unix_us);
+    let kept = text.chars().filter(|c| c.is_ascii_digit() || *c == 'T').take(15);
+    kept.chain(['Z']).collect()
+}
+
 fn spell(since: Duration) -> String {
     let (secs, ms) = (since.as_secs(), since.subsec_millis());
     let (year, month, day) = civil(secs / 86_400);

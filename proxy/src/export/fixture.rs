@@ -118,7 +118,7 @@ fn hostile() -> DigestRow {
     }
 }
 
-pub(super) fn n_plus_one() -> Finding {
+pub(crate) fn n_plus_one() -> Finding {
     Finding {
         id: 0x3f2a_0000_0001,
         kind: Kind::NPlusOne,

@@ -8,7 +8,7 @@ pub(crate) mod advice;
 mod api;
 mod bounded;
 mod catalogue;
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod formats;
 mod metrics;
 mod page;
@@ -29,7 +29,7 @@ pub(crate) fn mode_named(name: &str) -> Option<Mode> {
 }
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 /// A hand-made report for the tests of what reads one.
 #[cfg(test)]
@@ -49,9 +49,9 @@ pub(crate) use shapes::kind_words;
 
 pub use formats::Format;
 pub use status::{
-    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
-    OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SETUP_BUCKETS_US,
-    SnapshotSource, UpstreamState,
+    Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
+    Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus,
+    SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
 };
 
 /// The report of one moment of a proxy.

@@ -9,41 +9,14 @@ use super::text::{
 use super::words;
 use crate::problem::Problem;
 use askama::Template;
-use sha2::{Digest, Sha256};
 
 /// Rows of the statements table.
 const STATEMENTS_MAX: usize = 200;
 /// Findings on the page.
 const FINDINGS_MAX: usize = 500;
 
-const STYLE: &str = include_str!("../../templates/style.css");
-
-/// Nothing may load, run or frame but the one embedded style, known by its hash.
-pub(crate) fn content_security_policy() -> String {
-    let hash = base64(&Sha256::digest(STYLE.as_bytes()));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'"
-    )
-}
-
-fn base64(data: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in data.chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place)) & 63;
-            text.push(if place <= chunk.len() {
-                char::from(ALPHABET[index as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
+/// The style of the tables.
+pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
 
 /// Renders pages.
 pub(crate) struct Pages {

@@ -6,6 +6,7 @@
 mod activity;
 pub(crate) mod audit;
 pub(crate) mod diff;
+pub(crate) mod lines;
 mod report;
 
 pub(crate) use activity::{
@@ -393,7 +394,7 @@ pub(crate) struct Finding {
     pub(crate) examples: Vec<Example>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Parent {
     pub(crate) table: Option<String>,
     pub(crate) column: Option<String>,
@@ -405,7 +406,7 @@ pub(crate) struct Parent {
     pub(crate) alternatives: Vec<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Child {
     pub(crate) table: Option<String>,
     pub(crate) column: Option<String>,
@@ -414,7 +415,7 @@ pub(crate) struct Child {
     pub(crate) slot: u16,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) saved_low_ms: f64,
     pub(crate) saved_high_ms: f64,
@@ -430,14 +431,14 @@ pub(crate) struct Cost {
     pub(crate) busy_total_ms: f64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fix {
     pub(crate) orm: Option<String>,
     pub(crate) text: String,
     pub(crate) sql: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RouteSightings {
     pub(crate) route: String,
     pub(crate) sightings: u64,

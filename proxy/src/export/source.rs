@@ -1,5 +1,7 @@
 //! Where a report comes from: a running proxy, or a report that was saved as JSON.
 
+use super::api::View;
+use super::clock::Clock;
 use super::shapes::{Report, SCHEMA};
 use crate::problem::Problem;
 use std::path::Path;
@@ -22,8 +24,25 @@ pub(crate) fn read(source: &str, top: usize) -> Result<Report, Problem> {
     if source.contains("://") || !Path::new(source).exists() {
         return fetch(source, top);
     }
+    if let Some(path) = crate::capture::is_there(source) {
+        return of_capture(&path, top);
+    }
     let report = file(Path::new(source))?;
     Ok(super::formats::html::folded(&report, top))
+}
+
+/// Of a capture: the same figures as the proxy had, by the same code.
+fn of_capture(path: &Path, top: usize) -> Result<Report, Problem> {
+    let replayed = crate::capture::replay(path)?;
+    for note in &replayed.notes {
+        eprintln!("note: {note}");
+    }
+    let view = View {
+        snapshot: &replayed.snapshot,
+        proxy: &replayed.proxy,
+        clock: Clock::new(replayed.started),
+    };
+    Ok(Report::of(&view, top))
 }
 
 fn file(path: &Path) -> Result<Report, Problem> {

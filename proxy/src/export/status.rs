@@ -27,6 +27,11 @@ impl SnapshotSource for tokio::sync::watch::Receiver<Arc<Snapshot>> {
 pub trait ProxyStatus: Send + Sync {
     /// The counters now.
     fn proxy(&self) -> ProxyCounters;
+
+    /// Where live events and captures come from, if there are any.
+    fn events(&self) -> Option<Arc<crate::capture::Events>> {
+        None
+    }
 }
 
 /// The proxy's own counters at one moment.
@@ -66,12 +71,23 @@ pub struct ProxyCounters {
     pub overhead: Overhead,
     /// Time of connection set-up by stage.
     pub setup: ConnectionSetup,
+    /// What the capture came to.
+    pub capture: CaptureCounts,
     /// Limits by name, names with units, for people.
     pub limits: Vec<(&'static str, u64)>,
     /// Whether the latest reload of the configuration was taken over; true before the first.
     pub reload_successful: bool,
     /// When the configuration in force was read, in seconds since 1970.
     pub reload_success_unix_s: u64,
+}
+
+/// What the capture came to since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaptureCounts {
+    /// Bytes in files, compressed.
+    pub written_bytes: u64,
+    /// Failures of files, and events that found the capture's queue full.
+    pub errors: u64,
 }
 
 /// What runs.

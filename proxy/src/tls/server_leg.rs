@@ -53,7 +53,7 @@ impl From<io::Error> for Trouble {
 
 impl ServerLeg {
     /// `None` where the mode forbids TLS.
-    pub(super) fn load(upstream: &Upstream) -> Result<Option<Self>, Problem> {
+    pub(crate) fn load(upstream: &Upstream) -> Result<Option<Self>, Problem> {
         if matches!(upstream.sslmode, SslMode::Disable | SslMode::Allow) || !upstream.has_tcp() {
             return Ok(None);
         }

@@ -8,7 +8,6 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use serde::Serialize;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -21,29 +20,29 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// A list that is asked for by page only.
-fn list<T: Serialize>(
+fn list(
     app: &App,
     parameters: Parameters,
-    render: impl FnOnce(&View<'_>, Page) -> T,
+    render: impl FnOnce(&View<'_>, Page) -> Response,
 ) -> Response {
     let asked = given(parameters).and_then(|mut given| {
         let page = page(&mut given)?;
         none_left(&given)?;
         Ok(page)
     });
-    found(asked.map(|page| json(&app.answer(|view| render(view, page)))))
+    found(asked.map(|page| app.answer(|view| render(view, page))))
 }
 
 async fn tables(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
-    list(&app, parameters, |view, page| view.tables(page))
+    list(&app, parameters, |view, page| json(&view.tables(page)))
 }
 
 async fn errors(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
-    list(&app, parameters, |view, page| view.errors(page))
+    list(&app, parameters, |view, page| json(&view.errors(page)))
 }
 
 async fn connections(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
-    list(&app, parameters, |view, page| view.connections(page))
+    list(&app, parameters, |view, page| json(&view.connections(page)))
 }
 
 async fn series(State(app): State<Arc<App>>, parameters: Parameters) -> Response {

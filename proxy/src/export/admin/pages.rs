@@ -1,5 +1,6 @@
 //! Pages for people.
 
+use super::super::web;
 use super::App;
 use super::answers::{html, refuse_page};
 use super::parameters::Parameters;
@@ -13,11 +14,18 @@ use std::sync::Arc;
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(index))
-        .route("/plain", get(index))
+        .route("/plain", get(plain))
         .route("/statements/{digest}", get(statement_page))
 }
 
-async fn index(State(app): State<Arc<App>>) -> Response {
+async fn index(state: State<Arc<App>>) -> Response {
+    match web::served(&state.pages.listen) {
+        Some(page) => html(Ok(page)),
+        None => plain(state).await,
+    }
+}
+
+async fn plain(State(app): State<Arc<App>>) -> Response {
     html(app.answer(|view| app.pages.index(view)))
 }
 

@@ -22,6 +22,9 @@ const ERROR_DIGESTS_MAX: usize = 20;
 /// Steps in the trend of a list's item.
 const TREND_STEPS: usize = 30;
 
+/// A digest, and how often it failed in one way.
+type Failed<'a> = (&'a DigestRow, u64);
+
 #[derive(Default)]
 struct Table<'a> {
     reads: TableSums,
@@ -81,14 +84,14 @@ impl View<'_> {
 
     /// Errors by SQLSTATE, most frequent first.
     pub(crate) fn errors(&self, page: Page) -> List<ErrorGroup> {
-        let mut groups: BTreeMap<(&str, [u8; 5]), Vec<(&DigestRow, u64)>> = BTreeMap::new();
+        let mut groups: BTreeMap<(&str, [u8; 5]), Vec<Failed<'_>>> = BTreeMap::new();
         for row in &self.snapshot.digests {
             for (sqlstate, count) in &row.sqlstates {
                 groups.entry((&row.database, *sqlstate)).or_default().push((row, *count));
             }
         }
         let mut rows: Vec<_> = groups.into_iter().collect();
-        let count = |digests: &[(&DigestRow, u64)]| digests.iter().map(|(_, n)| n).sum::<u64>();
+        let count = |digests: &[Failed<'_>]| digests.iter().map(|(_, n)| n).sum::<u64>();
         rows.sort_by_key(|(_, digests)| Reverse(count(digests)));
         self.paged(rows, page, |((database, sqlstate), digests)| {
             error_group(database, sqlstate, digests)
@@ -160,9 +163,9 @@ impl View<'_> {
     }
 }
 
-fn error_group(database: &str, code: [u8; 5], mut digests: Vec<(&DigestRow, u64)>) -> ErrorGroup {
+fn error_group(database: &str, code: [u8; 5], mut digests: Vec<Failed<'_>>) -> ErrorGroup {
     digests.sort_by_key(|(_, count)| Reverse(*count));
-    let shown = |(row, count): &(&DigestRow, u64)| ErrorDigest {
+    let shown = |(row, count): &Failed<'_>| ErrorDigest {
         digest: digest_text(row.digest),
         summary: row.summary.to_string(),
         count: *count,

@@ -1,0 +1,247 @@
+//! What a listener hears: each statement, transaction and connection as the analyzer understood it.
+//!
+//! Nobody listens by default, and then nothing in here is made: the analyzer asks one question per event. Whoever
+//! listens takes the events after every batch ([`crate::Analyzer::take_heard`]); what is not taken in time is left out
+//! and counted. The events are plain data that may go to another thread.
+
+use crate::digest::Statement;
+use crate::labels::Labels;
+use crate::record::{
+    Driver, Micros, SessionId, StatementRecord, TrafficRecord, TransactionOutcome,
+    TransactionRecord,
+};
+use crate::sessions::Session;
+use crate::snapshot::Operation;
+use crate::text::Class;
+use std::sync::Arc;
+
+/// Events that are held until they are taken; further ones are counted only.
+const HELD_MAX: usize = 4_096;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// A session may send statements.
+    Opened(Opened),
+    /// A statement was executed.
+    Statement(Arc<StatementEvent>),
+    /// A transaction block ended.
+    Transaction(Box<TransactionEvent>),
+    /// Bytes and prepares of a session since its last such event.
+    Traffic(TrafficRecord),
+    /// A session ended.
+    Closed(Closed),
+}
+
+/// What one session is known by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// Database, `other` beyond the ceiling.
+    pub database: Arc<str>,
+    /// Database user.
+    pub user: Arc<str>,
+    /// Raw `application_name`.
+    pub application_name: Arc<str>,
+    /// Address without port.
+    pub client: Arc<str>,
+    /// Service after the application name, `other` beyond the ceiling.
+    pub service: Arc<str>,
+}
+
+/// A session may send statements.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Which.
+    pub session: SessionId,
+    /// First ReadyForQuery.
+    pub at_us: Micros,
+    /// Start-up packet to first ReadyForQuery.
+    pub setup_us: u64,
+    /// Who it is.
+    pub who: Arc<Who>,
+}
+
+/// A session ended.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// Which.
+    pub session: SessionId,
+    /// When.
+    pub at_us: Micros,
+    /// Whether it was forwarded unseen at its end.
+    pub opaque: bool,
+    /// Statements since it opened.
+    pub statements: u64,
+    /// Driver, if a name gave it away.
+    pub driver: Driver,
+    /// Who it was.
+    pub who: Arc<Who>,
+}
+
+/// What was executed: what all executions of a digest share.
+#[derive(Clone, Debug)]
+pub struct Executed(Arc<Statement>);
+
+impl Executed {
+    pub(crate) fn new(statement: Arc<Statement>) -> Self {
+        Self(statement)
+    }
+
+    /// Identity.
+    pub fn digest(&self) -> u64 {
+        self.0.digest
+    }
+
+    /// What it does.
+    pub fn operation(&self) -> Operation {
+        self.0.operation
+    }
+
+    /// How it is treated.
+    pub fn class(&self) -> Class {
+        self.0.class
+    }
+
+    /// Text without literals and comments.
+    pub fn query_text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Whether the text was cut.
+    pub fn is_cut(&self) -> bool {
+        self.0.cut
+    }
+
+    /// Whether the parser grouped it (else the lexer's shape did).
+    pub fn is_parsed(&self) -> bool {
+        self.0.parsed
+    }
+
+    /// "SELECT orders customers".
+    pub fn summary(&self) -> &str {
+        &self.0.summary
+    }
+
+    /// Tables that it names.
+    pub fn tables(&self) -> &[Arc<str>] {
+        &self.0.tables
+    }
+}
+
+/// One execution.
+#[derive(Clone, Debug)]
+pub struct StatementEvent {
+    /// The record; its spans mean nothing any more.
+    pub record: StatementRecord,
+    /// What was executed.
+    pub executed: Executed,
+    /// Whether its text was not known.
+    pub untracked: bool,
+    /// Whether its text held literals.
+    pub literals: bool,
+    /// Hash of all its values, parameters and literals; equal values have equal hashes within one process.
+    pub values_hash: u64,
+    /// Ordinal in the session, from 1.
+    pub seq: u64,
+    /// Unit of work that it was counted in.
+    pub unit_id: Option<u64>,
+    /// Whether its own text carries a trace: the unit's id is the hash of it then.
+    pub traced: bool,
+    /// Service, after the text's tags.
+    pub service: Arc<str>,
+    /// Route tag.
+    pub route: Option<Arc<str>>,
+    /// Mark tag.
+    pub mark: Option<Arc<str>>,
+    /// Who sent it.
+    pub who: Arc<Who>,
+}
+
+/// One transaction block that ended.
+#[derive(Clone, Debug)]
+pub struct TransactionEvent {
+    /// Whose.
+    pub session: SessionId,
+    /// Its ordinal on the session.
+    pub transaction: u32,
+    /// Begin of the statement that opened it.
+    pub begin_us: Micros,
+    /// ReadyForQuery that ended it.
+    pub end_us: Micros,
+    /// Client think time inside.
+    pub think_us: u64,
+    /// Time of its statements.
+    pub busy_us: u64,
+    /// Statements, without BEGIN, COMMIT and ROLLBACK.
+    pub statements: u64,
+    /// How it ended.
+    pub outcome: TransactionOutcome,
+    /// Hash of the sequence of digests.
+    pub shape: u64,
+    /// The sequence, first 32.
+    pub digests: Vec<u64>,
+    /// Unit of work that it belongs to.
+    pub unit_id: Option<u64>,
+    /// Who did it.
+    pub who: Arc<Who>,
+}
+
+impl TransactionEvent {
+    pub(crate) fn of(record: &TransactionRecord, session: &mut Session, labels: &Labels) -> Self {
+        let shape = session.shape.so_far(record.transaction);
+        Self {
+            session: record.session,
+            transaction: record.transaction,
+            begin_us: record.begin_us,
+            end_us: record.end_us,
+            think_us: record.think_us,
+            busy_us: shape.busy_us,
+            statements: shape.statements,
+            outcome: record.outcome,
+            shape: shape.hash,
+            digests: shape.digests,
+            unit_id: session.unit.as_ref().map(crate::units::SessionUnit::id),
+            who: session.who(labels),
+        }
+    }
+}
+
+/// What was heard and not taken yet; `None` inside while nobody listens.
+#[derive(Debug, Default)]
+pub(crate) struct Listening {
+    events: Option<Vec<Heard>>,
+    lost: u64,
+}
+
+impl Listening {
+    /// Begins or ends; what was not taken is forgotten at the end.
+    pub(crate) fn switch(&mut self, on: bool) {
+        match (on, &self.events) {
+            (true, None) => self.events = Some(Vec::new()),
+            (false, Some(_)) => *self = Self::default(),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Keeps what `event` makes, if somebody listens.
+    #[inline]
+    pub(crate) fn hear(&mut self, event: impl FnOnce() -> Heard) {
+        if let Some(events) = &mut self.events {
+            if events.len() < HELD_MAX {
+                events.push(event());
+            } else {
+                self.lost += 1;
+            }
+        }
+    }
+
+    /// What was heard since the last time, and how many events found no room.
+    pub(crate) fn take(&mut self) -> (Vec<Heard>, u64) {
+        let events = self.events.as_mut().map(std::mem::take).unwrap_or_default();
+        (events, std::mem::take(&mut self.lost))
+    }
+}
