@@ -3,7 +3,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SETUP := scripts/setup.sh
 PYTHON := $(TARGET)/venv/bin/python
 
-.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke idle docs ci web
+.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke idle docs ci web deb
 
 all: build
 
@@ -42,6 +42,9 @@ fuzz-smoke: ## each fuzz body for a minute; ARGS="600 exchange" for ten, and for
 
 idle: ## memory of 10,000 idle sessions
 	$(SETUP) build python && cargo build --release -p pgsonde && $(PYTHON) tests/bench/idle.py $(ARGS)
+
+deb: ## the Debian package, target/deb/pgsonde_*.deb
+	$(SETUP) build web && cargo build --release -p pgsonde && deploy/deb/build.sh $(TARGET)/release/pgsonde $(TARGET)/deb
 
 docs: ## the documentation of all crates
 	$(SETUP) build && cargo doc --workspace --no-deps

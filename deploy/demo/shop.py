@@ -117,6 +117,7 @@ class QuietHandler(WSGIRequestHandler):
 
 if __name__ == "__main__":
     app = application(tagged_engine(os.environ["DATABASE_URL"]))
-    with make_server("127.0.0.1", int(os.environ.get("PORT", "0")), app, Server, QuietHandler) as server:
-        print(f"shop on http://127.0.0.1:{server.server_port}", flush=True)
+    host = os.environ.get("HOST", "127.0.0.1")
+    with make_server(host, int(os.environ.get("PORT", "0")), app, Server, QuietHandler) as server:
+        print(f"shop on http://{host}:{server.server_port}", flush=True)
         server.serve_forever()

@@ -2,12 +2,16 @@
 
 use crate::advisor::offline;
 use crate::commands::audit::{self, AuditArgs};
+use crate::commands::completions::CompletionsArgs;
+use crate::commands::config::ConfigArgs;
+use crate::commands::dashboards::DashboardsArgs;
 use crate::commands::diff::{self, DiffArgs};
-use crate::commands::doctor;
+use crate::commands::explain_error::ExplainArgs;
 use crate::commands::report::{self, ReportArgs};
+use crate::commands::{completions, config, dashboards, doctor, explain_error, export, tail, top};
 use crate::config::{Flags, Settings};
 use crate::problem::Problem;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,6 +58,22 @@ enum Command {
     Advise(AdviseArgs),
     /// Test a connection step by step
     Doctor(doctor::DoctorArgs),
+    /// Show each statement as one line while it happens
+    Tail(tail::TailArgs),
+    /// Show a live table of statements, findings and routes
+    Top(top::TopArgs),
+    /// Turn captures into plain files
+    Export(export::ExportArgs),
+    /// Check, show or describe the configuration
+    Config(ConfigArgs),
+    /// Write Grafana dashboards, Prometheus rules and alerts
+    Dashboards(DashboardsArgs),
+    /// Explain a code such as PGS0405
+    ExplainError(ExplainArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man,
 }
 
 #[derive(Args, Debug)]
@@ -70,6 +90,9 @@ struct ProxyArgs {
     /// Record every statement (without values) into .ndjson.zst files in this folder
     #[arg(long, value_name = "DIR")]
     capture: Option<String>,
+    /// What is inspected: full, counters_only or bypass [default: full]
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -86,6 +109,15 @@ struct AdviseArgs {
     /// How sure the advice should be
     #[arg(long, value_enum, default_value = "verified")]
     tier: Tier,
+    /// Folder of initdb and postgres, of the database's major version [default: found]
+    #[arg(long, value_name = "DIR")]
+    shadow_bin_dir: Option<PathBuf>,
+    /// Where the shadow is made [default: the runtime folder, else the temporary one]
+    #[arg(long, value_name = "DIR")]
+    shadow_dir: Option<PathBuf>,
+    /// Account that runs the shadow when pgsonde runs as root
+    #[arg(long, value_name = "NAME", default_value = "postgres")]
+    shadow_user: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -153,6 +185,17 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         }
         Command::Advise(args) => advise(args, cli.global.json),
         Command::Doctor(args) => doctor::run(args, cli.global.json),
+        Command::Tail(args) => tail::run(&args, cli.global.json),
+        Command::Top(args) => top::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Config(args) => {
+            let json = cli.global.json;
+            config::run(args, global_flags(cli.global), json)
+        }
+        Command::Dashboards(args) => dashboards::run(&args),
+        Command::ExplainError(args) => explain_error::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man => completions::man(Cli::command()),
     }
 }
 
@@ -162,6 +205,9 @@ fn advise(args: AdviseArgs, json: bool) -> Result<ExitCode, Problem> {
         workload: args.workload,
         budget_bytes: args.budget,
         verified: args.tier == Tier::Verified,
+        shadow_bin_dir: args.shadow_bin_dir,
+        shadow_dir: args.shadow_dir,
+        shadow_user: args.shadow_user,
         json,
     })
     .map(|()| ExitCode::SUCCESS)
@@ -173,13 +219,17 @@ fn flags(global: Global, args: ProxyArgs) -> Flags {
         ("proxy.listen", "--listen", args.listen),
         ("admin.listen", "--admin", args.admin),
         ("capture.dir", "--capture", args.capture),
-        (
-            "log.format",
-            "--log-format",
-            global.log_format.map(|format| format!("{format:?}").to_lowercase()),
-        ),
-        level(global.quiet, global.verbose),
+        ("profile.mode", "--mode", args.mode),
     ];
+    let values = given.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?)));
+    let Flags { config, values: global } = global_flags(global);
+    Flags { config, values: values.chain(global).collect() }
+}
+
+/// What every command takes.
+fn global_flags(global: Global) -> Flags {
+    let format = global.log_format.map(|format| format!("{format:?}").to_lowercase());
+    let given = [("log.format", "--log-format", format), level(global.quiet, global.verbose)];
     let values = given.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?)));
     Flags { config: global.config, values: values.collect() }
 }

@@ -27,6 +27,8 @@ struct Place {
 pub const CANNOT_LISTEN: u16 = 101;
 /// Code of any other failure of this machine's resources.
 pub const LOCAL_RESOURCE: u16 = 102;
+/// Code of a certificate or key that can't be used: a mistake in the configuration, whatever its range.
+pub const UNUSABLE_FILE: u16 = 407;
 
 impl Problem {
     /// A problem with its number (`101` is printed as `PGS0101`) and one sentence.
@@ -86,7 +88,7 @@ impl Problem {
     /// The process's exit code: 2 usage or configuration, 3 server, 4 unreadable report source, 1 the rest.
     pub fn exit_code(&self) -> u8 {
         match self.code {
-            CANNOT_LISTEN | 200..=299 | 600..=699 | 708 => 2,
+            CANNOT_LISTEN | 200..=299 | UNUSABLE_FILE | 600..=699 | 708 => 2,
             300..=499 | 800..=899 => 3,
             500..=599 => 4,
             _ => 1,
@@ -242,7 +244,17 @@ mod tests {
 
     #[test]
     fn code_decides_the_exit_code() {
-        let rows = [(101, 2), (102, 1), (201, 2), (301, 3), (402, 3), (501, 4), (601, 2), (708, 2)];
+        let rows = [
+            (101, 2),
+            (102, 1),
+            (201, 2),
+            (301, 3),
+            (402, 3),
+            (407, 2),
+            (501, 4),
+            (601, 2),
+            (708, 2),
+        ];
         for (code, exit) in rows {
             assert_eq!(Problem::new(code, "").exit_code(), exit, "PGS{code:04}");
         }

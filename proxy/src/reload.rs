@@ -38,7 +38,8 @@ impl Reach<'_> {
         let fresh = before.settings.read_again()?;
         let Reloaded { settings, changed, waiting } = before.settings.reloaded(&fresh)?;
         // Read even where no key changed: the files may have.
-        let tls = protection::fresh(self.shared, &settings.proxy).await?;
+        let tls = protection::fresh(self.shared, &settings.proxy).await;
+        let tls = tls.map_err(|problem| settings.point(problem))?;
         self.take_over(&before.settings, &settings, &changed);
         self.shared.set_current(Current { settings, tls: Arc::new(tls) });
         for key in waiting {

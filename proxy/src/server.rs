@@ -94,7 +94,7 @@ struct Machinery {
 /// # Errors
 /// An address can't be listened on, or a thread can't be made.
 pub fn run(settings: Settings) -> Result<Ending, Problem> {
-    let tls = Tls::load(&settings.proxy)?;
+    let tls = Tls::load(&settings.proxy).map_err(|problem| settings.point(problem))?;
     let (listeners, admin_listeners) = bind(&settings)?;
     let machinery = Machinery::start(settings, tls).map_err(|error| no_thread(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -6,7 +6,7 @@ use crate::config::{Endpoint, ProxySettings, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
 use crate::export::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle,
-    OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState,
+    OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState, series_bound,
 };
 use crate::hot::budget::TrackingBudget;
 use crate::hot::outbox::OutboxCounters;
@@ -296,6 +296,7 @@ impl Shared {
             ("connections_max", self.current().settings.proxy.max_connections as u64),
             ("digests_max", settings.profile.max_digests as u64),
             ("queue_batches_max", settings.profile.queue_batches as u64),
+            ("series_max", series_bound(&settings.metrics) as u64),
             ("statement_text_bytes_max", settings.profile.max_statement_text_bytes as u64),
         ]
     }

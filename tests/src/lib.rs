@@ -16,6 +16,7 @@ pub mod fake_server;
 pub mod fuzz;
 pub mod guard;
 pub mod load;
+pub mod newest;
 pub mod paths;
 pub mod postgres;
 pub mod process;

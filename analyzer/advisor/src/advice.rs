@@ -5,7 +5,9 @@ use crate::catalog::{Catalog, Oid};
 use crate::ddl;
 use crate::facts::{Class, Key, LiteralKind, Operation, Predicate, Scan, Value};
 use crate::formula::Estimator;
-use crate::planner::{CandidateId, CandidateSpec, KeyPart, Method, Planner, SampleId, Trust};
+use crate::planner::{
+    CandidateId, CandidateSpec, KeyPart, Method, Plan, PlanJob, Planner, SampleId, Trust,
+};
 use crate::select::{Chosen, Priced, Selection, Weighted};
 use crate::verdict::{self, Numbers};
 use crate::workload::{BoundScan, Sample, Workload};
@@ -14,6 +16,8 @@ use std::cell::RefCell;
 
 /// Most candidates of a run.
 const CANDIDATES_MAX: usize = 200;
+/// Plans shown for an index.
+const PLANS_MAX: usize = 3;
 /// Default budget: this share of the heaps, and at least so many bytes.
 const BUDGET_SHARE: f64 = 0.1;
 /// As [`BUDGET_SHARE`], bytes.
@@ -46,6 +50,19 @@ pub struct Advice {
     pub hints: Vec<String>,
     /// Existing indexes that it makes redundant, by name.
     pub replaces: Vec<String>,
+    /// What a planner said of the samples that use it, largest saving first; empty where arithmetic did.
+    pub plans: Vec<Comparison>,
+}
+
+/// One sample's plans without new indexes and with all that are advised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// The sample.
+    pub sample: SampleId,
+    /// Today's plan.
+    pub before: Plan,
+    /// The plan with the advised indexes.
+    pub after: Plan,
 }
 
 /// A digest and what an index does to it, per execution.
@@ -199,20 +216,57 @@ pub fn run(
     let samples = weighted(workload, &options);
     let total: f64 = samples.iter().map(|sample| sample.weight * sample.base).sum();
     let chosen = Selection::new(&samples, &options, budget_bytes).run(planner);
-    let advice = chosen.iter().filter_map(|chosen| {
-        let priced = options.iter().find(|option| option.id == chosen.id)?;
-        Some(advised(catalog, workload, priced, chosen, total, planner.trust()))
-    });
+    let set: Vec<CandidateId> = chosen.iter().map(|chosen| chosen.id).collect();
+    let mut advice = Vec::new();
+    for chosen in &chosen {
+        let Some(priced) = options.iter().find(|option| option.id == chosen.id) else { continue };
+        let plans = compared(&samples, planner, chosen, &set);
+        advice.push(Advice { plans, ..advised(catalog, workload, priced, chosen, total) });
+    }
     Report {
-        advice: advice.collect(),
+        advice,
         notes: Vec::new(),
         dispensable: dispensable(catalog),
         candidates: options.len(),
     }
 }
 
+/// Plans of the samples that an index helps most, one per digest.
+fn compared(
+    samples: &[Weighted],
+    planner: &mut dyn Planner,
+    chosen: &Chosen,
+    set: &[CandidateId],
+) -> Vec<Comparison> {
+    let weighted = |id: SampleId| samples.iter().find(|sample| sample.id == id);
+    let saving = |(id, without, with): &(SampleId, f64, f64)| {
+        weighted(*id).map_or(0.0, |sample| sample.weight) * (without - with)
+    };
+    let mut uses = chosen.uses.clone();
+    uses.retain(|(id, ..)| planner.trust_of(*id, chosen.id) > Trust::Formula);
+    uses.sort_by(|one, other| saving(other).total_cmp(&saving(one)));
+    let mut digests: Vec<usize> = Vec::new();
+    let mut found = Vec::new();
+    for sample in uses.iter().filter_map(|(id, ..)| weighted(*id)) {
+        if found.len() == PLANS_MAX || digests.contains(&sample.digest) {
+            continue;
+        }
+        let on = set.iter().copied().filter(|id| sample.candidates.contains(id));
+        let mut configuration: Vec<CandidateId> = on.collect();
+        configuration.sort_unstable();
+        let base = PlanJob { sample: sample.id, configuration: Vec::new() };
+        let with = PlanJob { sample: sample.id, configuration };
+        let mut plans = planner.plan(&[base, with]).into_iter().flatten();
+        if let (Some(before), Some(after)) = (plans.next(), plans.next()) {
+            digests.push(sample.digest);
+            found.push(Comparison { sample: sample.id, before, after });
+        }
+    }
+    found
+}
+
 /// Share of rows in a candidate, after its size against that of a full index.
-fn share_of(catalog: &Catalog, spec: &CandidateSpec) -> f64 {
+pub fn share_of(catalog: &Catalog, spec: &CandidateSpec) -> f64 {
     if spec.predicate.is_empty() {
         return 1.0;
     }
@@ -246,9 +300,8 @@ fn advised(
     priced: &Priced,
     chosen: &Chosen,
     total: f64,
-    trust: Trust,
 ) -> Advice {
-    let spec = &priced.spec;
+    let (spec, trust) = (&priced.spec, chosen.trust);
     Advice {
         id: ddl::identity(catalog, spec),
         ddl: ddl::statements(catalog, spec),
@@ -260,6 +313,7 @@ fn advised(
         reasons_against: reasons(catalog, priced, chosen, trust),
         hints: hints(catalog, workload, spec, chosen),
         replaces: replaces(catalog, spec),
+        plans: Vec::new(),
         spec: spec.clone(),
     }
 }
@@ -299,8 +353,11 @@ fn reasons(catalog: &Catalog, priced: &Priced, chosen: &Chosen, trust: Trust) ->
     }
     if priced.write.entries > 0.0 {
         found.push(format!(
-            "writes of this workload add {:.0} index entries ({:.0} cost units against {:.0} saved)",
-            priced.write.entries, priced.write.units, chosen.saving
+            "writes of this workload add {:.0} index entr{} ({:.0} cost units against {:.0} saved)",
+            priced.write.entries,
+            if priced.write.entries.round() == 1.0 { "y" } else { "ies" },
+            priced.write.units,
+            chosen.saving
         ));
         let limit = chosen.saving / 1.5 / priced.write.units.max(f64::MIN_POSITIVE);
         found.push(format!("it would no longer pay if the writes were {limit:.1} times as many"));
@@ -526,5 +583,6 @@ fn foreign_key_sample(
         ..Scan::default()
     };
     let scans = vec![BoundScan { scan, table: Some(child.oid) }];
-    Some(Sample { digest, weight, select, scans, base: None, foreign_key_of: Some(child.oid) })
+    let (base, foreign_key_of) = (None, Some(child.oid));
+    Some(Sample { digest, weight, select, scans, base, foreign_key_of, assumed_values: false })
 }

@@ -287,6 +287,8 @@ pub struct Index {
     pub tuples: f64,
     /// `idx_scan`.
     pub scans: u64,
+    /// Rows of `pg_stats` for keys that are expressions, as far as the role may read them.
+    pub statistics: Vec<ColumnStatistics>,
     /// `reloptions`.
     pub options: Vec<String>,
 }

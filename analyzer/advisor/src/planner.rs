@@ -117,7 +117,7 @@ pub struct PlanNode {
     pub rows: f64,
     /// `Plan Width`, bytes.
     pub width: f64,
-    /// `Strategy` of an aggregate, `Join Type` of a join.
+    /// `Strategy` of an aggregate, `Join Type` of a join, the indexes of a bitmap.
     pub detail: String,
     /// Filter, index and join conditions as the server writes them.
     pub conditions: Vec<String>,
@@ -144,6 +144,12 @@ pub enum PlanFailure {
 pub trait Planner {
     /// What the answers are worth.
     fn trust(&self) -> Trust;
+
+    /// What the answers about this sample under this candidate are worth.
+    fn trust_of(&self, sample: SampleId, candidate: CandidateId) -> Trust {
+        let _ = (sample, candidate);
+        self.trust()
+    }
 
     /// Makes candidates known; called once per wave, ids continue those of earlier waves.
     fn install(&mut self, specs: &[CandidateSpec]) -> Vec<Result<CandidateId, Unsupported>>;

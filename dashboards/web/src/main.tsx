@@ -1,8 +1,13 @@
 import { render } from "preact";
+import { App } from "./app";
+import { startPulse } from "./data/pulse";
+import { takeToken } from "./data/source";
 import "./style/base.css";
+import "./style/frame.css";
+import "./style/parts.css";
+import "./style/charts.css";
 
-function App() {
-  return <main><h1>pgsonde</h1></main>;
-}
-const app = document.getElementById("app");
-if (app) render(<App />, app);
+takeToken();
+startPulse();
+const host = document.getElementById("app");
+if (host) render(<App />, host);

@@ -16,21 +16,37 @@ const UNKNOWN_SHARE: f64 = 0.01;
 /// The plan of a SELECT as the server has it today. Where it is parallel, the tree is that of the serial plan, which
 /// single scans can be compared with, under the parallel plan's cost.
 pub(super) fn base_plan(side: &mut Side, select: &OneSelect) -> Result<Plan, SideError> {
-    let tree = plan(side, select, true)?;
+    let (tree, mut used_existing) = planned(side, select, true)?;
     let (cost, startup, rows) = (tree.total, tree.startup, tree.rows);
     let mut parallel = false;
     tree.walk(&mut |node| parallel |= node.kind.starts_with("Gather"));
     let tree = if parallel { plan(side, select, false)? } else { tree };
-    let mut used_existing = Vec::new();
-    tree.walk(&mut |node| used_existing.extend(node.index.clone()));
     used_existing.sort_unstable();
     used_existing.dedup();
     Ok(Plan { cost, startup, rows, used: Vec::new(), used_existing, tree })
 }
 
 fn plan(side: &mut Side, select: &OneSelect, parallel: bool) -> Result<PlanNode, SideError> {
+    planned(side, select, parallel).map(|(tree, _)| tree)
+}
+
+/// The tree, and all indexes that it uses.
+fn planned(
+    side: &mut Side,
+    select: &OneSelect,
+    parallel: bool,
+) -> Result<(PlanNode, Vec<String>), SideError> {
     let json = side.explain(select, parallel)?;
-    Ok(node(&json[0]["Plan"]))
+    let plan = &json[0]["Plan"];
+    let mut indexes = Vec::new();
+    index_names(plan, &mut indexes);
+    Ok((node(plan), indexes))
+}
+
+/// Names at any depth: a bitmap may come from several indexes.
+fn index_names(json: &Value, names: &mut Vec<String>) {
+    names.extend(json["Index Name"].as_str().map(str::to_owned));
+    json["Plans"].as_array().into_iter().flatten().for_each(|child| index_names(child, names));
 }
 
 /// A node of EXPLAIN (FORMAT JSON). What is missing is zero or empty.
@@ -51,6 +67,10 @@ pub(super) fn node(json: &Value) -> PlanNode {
     let bitmaps = children.iter().find_map(|child| child.index.clone());
     let kind = text("Node Type").unwrap_or_default();
     let is_bitmap = kind == "Bitmap Heap Scan";
+    let mut several = Vec::new();
+    if is_bitmap {
+        index_names(json, &mut several);
+    }
     let own: Vec<String> = conditions.iter().filter_map(|name| text(name)).collect();
     let inner: Vec<String> =
         children.iter().filter(|_| is_bitmap).flat_map(|child| child.conditions.clone()).collect();
@@ -66,7 +86,9 @@ pub(super) fn node(json: &Value) -> PlanNode {
         total: number("Total Cost"),
         rows: number("Plan Rows"),
         width: number("Plan Width"),
-        detail: text("Strategy").or_else(|| text("Join Type")).unwrap_or_default(),
+        detail: text("Strategy")
+            .or_else(|| text("Join Type"))
+            .unwrap_or_else(|| several.join(", ")),
         conditions: own.into_iter().chain(inner).collect(),
         kind,
         children,

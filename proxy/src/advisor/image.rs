@@ -257,6 +257,7 @@ fn index(row: &Cells<'_>, block_size: u64) -> Index {
         pages,
         tuples: row.number("reltuples"),
         scans: 0,
+        statistics: Vec::new(),
         options: row.list("options"),
     }
 }
@@ -280,12 +281,19 @@ fn statistics(side: &mut Side, image: &mut Catalog) -> Result<(), SideError> {
         .values()
         .map(|relation| ((relation.schema.clone(), relation.name.clone()), relation.oid))
         .collect();
+    let mut of_indexes: std::collections::HashMap<(String, String), Vec<ColumnStatistics>> =
+        std::collections::HashMap::new();
     side.each(sql::STATISTICS, |row| {
-        let oid = by_name.get(&(row.text("schemaname"), row.text("tablename")));
-        if let Some(relation) = oid.and_then(|oid| relations.get_mut(oid)) {
-            relation.statistics.push(column_statistics(row));
+        let name = (row.text("schemaname"), row.text("tablename"));
+        match by_name.get(&name).and_then(|oid| relations.get_mut(oid)) {
+            Some(relation) => relation.statistics.push(column_statistics(row)),
+            None => of_indexes.entry(name).or_default().push(column_statistics(row)),
         }
     })?;
+    for index in relations.values_mut().flat_map(|relation| &mut relation.indexes) {
+        let name = (index.schema.clone(), index.name.clone());
+        index.statistics = of_indexes.remove(&name).unwrap_or_default();
+    }
     side.each(sql::EXTENDED, |row| {
         extended.push(ExtendedStatistics {
             relation: row.number("relation"),

@@ -5,5 +5,7 @@ mod explain;
 mod image;
 pub mod offline;
 mod rows;
+mod shadow;
 mod side;
+mod values;
 mod workload_file;

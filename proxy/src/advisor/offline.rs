@@ -1,8 +1,9 @@
 //! `pgsonde advise`: a file of statements and a database; advice.
 
 use super::explain::{self, Probes};
+use super::shadow::{Fidelity, Place, Shadow, Tiered};
 use super::side::{OneSelect, Side, SideError};
-use super::{image, workload_file};
+use super::{image, values, workload_file};
 use crate::export::advice as output;
 use crate::problem::Problem;
 use pgsonde_advisor::advice::{self, Report};
@@ -25,6 +26,8 @@ const STACK_BYTES: usize = 16 << 20;
 const SAMPLES_MAX: usize = 3;
 /// Texts of a digest that are planned to find the costliest.
 const TRIED_MAX: usize = 8;
+/// EXPLAINs in the shadow in one run.
+const EXPLAINS_MAX: usize = 3_000;
 /// Texts of a digest that are looked at for constants.
 const TEXTS_MAX: usize = 200;
 
@@ -39,6 +42,12 @@ pub struct Options {
     pub budget_bytes: Option<u64>,
     /// Ask for a planner's proof.
     pub verified: bool,
+    /// The folder of the server's programs, if not found by itself.
+    pub shadow_bin_dir: Option<PathBuf>,
+    /// The folder to make a shadow in.
+    pub shadow_dir: Option<PathBuf>,
+    /// The account that a shadow runs as when we are root.
+    pub shadow_user: String,
     /// One JSON document instead of text.
     pub json: bool,
 }
@@ -64,23 +73,23 @@ pub fn run(options: Options) -> Result<(), Problem> {
 fn advise(options: &Options) -> Result<(), Problem> {
     let grammar = Grammar::new();
     let config = config(&options.url)?;
-    let content = content(options)?;
-    let (lines, failed) = workload_file::read(&content, &grammar);
-    let mut notes: Vec<String> =
-        failed.iter().map(|line| format!("line {line} of the workload is no statement that PostgreSQL's parser knows; skipped")).collect();
+    let mut source = source(options)?;
     let mut side = Side::connect(&config).map_err(|error| unreachable(&config, &error))?;
     let mut catalog = image::read(&mut side).map_err(|error| unreachable(&config, &error))?;
     normalise(&mut catalog, &grammar);
+    let (lines, mut notes) = source.lines(&catalog.database.name, &grammar);
     notes.extend(powers(&catalog));
     let mut session = Session { side, grammar, catalog, notes };
     let workload = session.workload(&lines);
-    let (report, workload) = session.report(workload, options);
-    if options.verified {
-        session.notes.push(
-            "a verified plan needs a shadow of the database, which this version cannot build: the advice is estimated".to_owned(),
-        );
-    }
-    output::print(&session.catalog, &workload, &report, &session.notes, options.json)
+    let (report, fidelity) = session.report(&workload, options);
+    let verification = verification(&workload, &fidelity);
+    let known = output::Known {
+        catalog: &session.catalog,
+        workload: &workload,
+        report: &report,
+        verification: verification.as_ref(),
+    };
+    output::print(&known, &session.notes, options.json)
 }
 
 fn config(url: &str) -> Result<Config, Problem> {
@@ -103,6 +112,49 @@ fn config(url: &str) -> Result<Config, Problem> {
     }
     config.application_name("pgsonde-advisor");
     Ok(config)
+}
+
+/// Where the statements come from.
+enum Source {
+    /// A file of statements.
+    Text(String),
+    /// A capture, read back.
+    Capture(Box<crate::capture::Replayed>),
+}
+
+impl Source {
+    fn lines(&mut self, database: &str, grammar: &Grammar) -> (Vec<Line>, Vec<String>) {
+        match self {
+            Self::Text(content) => {
+                let (lines, failed) = workload_file::read(content, grammar);
+                let note = |line: &usize| {
+                    format!(
+                        "line {line} of the workload is no statement that PostgreSQL's parser knows; skipped"
+                    )
+                };
+                (lines, failed.iter().map(note).collect())
+            }
+            Self::Capture(replayed) => {
+                let (lines, notes) = workload_file::of_snapshot(&replayed.snapshot, database);
+                (lines, replayed.notes.drain(..).chain(notes).collect())
+            }
+        }
+    }
+}
+
+/// A folder and a file that doesn't begin as a text of statements are captures.
+fn source(options: &Options) -> Result<Source, Problem> {
+    use std::io::Read as _;
+    let path = &options.workload;
+    let mut first = [0; 2];
+    let starts = std::fs::File::open(path).and_then(|mut file| file.read(&mut first)).unwrap_or(0);
+    // one JSON object per line, plain or compressed
+    let is_capture =
+        starts == 2 && (first[0] == b'{' || first == [0x1f, 0x8b] || first == [0x28, 0xb5]);
+    if path.is_dir() || is_capture {
+        return Ok(Source::Capture(Box::new(crate::capture::replay(path)?)));
+    }
+    content(options).map(Source::Text)
 }
 
 fn content(options: &Options) -> Result<String, Problem> {
@@ -210,8 +262,8 @@ impl Session {
                 order.push(key);
                 Group { redacted: part.redacted.clone(), ..Group::default() }
             });
-            group.calls += 1.0;
-            *group.texts.entry(line.text.clone()).or_insert(0.0) += 1.0;
+            group.calls += line.calls;
+            *group.texts.entry(line.text.clone()).or_insert(0.0) += line.calls;
         }
         let mut workload = Workload::default();
         for key in order {
@@ -304,13 +356,23 @@ impl Session {
     }
 
     fn sample(&mut self, text: &str, weight: f64, digest: usize, redacted: &str) -> Option<Sample> {
-        let facts = self.facts(text)?;
-        if facts.parameters {
-            self.note(format!("`{redacted}` has parameters without values ($1): skipped"));
-            return None;
+        let mut facts = self.facts(text)?;
+        let mut text = text.to_owned();
+        let assumed_values = facts.parameters;
+        if assumed_values {
+            let filled = values::filled(&self.catalog, &facts, &self.side.search_path, &text);
+            let Some((filled, known)) =
+                filled.and_then(|text| Some((text.clone(), self.facts(&text)?)))
+            else {
+                self.note(format!(
+                    "`{redacted}` has parameters that nothing gives a value for: skipped"
+                ));
+                return None;
+            };
+            (text, facts) = (filled, known);
         }
         // nothing is read by INSERT … VALUES
-        let select = OneSelect::checked(&self.grammar, text)?;
+        let select = OneSelect::checked(&self.grammar, &text)?;
         let scans = workload::bind(&self.catalog, &facts, &self.side.search_path);
         match explain::base_plan(&mut self.side, &select) {
             Ok(plan) => Some(Sample {
@@ -320,6 +382,7 @@ impl Session {
                 scans,
                 base: Some(plan),
                 foreign_key_of: None,
+                assumed_values,
             }),
             Err(SideError::Server { code, .. }) => {
                 self.note(format!(
@@ -340,16 +403,57 @@ impl Session {
         }
     }
 
-    fn report(&mut self, workload: Workload, options: &Options) -> (Report, Workload) {
+    fn report(&mut self, workload: &Workload, options: &Options) -> (Report, Vec<Fidelity>) {
         let budget = options.budget_bytes.unwrap_or_else(|| advice::default_budget(&self.catalog));
         let mut known = HashMap::new();
+        let search_path = self.side.search_path.clone();
         let Self { side, grammar, catalog, .. } = self;
-        let mut probes = Probes { side, grammar, catalog, workload: &workload, known: &mut known };
-        let (specs, notes) = advice::gather(catalog, &workload, &mut probes);
-        let mut planner = Formula::new(catalog, &workload, probes);
-        let mut report = advice::run(catalog, &workload, &specs, &mut planner, budget);
+        let mut probes = Probes { side, grammar, catalog, workload, known: &mut known };
+        let (specs, mut notes) = advice::gather(catalog, workload, &mut probes);
+        let mut shadow = None;
+        if options.verified && !specs.is_empty() {
+            match Shadow::build(catalog, workload, &search_path, &place(options)) {
+                Ok(built) => shadow = Some(built),
+                Err(error) => notes.push(unverified(&error.why, &error.remedy)),
+            }
+        }
+        let formula = Formula::new(catalog, workload, probes);
+        let mut planner = Tiered::new(shadow, formula, catalog, workload, grammar, EXPLAINS_MAX);
+        let mut report = advice::run(catalog, workload, &specs, &mut planner, budget);
+        notes.extend(planner.lost.take().map(|why| unverified(&why, "")));
         report.notes = notes;
-        drop(planner);
-        (report, workload)
+        (report, std::mem::take(&mut planner.fidelity))
     }
+}
+
+fn place(options: &Options) -> Place {
+    Place {
+        programs: options.shadow_bin_dir.clone(),
+        folder: options.shadow_dir.clone(),
+        user: options.shadow_user.clone(),
+    }
+}
+
+fn unverified(why: &str, remedy: &str) -> String {
+    let remedy = if remedy.is_empty() { String::new() } else { format!(" To verify: {remedy}.") };
+    format!("the advice is estimated only, no planner has tried it: {why}.{remedy}")
+}
+
+/// How far the shadow's costs are those of the target; `None` where there was no shadow.
+fn verification(workload: &Workload, fidelity: &[Fidelity]) -> Option<output::Verification> {
+    if fidelity.is_empty() {
+        return None;
+    }
+    let digest = |at: usize| &workload.digests[workload.samples[at].digest];
+    let mut doubts: Vec<(String, String)> = Vec::new();
+    for (at, found) in fidelity.iter().enumerate() {
+        let doubt = found.doubt.clone().map(|doubt| (digest(at).text.clone(), doubt));
+        doubts.extend(doubt.filter(|doubt| !doubts.contains(doubt)));
+    }
+    Some(output::Verification {
+        statements: fidelity.len(),
+        exact: fidelity.iter().filter(|found| found.is_exact()).count(),
+        costs: fidelity.iter().map(|found| (found.live, found.shadow)).collect(),
+        doubts,
+    })
 }

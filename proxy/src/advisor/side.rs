@@ -172,7 +172,7 @@ impl Side {
     }
 }
 
-fn classed(error: &tokio_postgres::Error) -> SideError {
+pub(super) fn classed(error: &tokio_postgres::Error) -> SideError {
     match error.as_db_error() {
         Some(database) => SideError::Server {
             code: database.code().code().to_owned(),

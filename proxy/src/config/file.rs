@@ -117,10 +117,22 @@ impl ConfigFile {
         self.text.get(..at.min(self.text.len())).unwrap_or("").matches('\n').count() + 1
     }
 
-    /// Shows the place of the first key of the file that the problem names.
+    /// Shows the place of the first key that the problem names.
     pub(crate) fn point_at_named(&self, problem: Problem) -> Problem {
+        self.point_at(problem, |entry, what| what.contains(&entry.key))
+    }
+
+    /// Shows the place of the first key whose value, a path, the problem names.
+    pub(crate) fn point_at_path(&self, problem: Problem) -> Problem {
+        self.point_at(problem, |entry, what| match &entry.value {
+            Raw::Text(path) => path.contains('/') && what.contains(path.as_str()),
+            _ => false,
+        })
+    }
+
+    fn point_at(&self, problem: Problem, is_meant: impl Fn(&Entry, &str) -> bool) -> Problem {
         let entries = self.entries().unwrap_or_default();
-        let named = entries.into_iter().find(|entry| problem.what().contains(&entry.key));
+        let named = entries.into_iter().find(|entry| is_meant(entry, problem.what()));
         match named {
             Some(entry) => self.point(problem, entry.span, "here"),
             None => problem,

@@ -1,6 +1,7 @@
 //! Where each value comes from, and what a reload would change.
 
 use super::Settings;
+use super::file::ConfigFile;
 use super::keys::{self, Kind, Raw};
 use super::reference;
 use super::secret::MASK;
@@ -73,6 +74,15 @@ impl Settings {
             Some(Shown { key: key.name, value, origin: given.origin.to_string() })
         };
         keys::all().filter_map(of).collect()
+    }
+
+    /// Shows the place in the configuration file of the file that a problem names: a certificate that can't be read.
+    pub(crate) fn point(&self, problem: Problem) -> Problem {
+        let file = self.file.as_deref().and_then(|path| ConfigFile::read(path).ok());
+        match file {
+            Some(file) => file.point_at_path(problem),
+            None => problem,
+        }
     }
 
     /// What would run if `fresh` were taken over without a restart; with the names of the keys that change now,

@@ -287,7 +287,9 @@ impl Kind {
     pub(crate) fn spelled(self, raw: &Raw) -> String {
         match (self, raw) {
             (Self::Count(..) | Self::Bool, Raw::Text(text)) => text.trim().to_owned(),
-            (Self::FindingKinds | Self::Hosts, Raw::Text(text)) => Raw::List(split(text)).to_toml(),
+            (Self::FindingKinds | Self::EventKinds | Self::Hosts, Raw::Text(text)) => {
+                Raw::List(split(text)).to_toml()
+            }
             (Self::Listens, Raw::Text(text)) if text.contains(',') => {
                 Raw::List(split(text)).to_toml()
             }

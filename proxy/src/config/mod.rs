@@ -9,6 +9,8 @@ mod given;
 mod keys;
 pub(crate) mod mutes;
 mod reference;
+pub(crate) mod sample;
+pub(crate) mod schema;
 mod secret;
 mod tls;
 pub(crate) mod units;
@@ -16,7 +18,7 @@ mod upstream;
 
 pub use address::{Address, Listen};
 pub(crate) use file::ConfigFile;
-pub(crate) use given::Reloaded;
+pub(crate) use given::{Reloaded, Shown};
 pub(crate) use keys::nearest;
 pub use secret::Secret;
 pub use tls::{Auth, MinVersion, TlsSettings};

@@ -8,6 +8,7 @@ mod access;
 mod activity;
 mod answers;
 mod control;
+mod events;
 mod findings;
 mod health;
 mod host;
@@ -112,6 +113,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(findings::routes())
         .merge(report::routes())
         .merge(control::routes())
+        .merge(events::routes())
         .merge(activity::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -173,7 +175,8 @@ fn admit<'a>(
 /// Health and metrics are for everybody; orders need the token; where other machines can ask, reads need it, too.
 #[allow(clippy::result_large_err)]
 fn authorize(access: &Access, request: &Request) -> Result<(), Response> {
-    if OPEN_PATHS.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if OPEN_PATHS.contains(&path) {
         return Ok(());
     }
     if !access.serves_api() {
@@ -183,7 +186,9 @@ fn authorize(access: &Access, request: &Request) -> Result<(), Response> {
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let given = request.headers().get(header::AUTHORIZATION).and_then(|text| text.to_str().ok());
-    if reads && !access.reads_need_token() || access.admits(given) {
+    // The page holds no data; it asks the API for them, with the token.
+    let page = path == "/" && web::is_built();
+    if reads && (!access.reads_need_token() || page) || access.admits(given) {
         return Ok(());
     }
     let problem = Problem::new(702, "this needs the token of the proxy")

@@ -4,16 +4,36 @@ use super::clock::rfc3339_unix;
 use super::shapes::{Cost, Finding, Fix};
 use super::text::bytes;
 use crate::problem::Problem;
-use pgsonde_advisor::advice::{Advice, Report};
+use pgsonde_advisor::advice::{Advice, Comparison, Report};
 use pgsonde_advisor::catalog::Catalog;
 use pgsonde_advisor::ddl;
-use pgsonde_advisor::planner::{KeyPart, Trust};
+use pgsonde_advisor::planner::{KeyPart, Plan, PlanNode, Trust};
 use pgsonde_advisor::workload::Workload;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Everything that a rendering needs to know.
+pub(crate) struct Known<'a> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) workload: &'a Workload,
+    pub(crate) report: &'a Report,
+    pub(crate) verification: Option<&'a Verification>,
+}
+
+/// How far the shadow's costs are those of the target.
+pub(crate) struct Verification {
+    /// Samples that were compared.
+    pub(crate) statements: usize,
+    /// Those within 0.1 %.
+    pub(crate) exact: usize,
+    /// By sample: cost on the target and in the shadow.
+    pub(crate) costs: Vec<(f64, Option<f64>)>,
+    /// Redacted statement, and why the shadow proves nothing about it.
+    pub(crate) doubts: Vec<(String, String)>,
+}
 
 /// The document of `advise --json`.
 #[derive(Debug, Serialize)]
@@ -22,6 +42,23 @@ struct Document {
     /// Existing indexes that may be unnecessary; nothing is ever dropped.
     existing_indexes: Vec<Existing>,
     notes: Vec<String>,
+    /// Absent where no shadow was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<ShadowSummary>,
+}
+
+/// How well the shadow agrees with the target.
+#[derive(Debug, Serialize)]
+struct ShadowSummary {
+    statements: usize,
+    within_0_1_percent: usize,
+    unverified: Vec<Unverified>,
+}
+
+#[derive(Debug, Serialize)]
+struct Unverified {
+    query_text: String,
+    why: String,
 }
 
 /// A finding of the API and what only an index has.
@@ -51,6 +88,25 @@ struct IndexFinding {
     replaces: Vec<String>,
     reasons_against: Vec<String>,
     hints: Vec<String>,
+    /// What the planner said, without values; empty where no planner tried the index.
+    plans: Vec<Plans>,
+}
+
+/// One statement's plans, and how well the shadow knows the statement.
+#[derive(Debug, Serialize)]
+struct Plans {
+    digest: String,
+    before: ShownPlan,
+    after: ShownPlan,
+    cost_on_target: f64,
+    cost_in_shadow: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownPlan {
+    cost: f64,
+    /// Indented lines as EXPLAIN has them, values as `?`.
+    lines: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,29 +138,82 @@ struct Existing {
 ///
 /// # Errors
 /// Standard output can't be written to.
-pub(crate) fn print(
-    catalog: &Catalog,
-    workload: &Workload,
-    report: &Report,
-    notes: &[String],
-    json: bool,
-) -> Result<(), Problem> {
+pub(crate) fn print(known: &Known<'_>, notes: &[String], json: bool) -> Result<(), Problem> {
+    let report = known.report;
     let all: Vec<String> = notes.iter().chain(&report.notes).cloned().collect();
     let findings: Vec<IndexFinding> =
-        report.advice.iter().map(|advice| finding(catalog, workload, advice)).collect();
+        report.advice.iter().map(|advice| finding(known, advice)).collect();
+    let shadow = known.verification.map(summary);
     let text = if json {
-        let document = Document { findings, existing_indexes: existing(report), notes: all };
+        let existing_indexes = existing(report);
+        let document = Document { findings, existing_indexes, notes: all, shadow };
         serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
     } else {
         for note in &all {
             eprintln!("note: {note}");
         }
-        for_people(&findings, report)
+        for_people(&findings, report, shadow.as_ref())
     };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Problem::new(102, format!("cannot print: {error}")))
+}
+
+fn summary(verification: &Verification) -> ShadowSummary {
+    let of = |(query_text, why): &(String, String)| Unverified {
+        query_text: query_text.clone(),
+        why: why.clone(),
+    };
+    ShadowSummary {
+        statements: verification.statements,
+        within_0_1_percent: verification.exact,
+        unverified: verification.doubts.iter().map(of).collect(),
+    }
+}
+
+fn plans(known: &Known<'_>, comparison: &Comparison) -> Option<Plans> {
+    let sample = known.workload.sample(comparison.sample)?;
+    let (live, shadow) = *known.verification?.costs.get(comparison.sample.0)?;
+    Some(Plans {
+        digest: known.workload.digests[sample.digest].id.clone(),
+        before: shown(&comparison.before),
+        after: shown(&comparison.after),
+        cost_on_target: live,
+        cost_in_shadow: shadow?,
+    })
+}
+
+fn shown(plan: &Plan) -> ShownPlan {
+    let mut lines = Vec::new();
+    add_lines(&plan.tree, 0, &mut lines);
+    ShownPlan { cost: plan.cost, lines }
+}
+
+fn add_lines(node: &PlanNode, depth: usize, lines: &mut Vec<String>) {
+    let indent = "  ".repeat(depth);
+    let mut line = format!("{indent}{}", node.kind);
+    let bitmap = Some(node.detail.clone()).filter(|_| node.kind == "Bitmap Heap Scan");
+    let index = bitmap.filter(|names| !names.is_empty()).or_else(|| node.index.clone());
+    for (word, name) in [("using", &index), ("on", &node.relation)] {
+        if let Some(name) = name {
+            let _ = write!(line, " {word} {name}");
+        }
+    }
+    let _ = write!(line, "  (cost={:.2}..{:.2} rows={:.0})", node.startup, node.total, node.rows);
+    lines.push(line);
+    lines.extend(node.conditions.iter().map(|text| format!("{indent}  {}", redacted(text))));
+    node.children.iter().for_each(|child| add_lines(child, depth + 1, lines));
+}
+
+/// A condition without its values: what our lexer calls a literal is one.
+fn redacted(condition: &str) -> String {
+    let info = pgsonde_analyzer::text::read(
+        condition.as_bytes(),
+        &pgsonde_analyzer::value::Salt::new(0, 0),
+    );
+    let parts: Vec<String> = info.parts.iter().map(|part| part.redacted.clone()).collect();
+    parts.join("; ")
 }
 
 fn existing(report: &Report) -> Vec<Existing> {
@@ -124,8 +233,8 @@ fn tier(trust: Trust) -> &'static str {
     }
 }
 
-fn finding(catalog: &Catalog, workload: &Workload, advice: &Advice) -> IndexFinding {
-    let spec = &advice.spec;
+fn finding(known: &Known<'_>, advice: &Advice) -> IndexFinding {
+    let (catalog, workload, spec) = (known.catalog, known.workload, &advice.spec);
     let relation = catalog.relations.get(&spec.table);
     let columns: Vec<String> = spec
         .keys
@@ -184,6 +293,7 @@ fn finding(catalog: &Catalog, workload: &Workload, advice: &Advice) -> IndexFind
         replaces: advice.replaces.clone(),
         reasons_against: advice.reasons_against.clone(),
         hints: advice.hints.clone(),
+        plans: advice.plans.iter().filter_map(|found| plans(known, found)).collect(),
     }
 }
 
@@ -215,7 +325,7 @@ fn base(
     evidence.insert("saving_share".to_owned(), advice.saving_share.into());
     evidence.insert("size_bytes".to_owned(), advice.spec.size_bytes.into());
     Finding {
-        id: format!("{:016x}", advice.id),
+        id: format!("{:012x}", advice.id >> 16),
         kind: "missing_index".to_owned(),
         variant: Some(tier(advice.trust).to_owned()),
         severity: if advice.saving_share >= 0.1 { "warning" } else { "info" }.to_owned(),
@@ -284,7 +394,35 @@ fn fix_text(advice: &Advice) -> String {
     text
 }
 
-fn for_people(findings: &[IndexFinding], report: &Report) -> String {
+/// `1 call`, `2 calls`.
+fn counted(count: f64, noun: &str) -> String {
+    format!("{count:.0} {noun}{}", if count.round() == 1.0 { "" } else { "s" })
+}
+
+fn counted_entries(count: f64) -> String {
+    format!("{count:.0} index {}", if count.round() == 1.0 { "entry" } else { "entries" })
+}
+
+/// Plans of the first statement, and how far the shadow agrees with the target about it.
+fn add_plans(text: &mut String, finding: &IndexFinding) {
+    let Some(plans) = finding.plans.first() else { return };
+    for (name, plan) in [("before", &plans.before), ("after", &plans.after)] {
+        for (at, line) in plan.lines.iter().enumerate() {
+            let _ = writeln!(text, "  {:7}{line}", if at == 0 { name } else { "" });
+        }
+    }
+    let _ = writeln!(
+        text,
+        "  trust  cost {:.2} on the target today, {:.2} in the shadow",
+        plans.cost_on_target, plans.cost_in_shadow
+    );
+}
+
+fn for_people(
+    findings: &[IndexFinding],
+    report: &Report,
+    shadow: Option<&ShadowSummary>,
+) -> String {
     let mut text = String::new();
     if findings.is_empty() {
         text.push_str("No index would help this workload enough to be worth its cost.\n");
@@ -295,8 +433,11 @@ fn for_people(findings: &[IndexFinding], report: &Report) -> String {
         for statement in &finding.statements {
             let _ = writeln!(
                 text,
-                "  helps  {:.0} calls, cost {:.1} -> {:.1}: {}",
-                statement.calls, statement.cost_before, statement.cost_after, statement.query_text
+                "  helps  {}, cost {:.1} -> {:.1}: {}",
+                counted(statement.calls, "call"),
+                statement.cost_before,
+                statement.cost_after,
+                statement.query_text
             );
         }
         let _ =
@@ -304,11 +445,12 @@ fn for_people(findings: &[IndexFinding], report: &Report) -> String {
         let writes = &finding.write_cost;
         let _ = writeln!(
             text,
-            "  costs  about {} on disk; {:.0} index entries for this workload's writes",
+            "  costs  about {} on disk; {} for this workload's writes",
             bytes(finding.size_bytes),
-            writes.entries
+            counted_entries(writes.entries)
         );
         let _ = writeln!(text, "  sure   {}", finding.tier);
+        add_plans(&mut text, finding);
         for reason in finding.reasons_against.iter().chain(&finding.hints) {
             let _ = writeln!(text, "  but    {reason}");
         }
@@ -316,6 +458,17 @@ fn for_people(findings: &[IndexFinding], report: &Report) -> String {
             let _ = writeln!(text, "  then   {replaced} is no longer needed");
         }
         text.push('\n');
+    }
+    if let Some(shadow) = shadow {
+        let _ = writeln!(
+            text,
+            "The shadow plans {} of {} within 0.1 % of the cost on the target.",
+            shadow.within_0_1_percent,
+            counted(shadow.statements as f64, "statement")
+        );
+        for unverified in &shadow.unverified {
+            let _ = writeln!(text, "  not verified: {}: {}", unverified.query_text, unverified.why);
+        }
     }
     for found in &report.dispensable {
         let _ = writeln!(

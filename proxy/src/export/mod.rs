@@ -14,6 +14,7 @@ mod metrics;
 mod page;
 pub mod report;
 mod report_text;
+mod series;
 pub(crate) mod shapes;
 pub(crate) mod source;
 mod sqlstate;
@@ -44,6 +45,7 @@ pub(crate) mod testing {
     }
 }
 pub(crate) use clock::rfc3339_unix;
+pub(crate) use series::series_bound;
 #[cfg(test)]
 pub(crate) use shapes::kind_words;
 

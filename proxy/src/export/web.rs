@@ -31,6 +31,11 @@ const BARE: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>pgsonde</title>\n\
     <link rel=\"icon\" href=\"data:,\">\n</head>\n<body>\n<!--plain-->\n<!--data-->\n</body>\n</html>\n";
 
+/// Whether `/` is that page, which holds no data of its own.
+pub(crate) fn is_built() -> bool {
+    BUILT.is_some()
+}
+
 /// What `/` answers; nothing if the page was not built. `listen` is where applications connect.
 pub(crate) fn served(listen: &str) -> Option<String> {
     let head =
