@@ -366,3 +366,42 @@ fn two_reports_are_compared() {
     assert_eq!(run(&mut html, "", LIMIT).code, Some(0));
     assert!(place.read("r.html").contains("customers"));
 }
+
+/// pytest's and node's hooks run in the suites above; the others must at least be programs.
+#[test]
+fn hooks_are_programs() {
+    let hook =
+        |name: &str| paths::workspace().join("deploy/hooks").join(name).display().to_string();
+    let place = Place::new();
+    let extension = place.0.join("org/junit/jupiter/api/extension");
+    std::fs::create_dir_all(&extension).expect("a folder");
+    for (name, body) in [
+        ("BeforeEachCallback", "void beforeEach(ExtensionContext context) throws Exception;"),
+        ("AfterEachCallback", "void afterEach(ExtensionContext context) throws Exception;"),
+        ("ExtensionContext", "String getDisplayName();"),
+    ] {
+        let text = format!(
+            "package org.junit.jupiter.api.extension; public interface {name} {{ {body} }}"
+        );
+        std::fs::write(extension.join(format!("{name}.java")), text).expect("a file");
+    }
+    let (ruby, go, java) = (hook("pgsonde_rspec.rb"), hook("mark.go"), hook("PgsondeMarks.java"));
+    for (program, arguments) in [
+        ("ruby", vec!["-c", &ruby]),
+        ("gofmt", vec!["-e", "-l", &go]),
+        ("javac", vec!["-d", "out", "-sourcepath", ".", &java]),
+    ] {
+        if Command::new("sh")
+            .args(["-c", &format!("command -v {program}")])
+            .output()
+            .is_ok_and(|found| !found.status.success())
+        {
+            assert!(std::env::var_os("CI").is_none(), "{program} is missing");
+            println!("skipped: {program}");
+            continue;
+        }
+        let output = run(Command::new(program).args(&arguments).current_dir(&place.0), "", LIMIT);
+        assert!(output.is_ok(), "{program}: {output:?}");
+        assert!(program != "gofmt" || output.stdout.is_empty(), "not formatted: {output:?}");
+    }
+}
