@@ -311,6 +311,7 @@ fn systemd_hears_of_its_life_and_hands_over_its_socket() {
     let handing_over = "import os, socket, sys\n\
         listener = socket.create_server(('127.0.0.1', 0))\n\
         os.dup2(listener.fileno(), 3)\n\
+        os.set_inheritable(3, True)\n\
         os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), NOTIFY_SOCKET=sys.argv[1])\n\
         os.execv(sys.argv[2], sys.argv[2:])\n";
     let (notify, program) = (path.to_string_lossy(), paths::pgsonde());
