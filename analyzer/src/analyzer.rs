@@ -2,7 +2,7 @@
 
 use crate::Map;
 use crate::count::{Counted, Counters};
-use crate::digest::{DigestTable, Statement, TextEntry, Texts};
+use crate::digest::{DigestTable, Statement, TextEntry, Texts, Wanted};
 use crate::events::{Closed, Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
 use crate::finding::{MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
@@ -10,6 +10,7 @@ use crate::history::History;
 use crate::known::KnownText;
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
+use crate::marks::MarkId;
 use crate::record::{
     Event, Micros, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord,
     TextKey, Timing, TrafficRecord, TransactionRecord,
@@ -38,10 +39,10 @@ pub struct Analyzer {
     history: History,
     /// Which ORM asked the connections of a service about themselves; bounded by the ceilings of the labels.
     introspected: Map<(DatabaseId, ServiceId), Orm>,
-    /// Longest wait for a client inside one transaction.
-    idle_in_transaction_max_us: u64,
     listening: Listening,
     detects: bool,
+    /// Longest wait for a client inside one transaction.
+    idle_in_transaction_max_us: u64,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
     /// Whether texts and findings are left aside.
@@ -68,31 +69,14 @@ impl Analyzer {
             findings: Findings::new(&limits),
             history: History::new(&limits),
             introspected: Map::default(),
-            idle_in_transaction_max_us: 0,
             listening: Listening::default(),
             detects: true,
+            idle_in_transaction_max_us: 0,
             unknown_text: Arc::new(Statement::named("unknown text", Class::Other)),
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
             counters_only: false,
         }
-    }
-
-    /// Goes on under other limits. Thresholds, `disabled`, `mutes`, `unit_gap_us` and `close_after_us` may differ;
-    /// the sizes of tables stay as they were made. Detectors begin anew, findings and statistics stay.
-    pub fn set_limits(&mut self, limits: Limits) {
-        self.units.set_gap_us(limits.unit_gap_us);
-        self.findings.begin_anew(&limits);
-        self.limits = limits;
-    }
-
-    /// Leaves texts and findings aside, or takes them up again: then senders must send their texts again, and
-    /// detectors begin anew. A statement whose text came before is still counted under its digest.
-    pub fn set_counters_only(&mut self, counters_only: bool) {
-        if self.counters_only && !counters_only {
-            self.findings.begin_anew(&self.limits);
-        }
-        self.counters_only = counters_only;
     }
 
     /// One that makes statistics only, without any detector: for records whose findings are known already.
@@ -113,6 +97,23 @@ impl Analyzer {
     /// Teaches a text whose reading is known already.
     pub fn know(&mut self, text: KnownText) {
         self.texts.know(text);
+    }
+
+    /// Goes on under other limits. Thresholds, `disabled`, `mutes`, `unit_gap_us` and `close_after_us` may differ;
+    /// the sizes of tables stay as they were made. Detectors begin anew, findings and statistics stay.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.units.set_gap_us(limits.unit_gap_us);
+        self.findings.begin_anew(&limits);
+        self.limits = limits;
+    }
+
+    /// Leaves texts and findings aside, or takes them up again: then senders must send their texts again, and
+    /// detectors begin anew. A statement whose text came before is still counted under its digest.
+    pub fn set_counters_only(&mut self, counters_only: bool) {
+        if self.counters_only && !counters_only {
+            self.findings.begin_anew(&self.limits);
+        }
+        self.counters_only = counters_only;
     }
 
     /// The generation of texts that senders should believe in; when it rises they send their texts again.
@@ -192,15 +193,17 @@ impl Analyzer {
             let last_us = gone.last_us;
             self.forget(id, last_us, gone);
         }
-        if self.counters_only {
-            return;
-        }
         if let Some(session) = self.sessions.known(opened.session) {
             self.listening.hear(|| {
                 let who = session.who(&self.labels);
                 let (session, at_us, setup_us) = (opened.session, opened.at_us, opened.setup_us);
                 Heard::Opened(Opened { session, at_us, setup_us, who })
             });
+        }
+        if self.counters_only {
+            return;
+        }
+        if let Some(session) = self.sessions.known(opened.session) {
             self.findings.opened(opened.session, session, &self.labels, &self.digests);
         }
     }
@@ -354,12 +357,16 @@ impl Analyzer {
         session.presence.statement(record, &meaning.statement, route);
         let untracked = Arc::ptr_eq(&meaning.statement, &self.unknown_text);
         let (digests, labels) = (&mut self.digests, &mut self.labels);
-        let service_us = self.counters.add(&counted, session, digests, labels, untracked);
+        let (service_us, wanted) = self.counters.add(&counted, session, digests, labels, untracked);
+        session.statements += 1;
         let waited_us = counted.phases.think_in_transaction_us;
         self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
         let changes_mark = entry.and_then(|entry| entry.mark_change(record.member)).is_some();
         if changes_mark && MarkChange::is_its_only_purpose(&meaning.statement.text) {
             self.units.end_run(&mut session.unit, labels);
+            if wanted.any() || self.listening.is_on() {
+                self.tell(record, meaning, service, None, wanted);
+            }
             return service_us;
         }
         let marks = self.findings.marks();
@@ -377,13 +384,46 @@ impl Analyzer {
             mark,
         };
         self.units.step(session, &step, labels);
-        session.statements += 1;
-        if self.listening.is_on() {
-            let mark = mark.and_then(|mark| marks.name(mark)).cloned();
-            let event = statement_event(&step, session, labels, meaning, untracked, mark);
-            self.listening.hear(|| Heard::Statement(Arc::new(event)));
+        if wanted.any() || self.listening.is_on() {
+            self.tell(record, meaning, service, mark, wanted);
         }
         service_us
+    }
+
+    /// Tells the listener of an execution that stands in its unit, and keeps it as an example where it makes one.
+    fn tell(
+        &mut self,
+        record: &StatementRecord,
+        meaning: &Meaning,
+        service: ServiceId,
+        mark: Option<MarkId>,
+        wanted: Wanted,
+    ) {
+        let session = self.sessions.of(record.session);
+        let entry = meaning.entry.as_deref();
+        let tags = entry.map(|entry| &entry.tags);
+        let trace = tags.and_then(|tags| tags.trace);
+        let literals = entry.map_or(&[][..], |entry| entry.literals(record.member));
+        let database = session.database;
+        let event = Arc::new(StatementEvent {
+            record: *record,
+            executed: Executed::new(meaning.statement.clone()),
+            untracked: Arc::ptr_eq(&meaning.statement, &self.unknown_text),
+            literals: !literals.is_empty(),
+            changes_mark: entry.and_then(|entry| entry.mark_change(record.member)).is_some(),
+            values_hash: values_of(record.binds_hash, literals),
+            seq: session.statements,
+            unit_id: trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),
+            traced: trace.is_some(),
+            service: self.labels.service_name(service),
+            route: tags.and_then(|tags| tags.route.clone()),
+            mark: mark.and_then(|mark| self.findings.marks().name(mark).cloned()),
+            who: session.who(&self.labels),
+        });
+        if wanted.any() {
+            self.digests.keep_example(database, &event, wanted);
+        }
+        self.listening.hear(|| Heard::Statement(event));
     }
 
     /// The statement set the mark of its session, or reset it.
@@ -488,30 +528,5 @@ impl Analyzer {
         self.findings.marks().fill(self.units.marks(), &mut snapshot);
         self.findings.fill(now, &mut snapshot);
         snapshot
-    }
-}
-
-/// An execution as listeners are told of it, once it stands in its unit.
-fn statement_event(
-    step: &Step<'_>,
-    session: &mut Session,
-    labels: &Labels,
-    meaning: &Meaning,
-    untracked: bool,
-    mark: Option<Arc<str>>,
-) -> StatementEvent {
-    StatementEvent {
-        record: *step.record,
-        executed: Executed::new(meaning.statement.clone()),
-        untracked,
-        literals: !step.literals.is_empty(),
-        values_hash: values_of(step.record.binds_hash, step.literals),
-        seq: session.statements,
-        unit_id: step.trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),
-        traced: step.trace.is_some(),
-        service: labels.service_name(step.service),
-        route: step.route.cloned(),
-        mark,
-        who: session.who(labels),
     }
 }

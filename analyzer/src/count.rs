@@ -1,6 +1,6 @@
 //! The books: each statement enters exactly one term, and its time exactly one place.
 
-use crate::digest::{DigestTable, Execution, Source, Statement};
+use crate::digest::{DigestTable, Execution, Source, Statement, Wanted};
 use crate::history::Sums;
 use crate::labels::{Labels, ServiceId, StatementSums};
 use crate::latency::Durations;
@@ -114,7 +114,7 @@ impl Counters {
     /// Counts one execution everywhere but in its unit of work.
     ///
     /// Returns the service time in microseconds: its own, or that of a whole batch of its digest on the last
-    /// member; `None` for the other members.
+    /// member; `None` for the other members. And which example of its digest it would make.
     pub(crate) fn add(
         &mut self,
         counted: &Counted<'_>,
@@ -122,7 +122,7 @@ impl Counters {
         digests: &mut DigestTable,
         labels: &mut Labels,
         untracked: bool,
-    ) -> Option<u64> {
+    ) -> (Option<u64>, Wanted) {
         let record = counted.record;
         self.enter(record);
         self.books.untracked += u64::from(untracked);
@@ -145,14 +145,13 @@ impl Counters {
             begin_us: record.begin_us,
             end_us: record.end_us(),
         };
-        if !digests.add(session.database, counted.statement, &execution) {
-            self.books.other += 1;
-        }
+        let wanted = digests.add(session.database, counted.statement, &execution);
+        self.books.other += u64::from(wanted.is_none());
         let (database, service) = (session.database, counted.service);
         labels.add_statement(database, service, &counted.phases, counted.sums());
         let batch_us = self.batch(counted, session, digests);
         follow(counted, session);
-        counted.timed_us().or(batch_us)
+        (counted.timed_us().or(batch_us), wanted.unwrap_or_default())
     }
 
     /// Everything since the start, for the history.

@@ -151,10 +151,23 @@ pub struct StatementEvent {
     pub service: Arc<str>,
     /// Route tag.
     pub route: Option<Arc<str>>,
-    /// Mark tag.
+    /// Whether it sets or resets the mark of its session.
+    pub changes_mark: bool,
+    /// Mark that it ran under.
     pub mark: Option<Arc<str>>,
     /// Who sent it.
     pub who: Arc<Who>,
+}
+
+/// Executions of one digest that are worth looking at.
+#[derive(Clone, Debug, Default)]
+pub struct Examples {
+    /// The one that took longest.
+    pub slowest: Option<Arc<StatementEvent>>,
+    /// One near the median; of each half second at most one execution is considered.
+    pub typical: Option<Arc<StatementEvent>>,
+    /// The first one of the latest half second with any.
+    pub latest: Option<Arc<StatementEvent>>,
 }
 
 /// One transaction block that ended.
@@ -243,5 +256,85 @@ impl Listening {
     pub(crate) fn take(&mut self) -> (Vec<Heard>, u64) {
         let events = self.events.as_mut().map(std::mem::take).unwrap_or_default();
         (events, std::mem::take(&mut self.lost))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::testing::{Exec, Stream};
+
+    fn run(stream: &mut Stream, sql: &str, us: u64) {
+        stream.exec(Exec { sql, us, transaction: 0, rows: Some(1), ..Exec::default() });
+    }
+
+    fn statements(heard: &[Heard]) -> Vec<&StatementEvent> {
+        let statement = |heard| match heard {
+            &Heard::Statement(ref event) => Some(&**event),
+            _ => None,
+        };
+        heard.iter().filter_map(statement).collect()
+    }
+
+    #[test]
+    fn nothing_is_heard_while_nobody_listens() {
+        let mut stream = Stream::new(Limits::default());
+        run(&mut stream, "SELECT 1 FROM t", 10);
+        assert!(stream.analyzer.take_heard().0.is_empty());
+        stream.analyzer.listen(true);
+        run(&mut stream, "SELECT 2 FROM t /*route='/r',application='shop'*/", 20);
+        let (heard, lost) = stream.analyzer.take_heard();
+        let events = statements(&heard);
+        assert_eq!((events.len(), lost), (1, 0));
+        let event = events[0];
+        assert_eq!((&*event.service, event.route.as_deref()), ("shop", Some("/r")));
+        assert_eq!((event.seq, event.record.duration_us(), event.literals), (2, 20, true));
+        assert_eq!((&*event.who.database, &*event.who.service), ("shop", "web"));
+        assert_eq!(event.executed.query_text(), "SELECT ? FROM t");
+        assert!(event.unit_id.is_some() && !event.untracked);
+        stream.analyzer.listen(false);
+        run(&mut stream, "SELECT 3 FROM t", 10);
+        assert!(stream.analyzer.take_heard().0.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_taken_is_bounded_and_counted() {
+        let mut stream = Stream::new(Limits::default());
+        stream.analyzer.listen(true);
+        for _ in 0..HELD_MAX + 7 {
+            run(&mut stream, "SELECT 1 FROM t", 10);
+        }
+        let (heard, lost) = stream.analyzer.take_heard();
+        assert_eq!((heard.len() as u64 + lost, heard.len()), (HELD_MAX as u64 + 7, HELD_MAX));
+    }
+
+    #[test]
+    fn equal_values_have_equal_hashes() {
+        let mut stream = Stream::new(Limits::default());
+        stream.analyzer.listen(true);
+        for value in [5, 6, 5] {
+            run(&mut stream, &format!("SELECT a FROM t WHERE id = {value}"), 10);
+        }
+        let (heard, _) = stream.analyzer.take_heard();
+        let hashes: Vec<u64> = statements(&heard).iter().map(|event| event.values_hash).collect();
+        assert!(hashes[0] == hashes[2] && hashes[0] != hashes[1], "{hashes:?}");
+    }
+
+    #[test]
+    fn examples_are_the_slowest_a_typical_and_a_late_one() {
+        let mut stream = Stream::new(Limits::default());
+        for us in [100, 900, 110, 500] {
+            run(&mut stream, "SELECT a FROM t", us);
+            stream.analyzer.snapshot(stream.now);
+        }
+        let snapshot = stream.analyzer.snapshot(stream.now);
+        let examples = snapshot.digests[0].examples.clone().unwrap_or_default();
+        let us = |event: &Option<Arc<StatementEvent>>| {
+            event.as_ref().map(|event| event.record.duration_us())
+        };
+        assert_eq!(us(&examples.slowest), Some(900));
+        assert_eq!(us(&examples.latest), Some(500));
+        assert_eq!(us(&examples.typical), Some(110));
     }
 }

@@ -34,6 +34,8 @@ pub struct KnownText {
     pub service: Option<Arc<str>>,
     /// Hash of the trace id of its tag.
     pub trace: Option<u64>,
-    /// Mark tag.
+    /// Whether the statement sets or resets the mark of its session.
+    pub changes_mark: bool,
+    /// Mark that it ran under.
     pub mark: Option<Arc<str>>,
 }

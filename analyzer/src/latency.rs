@@ -164,6 +164,11 @@ impl Durations {
         self.buckets
     }
 
+    /// The longest, 0 without samples.
+    pub(crate) fn max_us(&self) -> u64 {
+        self.max_us
+    }
+
     /// Any quantile, in microseconds.
     pub(crate) fn at(&self, quantile: f64) -> u64 {
         self.quantiles.at(quantile).clamp(self.min_us.min(self.max_us), self.max_us)

@@ -294,6 +294,8 @@ pub struct DigestRow {
     pub findings: Vec<u64>,
     /// Most executions in one unit of work that has ended; 1 where it never repeated.
     pub calls_per_unit_max: u64,
+    /// Executions worth looking at; only of the costliest digests.
+    pub examples: Option<Arc<crate::events::Examples>>,
     /// First and last execution.
     pub first_seen_us: Micros,
     /// Last execution.

@@ -8,7 +8,7 @@ use crate::commands::dashboards::DashboardsArgs;
 use crate::commands::diff::{self, DiffArgs};
 use crate::commands::explain_error::ExplainArgs;
 use crate::commands::report::{self, ReportArgs};
-use crate::commands::{completions, config, dashboards, doctor, explain_error};
+use crate::commands::{completions, config, dashboards, doctor, explain_error, export, tail, top};
 use crate::config::{Flags, Settings};
 use crate::problem::Problem;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -58,6 +58,12 @@ enum Command {
     Advise(AdviseArgs),
     /// Test a connection step by step
     Doctor(doctor::DoctorArgs),
+    /// Show each statement as one line while it happens
+    Tail(tail::TailArgs),
+    /// Show a live table of statements, findings and routes
+    Top(top::TopArgs),
+    /// Turn captures into plain files
+    Export(export::ExportArgs),
     /// Check, show or describe the configuration
     Config(ConfigArgs),
     /// Write Grafana dashboards, Prometheus rules and alerts
@@ -179,6 +185,9 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         }
         Command::Advise(args) => advise(args, cli.global.json),
         Command::Doctor(args) => doctor::run(args, cli.global.json),
+        Command::Tail(args) => tail::run(&args, cli.global.json),
+        Command::Top(args) => top::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Config(args) => {
             let json = cli.global.json;
             config::run(args, global_flags(cli.global), json)

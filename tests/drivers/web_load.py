@@ -24,11 +24,12 @@ def ignored(connection, sql, parameters=None):
 def requests(connection, number):
     route = HOSTILE.replace("'", "%27") if number % 2 else "/carts/:id"
     tag = f"/*route='{route}',application='web'*/"
+    escaped = tag.replace("%", "%%")
     with connection.transaction():
         connection.execute(f"select id, note from web_carts where id < 20 order by id {tag}")
         for cart in range(12):
-            connection.execute(f"select id, note from web_carts where id = %s {tag}", (cart,))
-        connection.execute(f"update web_carts set note = %s where id = %s {tag}", (LONG[:2_000], number % 40))
+            connection.execute(f"select id, note from web_carts where id = %s {escaped}", (cart,))
+        connection.execute(f"update web_carts set note = %s where id = %s {escaped}", (LONG[:2_000], number % 40))
     ignored(connection, "insert into web_carts (id, note) values (%s, %s)", (1, "again"))
     connection.rollback()
 

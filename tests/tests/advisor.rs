@@ -249,13 +249,18 @@ fn advice_is_worth_building() {
     assert!(positives >= 26 && negatives >= 18, "{positives} positives, {negatives} negatives");
     for ((tier, ..), score) in TIERS.iter().zip(&scores) {
         let Score { hits, wrong, planned, exact, seconds, table } = score;
-        println!("{table}{tier}: {hits} of {positives} hit, {wrong} of {negatives} false, {exact} of {planned} exact, {seconds:.0} s");
+        println!(
+            "{table}{tier}: {hits} of {positives} hit, {wrong} of {negatives} false, {exact} of {planned} exact, {seconds:.0} s"
+        );
     }
     for ((tier, _, hits_min, wrong_max), score) in TIERS.iter().zip(&scores) {
         assert!(score.hits >= *hits_min && score.wrong <= *wrong_max, "{tier}:\n{}", score.table);
     }
     let Score { planned, exact, .. } = &scores[1];
-    assert!(*exact * 100 >= *planned * 95, "{exact} of {planned} statements cost what they do live");
+    assert!(
+        *exact * 100 >= *planned * 95,
+        "{exact} of {planned} statements cost what they do live"
+    );
 }
 
 #[test]
@@ -320,7 +325,8 @@ fn the_target_sees_reads_only_and_bad_lines_are_named() {
         .filter_map(|part| part.split_once("statement: ").map(|(_, text)| text.trim()))
         .collect();
     assert!(sent.len() > 20, "{sent:?}");
-    let control = ["BEGIN READ ONLY; SET LOCAL ", "ROLLBACK", "SET default_transaction_read_only = on;"];
+    let control =
+        ["BEGIN READ ONLY; SET LOCAL ", "ROLLBACK", "SET default_transaction_read_only = on;"];
     let reads = ["SELECT ", "EXPLAIN (FORMAT JSON) SELECT ", "EXPLAIN (FORMAT JSON) select "];
     for text in &sent {
         let known = control.iter().chain(&reads).any(|start| text.starts_with(start));

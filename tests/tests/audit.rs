@@ -120,7 +120,10 @@ fn pytest_fails_its_budget_and_passes_when_repaired() {
     assert_eq!(limit("statements", Some("test_order_list"))["verdict"], "fail");
     assert_eq!(limit("statements", Some("test_order_count"))["verdict"], "pass");
     let finding = &audit["findings"][0];
-    assert_eq!((&finding["kind"], &finding["mark"]), (&"n_plus_one".into(), &"test_order_list".into()));
+    assert_eq!(
+        (&finding["kind"], &finding["mark"]),
+        (&"n_plus_one".into(), &"test_order_list".into())
+    );
     artefacts(&place);
 
     let output = place.pytest(&[], &[("SHOP_FIXED", "1")]);
@@ -142,7 +145,9 @@ fn artefacts(place: &Place) {
     assert!(place.read("pgsonde-audit/summary.md").contains("N+1"));
     assert!(place.read("pgsonde-audit/report.html").contains("customers"));
     assert_eq!(place.json("pgsonde-audit/baseline.json")["findings"][0]["kind"], "n_plus_one");
-    for file in ["audit.json", "pgsonde.sarif", "junit.xml", "summary.md", "report.html", "baseline.json"] {
+    for file in
+        ["audit.json", "pgsonde.sarif", "junit.xml", "summary.md", "report.html", "baseline.json"]
+    {
         let text = place.read(&format!("pgsonde-audit/{file}"));
         assert!(!text.contains("s3cret") && !text.contains("customer 3"), "{file} holds a secret");
     }
@@ -172,23 +177,37 @@ fn a_baseline_lives() {
     assert!(known.stderr.contains("known findings unchanged"), "{}", known.stderr);
     let repaired = place.pytest(&["--update-baseline"], &[("SHOP_FIXED", "1")]);
     assert_eq!(repaired.code, Some(2), "the test ran without its mark being known: {repaired:?}");
-    assert_eq!(place.json("pgsonde-baseline.json")["findings"].as_array().map(Vec::len), Some(0), "{repaired:?}");
+    assert_eq!(
+        place.json("pgsonde-baseline.json")["findings"].as_array().map(Vec::len),
+        Some(0),
+        "{repaired:?}"
+    );
     let again = place.pytest(&[], &[]);
     assert_eq!(again.code, Some(99), "{again:?}");
-    assert_eq!(place.pytest(&["--update-baseline=accept"], &[]).code, Some(99), "judged by the old one");
+    assert_eq!(
+        place.pytest(&["--update-baseline=accept"], &[]).code,
+        Some(99),
+        "judged by the old one"
+    );
     assert_eq!(place.pytest(&[], &[]).code, Some(0));
 }
 
 #[test]
 fn node_fails_its_budget_and_passes_when_repaired() {
     let place = Place::new();
-    place.write("pgsonde-budget.toml", "version = 1\n[[budget.mark]]\nmatch = \"order list\"\nstatements = 5\n");
+    place.write(
+        "pgsonde-budget.toml",
+        "version = 1\n[[budget.mark]]\nmatch = \"order list\"\nstatements = 5\n",
+    );
     let suite = paths::workspace().join("tests/drivers/audit/shop.test.mjs").display().to_string();
     let node = paths::target().join("node").display().to_string();
     for (fixed, code) in [("0", 99), ("1", 0)] {
         let database = url("postgresql");
-        let environment =
-            [("PGSONDE_NODE", node.as_str()), ("SHOP_FIXED", fixed), ("DATABASE_URL", database.as_str())];
+        let environment = [
+            ("PGSONDE_NODE", node.as_str()),
+            ("SHOP_FIXED", fixed),
+            ("DATABASE_URL", database.as_str()),
+        ];
         let output = place.audit(&["--", "node", "--test", &suite], &environment);
         assert_eq!(output.code, Some(code), "{output:?}");
         let report = place.json("pgsonde-audit/report.json");
@@ -222,10 +241,18 @@ fn a_shell_script_marks_by_sql_and_by_variables() {
         .as_array()
         .expect("marks")
         .iter()
-        .map(|mark| (mark["mark"].as_str().unwrap_or("").to_owned(), mark["statements"].as_u64().unwrap_or(0)))
+        .map(|mark| {
+            (
+                mark["mark"].as_str().unwrap_or("").to_owned(),
+                mark["statements"].as_u64().unwrap_or(0),
+            )
+        })
         .collect();
     assert_eq!(rows, [("first".to_owned(), 1), ("second".to_owned(), 2)]);
-    assert!(!place.read("pgsonde-audit/report.json").contains("'first'"), "the statement has no literal");
+    assert!(
+        !place.read("pgsonde-audit/report.json").contains("'first'"),
+        "the statement has no literal"
+    );
 }
 
 #[test]
@@ -233,7 +260,11 @@ fn bad_input_has_its_code_and_its_words() {
     let place = Place::new();
     let none = run(&mut place.pgsonde(&["--", "true"]), "", LIMIT);
     assert_eq!(none.code, Some(2));
-    assert!(none.stderr.contains("PGS0602") && none.stderr.contains("DATABASE_URL"), "{}", none.stderr);
+    assert!(
+        none.stderr.contains("PGS0602") && none.stderr.contains("DATABASE_URL"),
+        "{}",
+        none.stderr
+    );
     let missing = place.audit(&["--", "no-such-command-anywhere"], &[]);
     assert_eq!(missing.code, Some(127), "{missing:?}");
     assert!(missing.stderr.contains("no-such-command-anywhere"), "{}", missing.stderr);
@@ -244,10 +275,14 @@ fn bad_input_has_its_code_and_its_words() {
     assert!(quiet.stderr.contains("PGS0601"), "{}", quiet.stderr);
     assert_eq!(place.audit(&["--", "sh", "-c", "exit 7"], &[]).code, Some(7));
     assert_eq!(place.audit(&["--", "sh", "-c", "kill -9 $$"], &[]).code, Some(137));
-    let server_gone = place.audit(&["--", "true"], &[("DATABASE_URL", "postgres://u@127.0.0.1:1/d")]);
+    let server_gone =
+        place.audit(&["--", "true"], &[("DATABASE_URL", "postgres://u@127.0.0.1:1/d")]);
     assert_eq!(server_gone.code, Some(3), "{server_gone:?}");
     assert!(server_gone.stderr.contains("PGS0301"), "{}", server_gone.stderr);
-    let state = place.audit(&["--", "true"], &[("DATABASE_URL", "postgres://a,b/d?target_session_attrs=primary")]);
+    let state = place.audit(
+        &["--", "true"],
+        &[("DATABASE_URL", "postgres://a,b/d?target_session_attrs=primary")],
+    );
     assert_eq!(state.code, Some(2));
     assert!(state.stderr.contains("PGS0603"), "{}", state.stderr);
     place.write("pgsonde-budget.toml", "version = 1\n[budget]\nn_plus_on = 0\n");
@@ -262,12 +297,16 @@ fn bad_input_has_its_code_and_its_words() {
 #[test]
 fn ctrl_c_reaches_the_command_and_artefacts_are_written() {
     let place = Place::new();
-    let script = format!("{} -XAtq -c 'select 1'; trap 'exit 42' INT TERM; echo ready; while :; do sleep 0.05; done", psql());
+    let script = format!(
+        "{} -XAtq -c 'select 1'; trap 'exit 42' INT TERM; echo ready; while :; do sleep 0.05; done",
+        psql()
+    );
     for (name, code) in [("INT", 42), ("TERM", 42)] {
         let mut command = place.pgsonde(&["--", "sh", "-c", &script]);
         command.env("PGHOST", "127.0.0.1").env("PGPORT", server().port().to_string());
         command.env("PGUSER", "postgres").env("PGDATABASE", "postgres");
-        let process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let process =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut process = process.expect("it starts");
         let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let ready = lines.map_while(Result::ok).find(|line| line == "ready");
@@ -292,7 +331,10 @@ fn a_second_signal_kills_a_command_that_does_not_listen() {
     let pid = process.id().to_string();
     signal("INT", &pid);
     std::thread::sleep(Duration::from_millis(300));
-    assert!(process.try_wait().expect("a child").is_none(), "one signal is the command's to answer");
+    assert!(
+        process.try_wait().expect("a child").is_none(),
+        "one signal is the command's to answer"
+    );
     signal("INT", &pid);
     assert_eq!(process.wait().expect("it ends").code(), Some(137));
 }
@@ -310,7 +352,13 @@ fn two_reports_are_compared() {
     let document: Value = serde_json::from_str(&output.stdout).expect("JSON");
     assert_eq!(document["findings"]["new"][0]["kind"], "n_plus_one");
     let mut same = Command::new(paths::pgsonde());
-    same.current_dir(&place.0).args(["diff", "head/report.json", "head/report.json", "--fail-on", "slower,new,n-plus-one"]);
+    same.current_dir(&place.0).args([
+        "diff",
+        "head/report.json",
+        "head/report.json",
+        "--fail-on",
+        "slower,new,n-plus-one",
+    ]);
     assert_eq!(run(&mut same, "", LIMIT).code, Some(0));
     let mut html = Command::new(paths::pgsonde());
     html.current_dir(&place.0).args(["report", "head/report.json", "-o", "r.html"]);

@@ -191,15 +191,18 @@ fn cut_and_strange_files(folder: &Path, file: &Path) {
     std::fs::write(&other, &bytes[..bytes.len() * 2 / 3]).expect("room");
     let output = pgsonde(&["report", path, "--format", "json"]);
     assert!(output.is_ok(), "{output:?}");
-    assert!(output.stderr.contains("is cut off") && output.stderr.contains("up to 2"), "{output:?}");
+    assert!(
+        output.stderr.contains("is cut off") && output.stderr.contains("up to 2"),
+        "{output:?}"
+    );
     let cases: [(&[u8], &str, &str); 5] = [
-        (b"", "PGS0503", "no complete line"),
-        (b"hello\n", "PGS0503", "no JSON"),
-        (&bytes[..10], "PGS0503", "not a capture"),
-        (b"{\"ev\":\"statement\"}\n", "PGS0503", "does not say `capture`"),
+        (b"", "PGS0511", "no complete line"),
+        (b"hello\n", "PGS0511", "no JSON"),
+        (&bytes[..10], "PGS0511", "not a capture"),
+        (b"{\"ev\":\"statement\"}\n", "PGS0511", "does not say `capture`"),
         (
             b"{\"ev\":\"capture\",\"proxy_id\":\"x\",\"ts_us\":1,\"schema\":7,\"version\":\"9.1\"}\n",
-            "PGS0504",
+            "PGS0512",
             "pgsonde 9.1 wrote it with schema 7",
         ),
     ];
@@ -230,13 +233,164 @@ fn a_kill_loses_at_most_one_flush_interval_and_rotation_keeps_the_newest() {
     std::fs::remove_dir_all(folder).expect("the folder goes");
 }
 
+/// What the application says, in every place where it can say it.
+const SAID: &str = "
+create table said (note text);
+insert into said values ('canary-0a1b2c');
+select * from said where note = 'canary-0a1b2c' /* canary-0a1b2c */;
+select 'canary-0a1b2c'::int;
+prepare p (text) as select note from said where note = $1;
+execute p ('canary-0a1b2c');
+copy said to stdout;
+set pgsonde.note = 'canary-0a1b2c';
+";
+
+/// `pgsonde tail`, with what it printed so far.
+struct Tail {
+    child: std::process::Child,
+    printed: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+impl Tail {
+    fn start(proxy: &Proxy, args: &[&str]) -> Self {
+        use std::io::Read as _;
+        let mut command = Command::new(paths::pgsonde());
+        command.arg("tail").arg(proxy.admin()).args(args).current_dir("/");
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("tail starts");
+        let mut out = child.stdout.take().expect("a pipe");
+        let printed = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let kept = std::sync::Arc::clone(&printed);
+        std::thread::spawn(move || {
+            let mut piece = [0; 4_096];
+            while let Ok(count @ 1..) = out.read(&mut piece) {
+                kept.lock()
+                    .expect("nobody panics")
+                    .push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+        });
+        Self { child, printed }
+    }
+
+    fn wait_for(&self, words: &str) -> String {
+        eventually(words, LIMIT, || {
+            Some(self.printed.lock().expect("nobody panics").clone())
+                .filter(|text| text.contains(words))
+        })
+    }
+
+    /// Ctrl-C; gives the exit code.
+    fn interrupt(mut self) -> Option<i32> {
+        process::signal("INT", &self.child.id().to_string());
+        eventually("tail ends", LIMIT, || self.child.try_wait().expect("a child")).code()
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[test]
+fn live_events_and_captures_hold_no_values() {
+    let postgres = Postgres::start();
+    let folder = folder("captures-canary");
+    let proxy = Proxy::start(&postgres, &["--capture", folder.to_str().expect("UTF-8")]);
+    let json =
+        Tail::start(&proxy, &["--json", "--events", "statement,transaction,connection,finding"]);
+    let people = Tail::start(&proxy, &["--filter", "said -op:insert", "--max-rate", "1000/s"]);
+    let failed = Tail::start(&proxy, &["--json", "--filter", "err:22"]);
+    // A listener is there once its stream has begun.
+    std::thread::sleep(Duration::from_secs(1));
+    let _error = postgres.psql(proxy.port(), &format!("\\set ON_ERROR_STOP 0\n{SAID}"));
+    let bound = folder.with_extension("sql");
+    std::fs::write(&bound, "select note from said where length(note) = :canary;\n").expect("room");
+    let bound_path = bound.to_str().expect("UTF-8");
+    let args = ["-n", "-M", "extended", "-t", "3", "-D", "canary=987612345", "-f", bound_path];
+    postgres.pgbench(proxy.port(), &args, LIMIT);
+    let lines = json.wait_for("length(note)");
+    json.wait_for("\"prepare\":\"new\"");
+    let shown = people.wait_for("SELECT said");
+    assert!(!shown.contains("INSERT"), "{shown}");
+    failed.wait_for("22P02");
+    for text in [&lines, &shown, &failed.printed.lock().expect("nobody panics").clone()] {
+        assert!(!text.contains("canary-") && !text.contains("987612345"), "{text}");
+    }
+    assert!(lines.lines().any(|line| line.starts_with("{\"ev\":\"connection\"")), "{lines}");
+    assert_eq!([json.interrupt(), people.interrupt(), failed.interrupt()], [Some(130); 3]);
+    examples_and_refusals(&proxy);
+    assert_eq!(proxy.stop(), 0);
+    let path = folder.to_str().expect("UTF-8");
+    for format in ["ndjson", "csv"] {
+        let output = pgsonde(&["export", path, "--format", format]);
+        assert!(output.is_ok() && output.stdout.contains("length(note)"), "{output:?}");
+        let text = output.stdout;
+        assert!(!text.contains("canary-") && !text.contains("987612345"), "{text}");
+    }
+    let only = pgsonde(&["export", path, "--events", "finding,connection"]).stdout;
+    assert!(only.contains("\"connection\"") && !only.contains("\"ev\":\"statement\""), "{only}");
+    std::fs::remove_file(bound).expect("a file");
+    std::fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+fn examples_and_refusals(proxy: &Proxy) {
+    proxy.settle();
+    let all = proxy.api("statements?limit=500");
+    let items = all["items"].as_array().expect("statements");
+    let item = items
+        .iter()
+        .find(|item| item["query_text"].as_str().is_some_and(|text| text.contains("length")));
+    let item = item.expect("the statement is known");
+    let examples =
+        proxy.api(&format!("statements/{}/examples", item["digest"].as_str().expect("text")));
+    for which in ["slowest", "typical", "latest"] {
+        assert_eq!(examples[which]["digest"], item["digest"], "{which}: {examples}");
+        assert_eq!(examples[which]["ev"], "statement");
+    }
+    for (path, code) in [
+        ("events?q=d>soon", "PGS0701"),
+        ("events?max_rate=none", "PGS0701"),
+        ("events?events=sql", "PGS0701"),
+        ("events?x=1", "PGS0701"),
+        ("captures/../../etc/passwd", "PGS0704"),
+        ("captures/nothing", "PGS0704"),
+        ("statements/0000000000000001/examples", "PGS0704"),
+    ] {
+        let (_, body) = proxy.http(&format!("/api/v1/{path}"));
+        assert!(body.contains(code), "{path}: {body}");
+    }
+    let captures = proxy.api("captures");
+    assert_eq!(captures["running"], true);
+    let id = captures["items"][0]["id"].as_str().expect("an id");
+    let bytes = captures["items"][0]["bytes"].as_u64().expect("a size");
+    assert!(bytes > 100, "{id} has {bytes} bytes");
+}
+
+#[test]
+fn tail_names_what_it_cannot_do() {
+    for (args, code, words) in [
+        (&["tail", "http://127.0.0.1:9", "--filter", "d>soon"][..], 2, "soon"),
+        (&["tail", "127.0.0.1:9635"], 2, "http://"),
+        (&["tail", "http://127.0.0.1:9"], 4, "is the proxy running"),
+        (&["top", "http://127.0.0.1:9"], 4, "is the proxy running"),
+        (&["export", "/nowhere"], 4, "PGS0513"),
+        (&["export", "/", "--format", "csv", "--events", "finding"], 2, "statements only"),
+    ] {
+        let output = pgsonde(args);
+        assert_eq!(output.code, Some(code), "{args:?}: {output:?}");
+        assert!(output.stderr.contains(words), "{args:?}: {output:?}");
+    }
+}
+
 #[test]
 fn a_full_disk_costs_lines_and_nothing_else() {
     let postgres = Postgres::start();
     let folder = folder("captures-full");
     std::fs::create_dir(&folder).expect("room");
     let path = folder.to_str().expect("UTF-8");
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", path]).status();
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", path]).status();
     if !mount.is_ok_and(|status| status.success()) {
         assert!(std::env::var_os("CI").is_none(), "no small disk can be mounted");
         println!("skipped: mount");

@@ -9,7 +9,7 @@ import { accessible, check, goTo, harmless, launch, report, shot, watched } from
 const [origin, path, folder] = process.argv.slice(2);
 const file = pathToFileURL(path).href;
 
-/** Text of a page without what differs on purpose: the heading strip, times that pass, what only a proxy has. */
+/** The rows of all tables of a page. Rates differ: the proxy's time goes on, that of the file doesn't. */
 async function figures(page) {
   return page.evaluate(() => [...document.querySelectorAll("main table tbody tr")].map((row) => [...row.cells].map((cell) => cell.innerText.trim()).join(" | ")));
 }
@@ -20,7 +20,7 @@ async function same(browser) {
   opened.on("request", (request) => check(request.url().startsWith(file) || request.url().startsWith("blob:") || request.url().startsWith("data:"), `a file asks for ${request.url()}`));
   const statement = (await (await fetch(`${origin}/api/v1/statements?limit=1`)).json()).items[0];
   const finding = (await (await fetch(`${origin}/api/v1/findings?limit=1`)).json()).items[0];
-  for (const hash of ["#/statements", "#/routes", "#/transactions", "#/tables", "#/errors", `#/statements/${statement.digest}`, `#/findings/${finding.id}`, "#/flame"]) {
+  for (const hash of ["#/statements", "#/routes?cols=service,units,statements,time,p95", "#/transactions", "#/tables", "#/errors", `#/statements/${statement.digest}`, `#/findings/${finding.id}`, "#/flame"]) {
     await goTo(served, origin, hash);
     await opened.goto(`${file}${hash}`);
     await opened.reload();
@@ -33,6 +33,10 @@ async function same(browser) {
     check(b.length > 0 && (isStatement || a.length === b.length) && wrong.length === 0, `${hash}: ${a.length} rows served, ${b.length} in the file; ${JSON.stringify(wrong.slice(0, 2))} against ${JSON.stringify(a.slice(0, 2))}`);
     await harmless(opened, `file ${hash}`);
   }
+  await opened.goto(`${file}#/statements`);
+  await opened.reload();
+  await opened.getByRole("button", { name: "Calls" }).click();
+  await opened.waitForFunction(() => location.hash.includes("sort=-calls"));
   for (const hash of ["#/live", "#/connections"]) {
     await opened.goto(`${file}${hash}`);
     await opened.reload();

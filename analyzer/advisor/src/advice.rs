@@ -583,5 +583,6 @@ fn foreign_key_sample(
         ..Scan::default()
     };
     let scans = vec![BoundScan { scan, table: Some(child.oid) }];
-    Some(Sample { digest, weight, select, scans, base: None, foreign_key_of: Some(child.oid) })
+    let (base, foreign_key_of) = (None, Some(child.oid));
+    Some(Sample { digest, weight, select, scans, base, foreign_key_of, assumed_values: false })
 }

@@ -156,3 +156,142 @@ pub fn wrapped(relation: &Relation, scan: &Scan) -> Option<String> {
 fn may_cover(relation: &Relation, scan: &Scan) -> bool {
     !scan.all_columns && scan.columns.len() <= 4 && relation.visible_share() >= 0.8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Column, Index, IndexKey};
+    use crate::facts::{Limit, OrderKey, Predicate};
+    use crate::planner::{Plan, PlanNode};
+    use crate::workload::BoundScan;
+
+    /// 100,000 rows on 1,000 pages.
+    fn table() -> Relation {
+        let column = |name: &str| Column { name: name.to_owned(), ..Column::default() };
+        Relation {
+            oid: 1,
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+            kind: 'r',
+            pages: 1_000.0,
+            blocks: 1_000,
+            tuples: 100_000.0,
+            columns: vec![column("a"), column("b")],
+            ..Relation::default()
+        }
+    }
+
+    fn scan() -> Scan {
+        let (class, key) = (Class::Eq, Key::Column("a".to_owned()));
+        let value = Value::Literal(LiteralKind::Unknown);
+        let predicate = Predicate { class, key, value, text: Some("a = 1".to_owned()) };
+        Scan { predicates: vec![predicate], all_columns: true, ..Scan::default() }
+    }
+
+    fn code(
+        relation: Relation,
+        scan: Scan,
+        calls: f64,
+        filtered: f64,
+        cost: f64,
+    ) -> Option<&'static str> {
+        let mut catalog = Catalog::default();
+        let table = Some(relation.oid);
+        catalog.relations.insert(1, relation);
+        let base = Plan {
+            cost,
+            startup: 0.0,
+            rows: 1.0,
+            used: Vec::new(),
+            used_existing: Vec::new(),
+            tree: PlanNode::default(),
+        };
+        let sample = Sample {
+            digest: 0,
+            weight: calls,
+            select: String::new(),
+            scans: vec![BoundScan { scan, table }],
+            base: Some(base),
+            foreign_key_of: None,
+            assumed_values: false,
+        };
+        let digest = Digest { calls, ..Digest::default() };
+        let numbers = Numbers { filtered, calls: 100.0, calls_max: 50.0 };
+        of_scan(&catalog, &digest, &sample, 0, numbers).map(|verdict| verdict.code)
+    }
+
+    #[test]
+    fn each_threshold_has_two_sides() {
+        let of = |relation: Relation| code(relation, scan(), 20.0, 10.0, 1_000.0);
+        let sized =
+            |blocks: u64, tuples: f64| Relation { pages: blocks as f64, blocks, tuples, ..table() };
+        let changed = |updated: u64| {
+            let mut relation = table();
+            relation.activity.updated = updated;
+            relation.activity.modified_since_analyze = updated;
+            relation
+        };
+        let grown = |blocks: u64| {
+            let mut relation = Relation { blocks, ..table() };
+            relation.activity.modified_since_analyze = 10_001;
+            relation
+        };
+        let rows = [
+            ("plain", of(table()), None),
+            ("an unknown table", of(Relation { oid: 7, ..table() }), Some("V1")),
+            ("63 pages", of(sized(63, 100_000.0)), Some("V2")),
+            ("64 pages", of(sized(64, 100_000.0)), None),
+            ("999 rows", of(sized(1_000, 999.0)), Some("V2")),
+            ("1,000 rows", of(sized(1_000, 1_000.0)), None),
+            ("one call of 100", code(table(), scan(), 1.0, 10.0, 1_000.0), Some("V3")),
+            ("two calls of 100", code(table(), scan(), 2.0, 10.0, 1_000.0), None),
+            ("10,000 rows changed", of(changed(10_000)), None),
+            ("10,001 rows changed", of(changed(10_001)), Some("V5")),
+            ("a tenth more blocks", of(grown(1_100)), None),
+            ("more than that", of(grown(1_101)), Some("V5")),
+            ("never analysed", of(Relation { tuples: -1.0, ..table() }), Some("V5")),
+            ("15 % of the rows", code(table(), scan(), 20.0, 15_000.0, 1_000.0), None),
+            ("more than that", code(table(), scan(), 20.0, 15_001.0, 1_000.0), Some("V11")),
+        ];
+        for (name, found, expected) in rows {
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_stops_early_needs_no_index() {
+        let limit = Some(Limit { count: Some(10), offset: 0 });
+        let key =
+            OrderKey { key: Key::Column("b".to_owned()), descending: false, nulls_first: false };
+        let rows = [
+            (Scan { limit, ..scan() }, 99.0, Some("V12")),
+            (Scan { limit, ..scan() }, 100.0, None),
+            (scan(), 99.0, None),
+        ];
+        for (scan, cost, expected) in rows {
+            assert_eq!(code(table(), scan, 20.0, 10.0, cost), expected, "{cost}");
+        }
+        // sorted and limited, most rows may match: the order is what an index gives
+        let sorted = Scan { limit, order: vec![key], ..scan() };
+        assert_eq!(code(table(), sorted, 20.0, 90_000.0, 1_000.0), None);
+    }
+
+    #[test]
+    fn an_expression_over_an_indexed_column_is_named() {
+        let mut relation = table();
+        let key = IndexKey { column: Some("a".to_owned()), ..IndexKey::default() };
+        let index =
+            Index { name: "t_a".to_owned(), valid: true, keys: vec![key], ..Index::default() };
+        relation.indexes.push(index);
+        let over = |text: &str| {
+            let key = Key::Expression(text.to_owned(), vec!["a".to_owned()]);
+            let predicate = Predicate { class: Class::Eq, key, value: Value::Stable, text: None };
+            Scan { predicates: vec![predicate], ..Scan::default() }
+        };
+        assert!(
+            wrapped(&relation, &over("a::date")).is_some_and(|hint| hint.contains("half-open"))
+        );
+        assert!(wrapped(&relation, &over("lower(a)")).is_some_and(|hint| hint.contains("t_a")));
+        assert_eq!(wrapped(&relation, &scan()), None);
+    }
+}

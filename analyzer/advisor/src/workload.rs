@@ -34,6 +34,8 @@ pub struct Sample {
     pub base: Option<Plan>,
     /// A foreign key's check: the child table that it looks into.
     pub foreign_key_of: Option<Oid>,
+    /// Nobody captured its values: they are common ones of the statistics.
+    pub assumed_values: bool,
 }
 
 /// A scan and the table that it reads.

@@ -6,7 +6,7 @@ mod statement;
 mod table;
 mod texts;
 
-pub(crate) use row::{Execution, Row, Source};
+pub(crate) use row::{Execution, Row, Source, Wanted};
 pub(crate) use statement::Statement;
 pub(crate) use table::DigestTable;
 pub(crate) use texts::{Described, TextEntry, Texts};

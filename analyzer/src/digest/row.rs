@@ -1,6 +1,7 @@
 //! One digest in one database: its sums, and its row of the snapshot.
 
 use super::statement::Statement;
+use crate::events::{Examples, StatementEvent};
 use crate::history::Sums;
 use crate::labels::DatabaseId;
 use crate::latency::{Durations, Quantiles};
@@ -55,6 +56,22 @@ pub(crate) struct Row {
     /// Sums at the begin of the present step of the history.
     before: Sums,
     rendered: Option<DigestRow>,
+    examples: Option<Arc<Examples>>,
+}
+
+/// Which example an execution would make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Longer than all before it.
+    pub(crate) slowest: bool,
+    /// The first one since the row was rendered.
+    pub(crate) fresh: bool,
+}
+
+impl Wanted {
+    pub(crate) fn any(self) -> bool {
+        self.slowest || self.fresh
+    }
 }
 
 impl Row {
@@ -74,12 +91,15 @@ impl Row {
             columns: Vec::new(),
             before: Sums::default(),
             rendered: None,
+            examples: None,
         }
     }
 
-    /// Counts one execution.
-    pub(crate) fn add(&mut self, execution: &Execution<'_>, sources_max: usize) {
-        self.rendered = None;
+    /// Counts one execution; says which example it would make.
+    pub(crate) fn add(&mut self, execution: &Execution<'_>, sources_max: usize) -> Wanted {
+        let fresh = self.rendered.take().is_some() || self.totals.calls == 0;
+        let longest_us = self.durations.max_us();
+        let slowest = execution.timed_us.is_some_and(|us| us > longest_us);
         self.totals.add(execution.sums);
         self.hygiene.add(&execution.hygiene);
         self.first_us = self.first_us.min(execution.begin_us);
@@ -94,6 +114,36 @@ impl Row {
         }
         let total_us = execution.sums.phases.statement_us();
         self.add_source(&execution.source, total_us, sources_max);
+        Wanted { slowest, fresh }
+    }
+
+    /// Keeps an execution as an example.
+    pub(crate) fn keep_example(&mut self, event: &Arc<StatementEvent>, wanted: Wanted) {
+        let mut examples = self.examples.as_deref().cloned().unwrap_or_default();
+        if wanted.slowest {
+            examples.slowest = Some(Arc::clone(event));
+        }
+        if wanted.fresh {
+            examples.latest = Some(Arc::clone(event));
+            let median_us = self.durations.at(0.5);
+            let distance =
+                |event: &Arc<StatementEvent>| event.record.duration_us().abs_diff(median_us);
+            let nearer = |known: &Arc<StatementEvent>| distance(event) <= distance(known);
+            if examples.typical.as_ref().is_none_or(nearer) {
+                examples.typical = Some(Arc::clone(event));
+            }
+        }
+        self.examples = Some(Arc::new(examples));
+    }
+
+    pub(crate) fn has_examples(&self) -> bool {
+        self.examples.is_some()
+    }
+
+    /// Gives the examples up; whether there were any.
+    pub(crate) fn forget_examples(&mut self) -> bool {
+        self.rendered = self.rendered.take().map(|row| DigestRow { examples: None, ..row });
+        self.examples.take().is_some()
     }
 
     /// Adds the time of a batch of this digest alone.
@@ -194,6 +244,7 @@ impl Row {
             hygiene: self.hygiene,
             columns: self.columns.clone(),
             findings: Vec::new(),
+            examples: self.examples.clone(),
             calls_per_unit_max: 1,
             first_seen_us: self.first_us,
             last_seen_us: self.last_us,

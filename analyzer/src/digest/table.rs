@@ -1,8 +1,9 @@
 //! The table of digests: bounded, and what it has no room for is summed as `other`.
 
-use super::row::{Execution, Row};
+use super::row::{Execution, Row, Wanted};
 use super::statement::Statement;
 use crate::Map;
+use crate::events::StatementEvent;
 use crate::labels::{DatabaseId, Labels};
 use crate::record::Micros;
 use crate::snapshot::{
@@ -15,6 +16,9 @@ use std::sync::Arc;
 const IDLE_BEFORE_EVICTION_US: u64 = 600 * 1_000_000;
 /// Share of the table that one clean-up frees at most: 1 / 16.
 const EVICTION_PARTS: usize = 16;
+
+/// Digests with examples; from here on the cheaper half loses them. An example is about 500 bytes, and there are three.
+const EXAMPLE_DIGESTS_MAX: usize = 1_000;
 
 /// What a row is found by.
 pub(crate) type DigestKey = (DatabaseId, u64);
@@ -29,6 +33,8 @@ pub(crate) struct DigestTable {
     pub(crate) other: DigestTotals,
     /// Executions of new digests that found the table full.
     pub(crate) overflowed: u64,
+    /// Digests with examples, roughly.
+    with_examples: usize,
 }
 
 impl DigestTable {
@@ -39,6 +45,7 @@ impl DigestTable {
             sources_max,
             other: DigestTotals::default(),
             overflowed: 0,
+            with_examples: 0,
         }
     }
 
@@ -47,13 +54,13 @@ impl DigestTable {
         self.rows.len()
     }
 
-    /// Counts one execution; false if it went to `other`.
+    /// Counts one execution; `None` if it went to `other`, else which example it would make.
     pub(crate) fn add(
         &mut self,
         database: DatabaseId,
         statement: &Arc<Statement>,
         execution: &Execution<'_>,
-    ) -> bool {
+    ) -> Option<Wanted> {
         let key = (database, statement.digest);
         let full = self.rows.len() >= self.max;
         let row = match self.rows.entry(key) {
@@ -61,14 +68,47 @@ impl DigestTable {
             Entry::Vacant(_) if full => {
                 self.other.add(execution.sums);
                 self.overflowed += 1;
-                return false;
+                return None;
             }
             Entry::Vacant(free) => {
                 free.insert(Row::new(database, statement.clone(), execution.begin_us))
             }
         };
-        row.add(execution, self.sources_max);
-        true
+        let wanted = row.add(execution, self.sources_max);
+        let room = self.with_examples < EXAMPLE_DIGESTS_MAX || row.has_examples();
+        Some(if room { wanted } else { Wanted::default() })
+    }
+
+    /// Keeps an execution as an example of its digest.
+    pub(crate) fn keep_example(
+        &mut self,
+        database: DatabaseId,
+        event: &Arc<StatementEvent>,
+        wanted: Wanted,
+    ) {
+        if let Some(row) = self.rows.get_mut(&(database, event.executed.digest())) {
+            self.with_examples += usize::from(!row.has_examples());
+            row.keep_example(event, wanted);
+        }
+    }
+
+    /// When many digests have examples, the cheaper ones lose them.
+    fn thin_examples(&mut self) {
+        if self.with_examples < EXAMPLE_DIGESTS_MAX {
+            return;
+        }
+        let mut costs: Vec<(u64, DigestKey)> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.has_examples())
+            .map(|(key, row)| (row.totals.phases.statement_us(), *key))
+            .collect();
+        costs.sort_unstable();
+        self.with_examples = costs.len();
+        for (_, key) in costs.iter().take(EXAMPLE_DIGESTS_MAX / 2) {
+            let forgotten = self.rows.get_mut(key).is_some_and(Row::forget_examples);
+            self.with_examples -= usize::from(forgotten);
+        }
     }
 
     /// Adds the time of a batch all of whose members had that digest.
@@ -109,6 +149,7 @@ impl DigestTable {
 
     /// When the table is full, the cheapest of the long idle rows go into `other`; returns their calls.
     pub(crate) fn tick(&mut self, now: Micros) -> u64 {
+        self.thin_examples();
         if self.rows.len() < self.max {
             return 0;
         }

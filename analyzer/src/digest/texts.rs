@@ -179,7 +179,8 @@ impl Texts {
             shared_slots: Box::default(),
             list_elements: 0,
             code: 0,
-            mark: None,
+            // Marks come with each text, so that what the session's is doesn't matter.
+            mark: text.changes_mark.then_some(MarkChange::Reset),
         };
         let entry = TextEntry { parts: vec![part], whole: None, tags };
         self.current.bytes += entry.bytes();

@@ -78,13 +78,28 @@ function Freshness() {
   );
 }
 
+/** The window is named after the heading, which may come with the data. */
+function useTitle(): void {
+  useEffect(() => {
+    const main = document.getElementById("main");
+    if (!main) return;
+    const name = () => {
+      const words = main.querySelector("h1")?.textContent ?? "";
+      const title = words === "" ? "pgsonde" : `${words.slice(0, 80)} – pgsonde`;
+      if (document.title !== title) document.title = title;
+    };
+    const observer = new MutationObserver(name);
+    observer.observe(main, { childList: true, subtree: true, characterData: true });
+    name();
+    return () => observer.disconnect();
+  }, []);
+}
+
 /** After going to another page, reading begins at its heading. */
 function useArrival(path: string): void {
   const first = useRef(true);
   useEffect(() => {
     const heading = document.querySelector<HTMLElement>("main h1");
-    const words = heading?.textContent ?? "";
-    document.title = words === "" ? "pgsonde" : `${words.slice(0, 80)} – pgsonde`;
     if (first.current) {
       first.current = false;
       return;
@@ -99,6 +114,7 @@ export function App() {
   const path = place.path.join("/");
   const [isOpen, setOpen] = useState(false);
   useArrival(path);
+  useTitle();
   useEffect(() => setOpen(false), [path]);
   const current = { findings: "", units: "routes" }[place.path[0] ?? ""] ?? place.path[0] ?? "";
   return (

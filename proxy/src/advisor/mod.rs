@@ -7,4 +7,5 @@ pub mod offline;
 mod rows;
 mod shadow;
 mod side;
+mod values;
 mod workload_file;

@@ -3,7 +3,7 @@
 use super::explain::{self, Probes};
 use super::shadow::{Fidelity, Place, Shadow, Tiered};
 use super::side::{OneSelect, Side, SideError};
-use super::{image, workload_file};
+use super::{image, values, workload_file};
 use crate::export::advice as output;
 use crate::problem::Problem;
 use pgsonde_advisor::advice::{self, Report};
@@ -73,13 +73,11 @@ pub fn run(options: Options) -> Result<(), Problem> {
 fn advise(options: &Options) -> Result<(), Problem> {
     let grammar = Grammar::new();
     let config = config(&options.url)?;
-    let content = content(options)?;
-    let (lines, failed) = workload_file::read(&content, &grammar);
-    let mut notes: Vec<String> =
-        failed.iter().map(|line| format!("line {line} of the workload is no statement that PostgreSQL's parser knows; skipped")).collect();
+    let mut source = source(options)?;
     let mut side = Side::connect(&config).map_err(|error| unreachable(&config, &error))?;
     let mut catalog = image::read(&mut side).map_err(|error| unreachable(&config, &error))?;
     normalise(&mut catalog, &grammar);
+    let (lines, mut notes) = source.lines(&catalog.database.name, &grammar);
     notes.extend(powers(&catalog));
     let mut session = Session { side, grammar, catalog, notes };
     let workload = session.workload(&lines);
@@ -114,6 +112,49 @@ fn config(url: &str) -> Result<Config, Problem> {
     }
     config.application_name("pgsonde-advisor");
     Ok(config)
+}
+
+/// Where the statements come from.
+enum Source {
+    /// A file of statements.
+    Text(String),
+    /// A capture, read back.
+    Capture(Box<crate::capture::Replayed>),
+}
+
+impl Source {
+    fn lines(&mut self, database: &str, grammar: &Grammar) -> (Vec<Line>, Vec<String>) {
+        match self {
+            Self::Text(content) => {
+                let (lines, failed) = workload_file::read(content, grammar);
+                let note = |line: &usize| {
+                    format!(
+                        "line {line} of the workload is no statement that PostgreSQL's parser knows; skipped"
+                    )
+                };
+                (lines, failed.iter().map(note).collect())
+            }
+            Self::Capture(replayed) => {
+                let (lines, notes) = workload_file::of_snapshot(&replayed.snapshot, database);
+                (lines, replayed.notes.drain(..).chain(notes).collect())
+            }
+        }
+    }
+}
+
+/// A folder and a file that doesn't begin as a text of statements are captures.
+fn source(options: &Options) -> Result<Source, Problem> {
+    use std::io::Read as _;
+    let path = &options.workload;
+    let mut first = [0; 2];
+    let starts = std::fs::File::open(path).and_then(|mut file| file.read(&mut first)).unwrap_or(0);
+    // one JSON object per line, plain or compressed
+    let is_capture =
+        starts == 2 && (first[0] == b'{' || first == [0x1f, 0x8b] || first == [0x28, 0xb5]);
+    if path.is_dir() || is_capture {
+        return Ok(Source::Capture(Box::new(crate::capture::replay(path)?)));
+    }
+    content(options).map(Source::Text)
 }
 
 fn content(options: &Options) -> Result<String, Problem> {
@@ -221,8 +262,8 @@ impl Session {
                 order.push(key);
                 Group { redacted: part.redacted.clone(), ..Group::default() }
             });
-            group.calls += 1.0;
-            *group.texts.entry(line.text.clone()).or_insert(0.0) += 1.0;
+            group.calls += line.calls;
+            *group.texts.entry(line.text.clone()).or_insert(0.0) += line.calls;
         }
         let mut workload = Workload::default();
         for key in order {
@@ -315,13 +356,23 @@ impl Session {
     }
 
     fn sample(&mut self, text: &str, weight: f64, digest: usize, redacted: &str) -> Option<Sample> {
-        let facts = self.facts(text)?;
-        if facts.parameters {
-            self.note(format!("`{redacted}` has parameters without values ($1): skipped"));
-            return None;
+        let mut facts = self.facts(text)?;
+        let mut text = text.to_owned();
+        let assumed_values = facts.parameters;
+        if assumed_values {
+            let filled = values::filled(&self.catalog, &facts, &self.side.search_path, &text);
+            let Some((filled, known)) =
+                filled.and_then(|text| Some((text.clone(), self.facts(&text)?)))
+            else {
+                self.note(format!(
+                    "`{redacted}` has parameters that nothing gives a value for: skipped"
+                ));
+                return None;
+            };
+            (text, facts) = (filled, known);
         }
         // nothing is read by INSERT … VALUES
-        let select = OneSelect::checked(&self.grammar, text)?;
+        let select = OneSelect::checked(&self.grammar, &text)?;
         let scans = workload::bind(&self.catalog, &facts, &self.side.search_path);
         match explain::base_plan(&mut self.side, &select) {
             Ok(plan) => Some(Sample {
@@ -331,6 +382,7 @@ impl Session {
                 scans,
                 base: Some(plan),
                 foreign_key_of: None,
+                assumed_values,
             }),
             Err(SideError::Server { code, .. }) => {
                 self.note(format!(

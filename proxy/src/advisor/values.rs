@@ -13,7 +13,7 @@ const LIMIT: &str = "20";
 /// Parameters that stand for redacted literals begin here: above those that a statement can have.
 const REDACTED_FIRST: u32 = 60_001;
 
-/// A statement with `$n` wherever a redacted literal (`?`) stands. An operator `?` has an operand on its right, a value
+/// A statement with `$n` wherever a redacted literal (`?`) or a list of them (`(…)`) stands. An operator `?` has an operand on its right, a value
 /// has not.
 pub(super) fn numbered(text: &str) -> String {
     let mut found = String::with_capacity(text.len());
@@ -24,7 +24,8 @@ pub(super) fn numbered(text: &str) -> String {
             (letter, Some(open)) if letter == open => quote = None,
             _ => {}
         }
-        if letter == '?' && quote.is_none() && is_value(text, at) {
+        let is_list = letter == '…' && text[..at].ends_with('(');
+        if quote.is_none() && (is_list || letter == '?' && is_value(text, at)) {
             found.push_str(&format!("${next}"));
             next += 1;
         } else {
@@ -37,7 +38,8 @@ pub(super) fn numbered(text: &str) -> String {
 fn is_value(text: &str, at: usize) -> bool {
     let before = text[..at].chars().next_back();
     let rest = text[at + 1..].trim_start();
-    let joined = before.is_some_and(|letter| "@|&?".contains(letter)) || rest.starts_with(['|', '&', '?', '$', '\'']);
+    let joined = before.is_some_and(|letter| "@|&?".contains(letter))
+        || rest.starts_with(['|', '&', '?', '$', '\'']);
     !joined
 }
 
@@ -63,7 +65,9 @@ fn collect(relation: &Relation, predicate: &Predicate, values: &mut BTreeMap<u32
         arms.iter().flatten().for_each(|arm| collect(relation, arm, values));
         return;
     }
-    let (Key::Column(column), Value::Parameter(number)) = (&predicate.key, &predicate.value) else { return };
+    let (Key::Column(column), Value::Parameter(number)) = (&predicate.key, &predicate.value) else {
+        return;
+    };
     if let Some(value) = typical(relation, column, &predicate.class) {
         values.entry(u32::from(*number)).or_insert(value);
     }
@@ -151,8 +155,15 @@ mod tests {
     #[test]
     fn numbers_redacted_literals() {
         let rows = [
-            ("select * from t where a = ? and b = ?", "select * from t where a = $60001 and b = $60002"),
-            ("select * from t where a = $1 and b = ?", "select * from t where a = $1 and b = $60001"),
+            (
+                "select * from t where a = ? and b = ?",
+                "select * from t where a = $60001 and b = $60002",
+            ),
+            (
+                "select * from t where a = $1 and b = ?",
+                "select * from t where a = $1 and b = $60001",
+            ),
+            ("select * from t where a in (…)", "select * from t where a in ($60001)"),
             ("select d ? 'k' from t", "select d ? 'k' from t"),
             ("select d ?| $1 from t", "select d ?| $1 from t"),
             ("select \"a?\" from t where b = ?", "select \"a?\" from t where b = $60001"),

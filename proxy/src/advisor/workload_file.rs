@@ -1,15 +1,46 @@
 //! A file of statements: one per line, `;` at the end; a repeated line is one more call.
 
+use super::values;
 use pgsonde_analyzer::digest::grammar::Grammar;
+use pgsonde_analyzer::snapshot::Snapshot;
 
 /// Longest file that is read, bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 256 << 20;
 
-/// A statement and the line where it begins, from 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A statement and how often it ran.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
-    pub(super) number: usize,
     pub(super) text: String,
+    pub(super) calls: f64,
+}
+
+/// The statements of one database in a profile, without values; and what was left out.
+pub(super) fn of_snapshot(snapshot: &Snapshot, database: &str) -> (Vec<Line>, Vec<String>) {
+    let (mut lines, mut cut, mut elsewhere) = (Vec::new(), 0, 0);
+    for row in &snapshot.digests {
+        if &*row.database != database && !row.database.is_empty() {
+            elsewhere += row.totals.calls;
+        } else if row.cut {
+            cut += 1;
+        } else {
+            let (text, calls) = (values::numbered(&row.query_text), row.totals.calls as f64);
+            lines.push(Line { text, calls });
+        }
+    }
+    let mut notes = Vec::new();
+    if cut > 0 {
+        notes.push(format!(
+            "{cut} of the statements are known in part only (their texts are too long): skipped"
+        ));
+    }
+    if elsewhere > 0 {
+        notes.push(format!("{elsewhere} calls went to other databases than {database}: skipped"));
+    }
+    notes.push(
+        "a capture holds no values: statements were planned with common values of the statistics, so the advice is estimated"
+            .to_owned(),
+    );
+    (lines, notes)
 }
 
 /// Statements, and the numbers of lines that are none.
@@ -24,7 +55,7 @@ pub(super) fn read(content: &str, grammar: &Grammar) -> (Vec<Line>, Vec<usize>) 
         }
         match statement(&lines[at..], grammar) {
             Some((text, taken)) => {
-                statements.push(Line { number: at + 1, text });
+                statements.push(Line { text, calls: 1.0 });
                 at += taken;
             }
             None => {

@@ -474,6 +474,7 @@ pub(crate) fn statement_line<'a>(
         err_sqlstate: (record.sqlstate != [0; 5])
             .then(|| record.sqlstate.escape_ascii().to_string().into()),
         tag: tag(record.tag).map(Cow::Borrowed),
+        changes_mark: event.changes_mark,
         literals: event.literals,
         untracked: event.untracked,
         values_hash: (event.values_hash != 0).then_some(event.values_hash),

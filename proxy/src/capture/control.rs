@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Code of a capture folder that can't be written to.
-const NO_CAPTURE: u16 = 103;
+const NO_CAPTURE: u16 = 112;
 /// Longest wait for the last frame of a capture when the process ends.
 const LAST_FRAME_LIMIT: Duration = Duration::from_secs(3);
 /// How often it is looked at.
@@ -113,6 +113,12 @@ impl Events {
         running
     }
 
+    /// The captures of the folder, oldest first.
+    pub(crate) fn files(&self) -> Vec<files::Found> {
+        let folder = self.settings.dir.as_deref();
+        folder.and_then(|folder| files::list(folder).ok()).unwrap_or_default()
+    }
+
     /// Whether a capture is being written.
     pub(crate) fn is_capturing(&self) -> bool {
         self.running().is_some()
@@ -121,7 +127,7 @@ impl Events {
     /// Starts the capture that the settings ask for, if they do.
     ///
     /// # Errors
-    /// PGS0103: the folder can't be written to.
+    /// PGS0112: the folder can't be written to.
     pub fn start_capture(&self) -> Result<(), Problem> {
         if self.settings.dir.is_some() { self.start(Ends::default()).map(|_| ()) } else { Ok(()) }
     }
@@ -129,7 +135,7 @@ impl Events {
     /// Starts a capture; false where one runs already, or where the settings name no folder.
     ///
     /// # Errors
-    /// PGS0103: the folder can't be written to.
+    /// PGS0112: the folder can't be written to.
     pub(crate) fn start(&self, ends: Ends) -> Result<bool, Problem> {
         let mut running = self.running();
         let Some(folder) = self.settings.dir.clone().filter(|_| running.is_none()) else {

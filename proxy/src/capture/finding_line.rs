@@ -239,7 +239,7 @@ fn shorten(line: &mut FindingLine) {
     line.fix.sql = line.fix.sql.take().filter(|sql| sql.len() <= SHORT_TEXT_BYTES);
     if let Some(detail) = &mut line.detail {
         detail.child.iter_mut().for_each(|child| short(&mut child.query_text));
-        for parent in &mut detail.parent {
+        if let Some(parent) = &mut detail.parent {
             short(&mut parent.query_text);
             parent.alternatives.clear();
         }

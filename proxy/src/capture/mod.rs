@@ -11,12 +11,19 @@ mod finding_watch;
 mod hub;
 mod reader;
 mod replay;
+mod stream;
 mod writer;
+
+pub(crate) use compose::{Composer, statement_line};
+pub(crate) use files::SUFFIX;
+pub(crate) use hub::STREAMS_MAX;
+pub(crate) use stream::{EventStream, FileStream, Rate};
+pub(crate) use writer::Ends;
 
 pub use compose::Kinds;
 pub use control::Events;
-pub(crate) use reader::is_there;
-pub(crate) use replay::replay;
+pub(crate) use reader::{FileHead, Lines, is_capture, read as read_lines};
+pub(crate) use replay::{Replayed, replay};
 
 /// The cause in words, without the operating system's number for it.
 fn reason(error: &std::io::Error) -> String {

@@ -10,14 +10,14 @@ use crate::export::shapes::lines::{CaptureLine, LINE_BYTES_MAX, SCHEMA, head};
 use crate::problem::Problem;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Code of a file that can't be read.
-const UNREADABLE: u16 = 505;
+const UNREADABLE: u16 = 513;
 /// Code of a file that is no capture.
-const NO_CAPTURE: u16 = 503;
+const NO_CAPTURE: u16 = 511;
 /// Code of a capture of a newer version.
-const NEWER: u16 = 504;
+const NEWER: u16 = 512;
 /// First bytes of a zstd frame.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -36,7 +36,7 @@ pub(crate) struct FileHead {
 /// What takes the lines.
 pub(crate) trait Lines {
     /// A file begins.
-    fn begin(&mut self, head: &FileHead, notes: &mut Vec<String>);
+    fn begin(&mut self, head: &FileHead, first: &[u8], notes: &mut Vec<String>);
     /// A line behind the first one, without its end; false where it can't be read.
     fn line(&mut self, ev: &str, line: &[u8]) -> bool;
 }
@@ -44,7 +44,7 @@ pub(crate) trait Lines {
 /// Reads a file, or all captures of a folder in their order; what is strange about them becomes notes.
 ///
 /// # Errors
-/// PGS0503, PGS0504, PGS0505.
+/// PGS0511, PGS0512, PGS0513.
 pub(crate) fn read(path: &Path, lines: &mut dyn Lines) -> Result<Vec<String>, Problem> {
     let mut notes = Vec::new();
     let meta = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
@@ -101,7 +101,7 @@ fn read_file(path: &Path, lines: &mut dyn Lines, notes: &mut Vec<String>) -> Res
         Ok(None) => return Err(no_capture(path, "it holds no complete line")),
         Err(_) => return Err(no_capture(path, "its first line cannot be read")),
     };
-    lines.begin(&head, notes);
+    lines.begin(&head, &line, notes);
     let mut progress = Progress { last_us: head.opened_us, ..Progress::default() };
     let cut = loop {
         match next_line(source, &mut line) {
@@ -230,7 +230,11 @@ fn skip_line(source: &mut dyn BufRead) -> io::Result<()> {
     }
 }
 
-/// Whether a path is there that may be a capture: a file, or a folder.
-pub(crate) fn is_there(path: &str) -> Option<PathBuf> {
-    Some(PathBuf::from(path)).filter(|path| path.exists())
+/// Whether a path looks like a capture: a folder, or a file that begins like one.
+pub(crate) fn is_capture(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut begin));
+    path.is_dir()
+        || path.to_string_lossy().ends_with(files::SUFFIX)
+        || (read.is_ok() && (begin.starts_with(&ZSTD_MAGIC) || begin.starts_with(b"{\"ev\":")))
 }

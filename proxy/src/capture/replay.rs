@@ -49,7 +49,7 @@ pub(crate) struct Replayed {
 /// Reads a capture file, or a folder of them, and makes the snapshot of it.
 ///
 /// # Errors
-/// PGS0503 no capture, PGS0504 of a newer version, PGS0505 unreadable.
+/// PGS0511 no capture, PGS0512 of a newer version, PGS0513 unreadable.
 pub(crate) fn replay(path: &Path) -> Result<Replayed, Problem> {
     let mut replay = Replay::new();
     let mut notes = reader::read(path, &mut replay)?;
@@ -70,6 +70,7 @@ struct Run {
 struct Text {
     digest: u64,
     literals: bool,
+    changes_mark: bool,
     service: String,
     route: Option<String>,
     trace: Option<u64>,
@@ -146,10 +147,9 @@ impl Replay {
 
     fn finish(mut self, notes: Vec<String>) -> Replayed {
         let last_us = self.last_us;
-        let over_us = last_us + self.limits.trace_idle_us.max(self.limits.unit_gap_us);
         let mut snapshot = match &mut self.analyzer {
             Some(analyzer) => {
-                analyzer.tick(over_us);
+                analyzer.finish(last_us);
                 analyzer.snapshot(last_us)
             }
             None => Snapshot::default(),
@@ -236,6 +236,7 @@ impl Replay {
         let text = Text {
             digest: line.digest,
             literals: line.literals,
+            changes_mark: line.changes_mark,
             service: line.service.clone().into_owned(),
             route: line.route.clone().map(Into::into),
             trace: line.unit_id.filter(|_| line.traced),
@@ -250,6 +251,7 @@ impl Replay {
         let known = KnownText {
             key,
             literals: text.literals,
+            changes_mark: text.changes_mark,
             service: Some(Arc::from(text.service.as_str()))
                 .filter(|name: &Arc<str>| !name.is_empty()),
             route: text.route.as_deref().map(Arc::from),
@@ -359,7 +361,7 @@ impl Replay {
 }
 
 impl Lines for Replay {
-    fn begin(&mut self, head: &FileHead, notes: &mut Vec<String>) {
+    fn begin(&mut self, head: &FileHead, _first: &[u8], notes: &mut Vec<String>) {
         if self.analyzer.is_none() {
             let since_start = head.opened_us.saturating_sub(head.started_us);
             let whole = since_start <= BEGINNING_US;

@@ -7,10 +7,16 @@ pub(crate) mod dashboards;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod explain_error;
+pub(crate) mod export;
+pub(crate) mod follow;
 pub(crate) mod report;
+pub(crate) mod tail;
+pub(crate) mod top;
+
+pub(crate) use crate::export::text::clean as plain;
 
 use crate::problem::{LOCAL_RESOURCE, Problem};
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 /// Writes a result to stdout. A reader that has enough (`| head`) is no error.
 pub(crate) fn print(text: &str) -> Result<(), Problem> {
@@ -20,5 +26,19 @@ pub(crate) fn print(text: &str) -> Result<(), Problem> {
             Err(Problem::new(LOCAL_RESOURCE, format!("cannot print: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether standard output gets colours: `always`, `never`, or what terminal and environment say.
+pub(crate) fn colours(when: &str) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    match when {
+        "always" => true,
+        "never" => false,
+        _ if set("CLICOLOR_FORCE") => true,
+        _ => {
+            let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+            std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
+        }
     }
 }

@@ -78,7 +78,7 @@ impl Kind {
                 let names: Vec<_> = FindingKind::ALL.iter().map(|kind| kind.name()).collect();
                 list(json!({ "enum": names }), 32)
             }
-            Self::EventKinds => list(json!({ "enum": Kinds::NAMES }), 32),
+            Self::EventKinds => list(json!({ "enum": Kinds::NAMES }), Kinds::NAMES.len()),
             Self::Secret => text("^(env|file):."),
             Self::Hosts => list(text("^[A-Za-z0-9._-]+$"), 32),
             Self::Bool => json!({ "type": "boolean" }),
@@ -119,7 +119,8 @@ impl Kind {
             Self::Share => Some("0% to 100%".to_owned()),
             Self::Word(words) => Some(words.join(", ")),
             Self::Listens => Some("1 to 8".to_owned()),
-            Self::FindingKinds | Self::EventKinds | Self::Hosts => Some("at most 32".to_owned()),
+            Self::EventKinds => Some(Kinds::NAMES.join(", ")),
+            Self::FindingKinds | Self::Hosts => Some("at most 32".to_owned()),
             Self::Url | Self::Address | Self::Path | Self::Secret | Self::Bool => None,
         }
     }

@@ -8,6 +8,7 @@ mod access;
 mod activity;
 mod answers;
 mod control;
+mod events;
 mod findings;
 mod health;
 mod host;
@@ -112,6 +113,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(findings::routes())
         .merge(report::routes())
         .merge(control::routes())
+        .merge(events::routes())
         .merge(activity::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)

@@ -24,10 +24,11 @@ pub(crate) fn read(source: &str, top: usize) -> Result<Report, Problem> {
     if source.contains("://") || !Path::new(source).exists() {
         return fetch(source, top);
     }
-    if let Some(path) = crate::capture::is_there(source) {
-        return of_capture(&path, top);
+    let path = Path::new(source);
+    if crate::capture::is_capture(path) {
+        return of_capture(path, top);
     }
-    let report = file(Path::new(source))?;
+    let report = file(path)?;
     Ok(super::formats::html::folded(&report, top))
 }
 
@@ -37,12 +38,8 @@ fn of_capture(path: &Path, top: usize) -> Result<Report, Problem> {
     for note in &replayed.notes {
         eprintln!("note: {note}");
     }
-    let view = View {
-        snapshot: &replayed.snapshot,
-        proxy: &replayed.proxy,
-        clock: Clock::new(replayed.started),
-    };
-    Ok(Report::of(&view, top))
+    let clock = Clock::new(replayed.started);
+    Ok(Report::of(&View { snapshot: &replayed.snapshot, proxy: &replayed.proxy, clock }, top))
 }
 
 fn file(path: &Path) -> Result<Report, Problem> {
@@ -134,7 +131,7 @@ fn reason(error: &ureq::Error) -> String {
     text.split(" (os error").next().unwrap_or(text).to_owned()
 }
 
-fn base(source: &str) -> Result<Url, Problem> {
+pub(crate) fn base(source: &str) -> Result<Url, Problem> {
     let bad = |rule: &str| {
         Problem::new(
             204,
@@ -200,7 +197,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             assert_eq!(read(path.to_str().unwrap(), 5).unwrap_err().number(), code, "{text}");
         }
-        assert_eq!(read(folder.to_str().unwrap(), 5).unwrap_err().number(), 501, "a folder");
+        assert_eq!(read(folder.to_str().unwrap(), 5).unwrap_err().number(), 511, "no captures");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

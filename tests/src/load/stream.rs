@@ -332,7 +332,7 @@ impl Load {
                     application_name,
                     client,
                     setup_us: 2_000,
-                    mark: Span::default(),
+                    ..SessionOpened::default()
                 };
                 worker.batch.events.push(Event::Opened(opened));
             }

@@ -136,7 +136,6 @@ function Body({ finding }: { finding: Finding }) {
       <p class="badges">
         <Severity severity={finding.severity} /><strong>{kindWords(finding.kind)}</strong><Grade finding={finding} /><State state={finding.state} />
       </p>
-      <h1 tabIndex={-1} class="sentence"><Prose text={finding.sentence} /></h1>
       <p class="lead"><strong>{value}</strong> {label}{cost(finding) !== "not known yet" && <span class="soft"> · {cost(finding)}</span>}</p>
       <Fix finding={finding} />
       <Part title="Evidence">
@@ -170,12 +169,14 @@ function Body({ finding }: { finding: Finding }) {
 export function FindingPage({ id }: { id: string }) {
   const answer = useAnswer<Finding>(`/api/v1/findings/${encodeURIComponent(id)}`);
   const list = useAnswer<{ items: Finding[] }>(answer.problem?.code === "FILE" ? "/api/v1/findings" : null);
+  // In a file only the list has findings.
   const found = list.data?.items.find((finding) => finding.id === id);
+  const data = found ?? answer.data;
   return (
     <>
       <p class="crumb"><a href="#/">Findings</a></p>
-      {!found && !answer.data && <h1 tabIndex={-1}>Finding</h1>}
-      <Loaded answer={found ? { data: found, problem: undefined } : answer} what="such finding">
+      <h1 tabIndex={-1} class="sentence">{data ? <Prose text={data.sentence} /> : "Finding"}</h1>
+      <Loaded answer={found ? { data, problem: undefined } : answer} what="such finding">
         {(finding) => <Body finding={finding} />}
       </Loaded>
     </>

@@ -208,7 +208,6 @@ function Found({ ids }: { ids: string[] }) {
 function Body({ of, parameters }: { of: StatementDetail; parameters: Parameters }) {
   return (
     <>
-      <h1 tabIndex={-1}><Name text={of.summary} width={200} /></h1>
       <p class="soft">
         Statement <Id text={of.digest} /> in database <Name text={of.database} width={60} />
         {of.tables.length > 0 && <>, tables <Name text={of.tables.join(", ")} width={120} /></>}; seen {moments(of.first_seen, of.last_seen)}
@@ -251,7 +250,7 @@ export function StatementPage({ digest, database }: { digest: string; database: 
   return (
     <>
       <p class="crumb"><a href="#/statements">Statements</a></p>
-      {!answer.data && <h1 tabIndex={-1}>Statement</h1>}
+      <h1 tabIndex={-1}>{answer.data ? <Name text={answer.data.summary} width={200} /> : "Statement"}</h1>
       <Loaded answer={answer} what="such statement">{(of) => <Body of={of} parameters={parameters} />}</Loaded>
     </>
   );

@@ -4,7 +4,7 @@ import { useList } from "../data/answer";
 import { href } from "../data/route";
 import type { TableUse } from "../data/shapes";
 import { matches, parseFilter, type Subject } from "../text/filter";
-import { bytes, count, duration } from "../text/format";
+import { bytes, clean, count, duration } from "../text/format";
 import { FilterBox, useFilterText } from "../parts/filterbox";
 import { Empty, Loaded } from "../parts/status";
 import { Table, type Column } from "../parts/table";
@@ -15,16 +15,16 @@ const COLUMNS: Column<TableUse>[] = [
   { id: "database", name: "Database", text: true, wide: true, sort: (row) => row.database, cell: (row) => <Name text={row.database} width={24} /> },
   { id: "reads", name: "Reads", sort: (row) => row.reads.calls, cell: (row) => count(row.reads.calls) },
   { id: "time", name: "Reading", sort: (row) => row.reads.total_ms, cell: (row) => duration(row.reads.total_ms) },
-  { id: "rows", name: "Rows read", sort: (row) => row.reads.rows, cell: (row) => count(row.reads.rows), wide: true },
+  { id: "rows", name: "Rows read", sort: (row) => row.reads.rows, cell: (row) => count(row.reads.rows), spare: true },
   { id: "sent", name: "Sent", sort: (row) => row.reads.bytes, cell: (row) => bytes(row.reads.bytes), about: "Bytes sent to clients" },
   { id: "writes", name: "Writes", sort: (row) => row.writes.calls, cell: (row) => count(row.writes.calls) },
   { id: "writing", name: "Writing", sort: (row) => row.writes.total_ms, cell: (row) => duration(row.writes.total_ms) },
-  { id: "written", name: "Rows written", sort: (row) => row.writes.rows, cell: (row) => count(row.writes.rows), wide: true },
-  { id: "received", name: "Received", sort: (row) => row.writes.bytes, cell: (row) => bytes(row.writes.bytes), about: "Bytes received from clients", wide: true },
+  { id: "written", name: "Rows written", sort: (row) => row.writes.rows, cell: (row) => count(row.writes.rows), spare: true },
+  { id: "received", name: "Received", sort: (row) => row.writes.bytes, cell: (row) => bytes(row.writes.bytes), about: "Bytes received from clients", spare: true },
   {
     id: "routes", name: "Routes", text: true, wide: true,
     cell: (row) => row.routes.length === 0 ? "–" : (
-      <span title={row.routes.slice(0, 20).join(", ").slice(0, 1_000)}><Name text={row.routes.slice(0, 3).join(", ")} width={44} />{row.routes.length > 3 && ` +${row.routes.length - 3}`}</span>
+      <span title={clean(row.routes.slice(0, 20).join(", ").slice(0, 1_000))}><Name text={row.routes.slice(0, 3).join(", ")} width={44} />{row.routes.length > 3 && ` +${row.routes.length - 3}`}</span>
     ),
   },
 ];

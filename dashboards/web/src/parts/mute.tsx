@@ -5,6 +5,7 @@ import { refresh } from "../data/pulse";
 import { isFile, Problem, send, token } from "../data/source";
 import type { Finding } from "../data/shapes";
 import { Icon } from "./icon";
+import { TokenForm } from "./status";
 
 const ENDS: Record<string, { name: string; days: number | null }> = {
   week: { name: "for a week", days: 7 },
@@ -14,7 +15,7 @@ const ENDS: Record<string, { name: string; days: number | null }> = {
 
 function until(end: string): string | undefined {
   const days = ENDS[end]?.days ?? null;
-  return days === null ? undefined : new Date(Date.now() + days * 86_400_000).toISOString();
+  return days === null ? undefined : `${new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 19)}Z`;
 }
 
 function Form({ finding, done }: { finding: Finding; done: () => void }) {
@@ -54,9 +55,25 @@ function Form({ finding, done }: { finding: Finding; done: () => void }) {
   );
 }
 
+function Unmute({ finding }: { finding: Finding }) {
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const unmute = () =>
+    void send("DELETE", `/api/v1/findings/${finding.id}/mute`, {})
+      .then(refresh)
+      .catch((error: unknown) => setProblem(error instanceof Problem ? error : new Problem(0, null, "It could not be unmuted.")));
+  return (
+    <>
+      <button type="button" class="plain" onClick={unmute}>Unmute</button>
+      {problem?.status === 401 ? <TokenForm /> : <span class="problem" role="alert">{problem?.message}</span>}
+    </>
+  );
+}
+
 export function Mute({ finding }: { finding: Finding }) {
   const [isOpen, setOpen] = useState(false);
-  if (isFile || finding.state !== "open") return null;
+  if (isFile) return null;
+  if (finding.state === "muted") return <Unmute finding={finding} />;
+  if (finding.state !== "open") return null;
   if (isOpen) return <Form finding={finding} done={() => setOpen(false)} />;
   return (
     <button type="button" class="plain" onClick={() => setOpen(true)}>

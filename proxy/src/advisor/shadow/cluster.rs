@@ -51,7 +51,7 @@ impl Cluster {
     ) -> Result<(Self, bool), Unavailable> {
         let owner = owner(&place.user)?;
         let parent = parent(place, owner);
-        sweep(&parent);
+        sweep(&parent, owner);
         match Self::try_create(programs, &parent, owner, &locale(catalog)) {
             Ok(cluster) => Ok((cluster, true)),
             Err(first) => {
@@ -240,15 +240,19 @@ fn new_folder(parent: &Path, owner: Owner) -> Result<(PathBuf, File), Unavailabl
         .map_err(|error| failed(&format!("make the folder {}", folder.display()), &error))
 }
 
-/// Removes folders whose owner and guard both died: nobody holds the lock, and no server runs there.
-fn sweep(parent: &Path) {
+/// Removes folders whose owner and guard both died: nobody holds the lock. Only folders of the account that ours
+/// belong to: anybody may make one of that name in a common place.
+fn sweep(parent: &Path, owner: Owner) {
+    let own = owner.map_or_else(
+        || std::fs::metadata("/proc/self").ok().map(|meta| meta.uid()),
+        |ids| Some(ids.0),
+    );
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && entry.file_type().is_ok_and(|kind| kind.is_dir());
+            && entry.metadata().is_ok_and(|meta| meta.is_dir() && Some(meta.uid()) == own);
         let marker = File::open(entry.path().join(MARKER));
         if is_ours && marker.is_ok_and(|marker| marker.try_lock().is_ok()) {
             end_server(&entry.path());
-            // another user's folder can't be removed, which is right
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }

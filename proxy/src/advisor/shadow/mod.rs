@@ -6,6 +6,7 @@
 //! catalogues and never runs a text of the target; the planner, a plain role that owns what was imported, plans, since
 //! planning executes immutable functions of the target.
 
+mod candidate;
 mod client;
 mod cluster;
 mod expressions;
@@ -19,13 +20,12 @@ mod statistics;
 pub(super) use planner::{Fidelity, Tiered};
 
 use super::side::{Side, SideError};
+use candidate::Candidate;
 use client::{Writer, literal};
 use cluster::{BUILDER, Cluster};
 use files::{Files, Length};
-use pgsonde_advisor::advice::share_of;
 use pgsonde_advisor::catalog::{Catalog, Index, Oid, Relation};
-use pgsonde_advisor::ddl::{self, qualified};
-use pgsonde_advisor::planner::{CandidateSpec, KeyPart, Method};
+use pgsonde_advisor::planner::CandidateSpec;
 use pgsonde_advisor::size;
 use pgsonde_advisor::workload::{Sample, Workload};
 use schema::By;
@@ -207,6 +207,9 @@ impl Shadow {
 
     /// Why answers about this sample prove nothing, if so.
     fn doubt(&self, catalog: &Catalog, sample: &Sample) -> Option<String> {
+        if sample.assumed_values {
+            return Some("its values are not known".to_owned());
+        }
         for table in sample.scans.iter().filter_map(|bound| bound.table) {
             let parts = catalog.leaves(table);
             let parts = parts.iter().map(|leaf| leaf.oid).chain([table]);
@@ -237,6 +240,8 @@ impl Shadow {
             self.empty_heaps(catalog)?;
         }
         let owner = Writer::connect(&self.cluster, PLANNER)?;
+        // expressions of the workload name functions and operators as its sessions find them
+        owner.run(&schema::set_search_path(&self.search_path))?;
         let builder = self.builder()?;
         let (mut made, mut lengths) = (Vec::new(), Vec::new());
         for (at, spec) in specs.iter().enumerate() {
@@ -496,88 +501,4 @@ fn heights(catalog: &Catalog, workload: &Workload) -> HashMap<String, u32> {
         });
     }
     found
-}
-
-/// One candidate as it was made in the shadow.
-struct Candidate {
-    parts: Vec<Part>,
-    /// Sets pages and rows of all parts.
-    counts: String,
-    /// Its expression has no statistics.
-    guessed: bool,
-    btree: bool,
-    width: f64,
-    block_size: u64,
-}
-
-struct Part {
-    schema: String,
-    name: String,
-    blocks: u64,
-}
-
-impl Candidate {
-    /// Creates it over the empty table, or each empty partition.
-    fn create(
-        builder: &Writer,
-        owner: &Writer,
-        catalog: &Catalog,
-        spec: &CandidateSpec,
-        number: usize,
-    ) -> Result<Self, String> {
-        let relation = catalog.relations.get(&spec.table).ok_or("its table is gone")?;
-        let (_, rows) = catalog.pages_and_rows(spec.table);
-        let (body, share) = (ddl::body(spec), share_of(catalog, spec));
-        let (mut parts, mut counts) = (Vec::new(), Vec::new());
-        let mut guessed = false;
-        for (at, leaf) in catalog.leaves(spec.table).into_iter().enumerate() {
-            let name = format!("{CANDIDATE}{number}_{at}");
-            let sql = format!("CREATE INDEX {name} ON {} {body}", qualified(leaf));
-            owner.run(&sql).map_err(|error| match error {
-                SideError::Server { code, .. } => {
-                    format!("the shadow refused it (SQLSTATE {code})")
-                }
-                other => other.to_string(),
-            })?;
-            if spec.keys.iter().any(|key| matches!(key.part, KeyPart::Expression(_))) {
-                guessed |= !expressions::describe(builder, owner, leaf, spec, &name);
-            }
-            let part = leaf.rows() / rows.max(1.0);
-            let bytes = spec.size_bytes as f64 * part;
-            let blocks = (bytes / catalog.block_size() as f64).ceil().max(2.0) as u64;
-            let tuples = leaf.rows() * share;
-            counts.push(format!(
-                "({}, {}, {blocks}, {tuples})",
-                literal(&leaf.schema),
-                literal(&name)
-            ));
-            parts.push(Part { schema: leaf.schema.clone(), name, blocks });
-        }
-        let width = spec.keys.iter().map(|key| match &key.part {
-            KeyPart::Column(column) => size::width_of(catalog, relation, column),
-            KeyPart::Expression(_) => 16.0,
-        });
-        Ok(Self {
-            counts: format!(
-                "UPDATE pg_class c SET relpages = v.pages, reltuples = v.tuples \
-                 FROM (VALUES {}) v(schema, name, pages, tuples) JOIN pg_namespace n ON n.nspname = v.schema \
-                 WHERE c.relnamespace = n.oid AND c.relname = v.name",
-                counts.join(", ")
-            ),
-            width: width.sum(),
-            btree: spec.method == Method::Btree,
-            block_size: catalog.block_size(),
-            parts,
-            guessed,
-        })
-    }
-
-    fn lengths<'a>(&'a self, paths: &'a Paths) -> impl Iterator<Item = Length> + 'a {
-        self.parts.iter().filter_map(|part| {
-            let path = paths.get(&(part.schema.clone(), part.name.clone()))?.clone();
-            let bytes = part.blocks * self.block_size;
-            let height = self.btree.then(|| size::height(bytes, self.width) as u32);
-            Some(Length { path, blocks: part.blocks, height })
-        })
-    }
 }

@@ -304,14 +304,17 @@ pub(super) fn settings(catalog: &Catalog, search_path: &[String]) -> Vec<String>
         format!("ALTER DATABASE {} SET {name} = {value}", super::client::DATABASE)
     };
     let mut all: Vec<String> = SETTINGS.iter().filter(known).map(|name| of(name)).collect();
-    let schemas: Vec<String> = search_path.iter().map(|schema| quoted(schema)).collect();
-    if !schemas.is_empty() {
-        let path = schemas.join(", ");
-        all.push(format!("ALTER ROLE {} SET search_path = {path}", super::PLANNER));
-    }
+    all.push(format!("ALTER ROLE {} {}", super::PLANNER, set_search_path(search_path)));
     let default = catalog.tablespaces.values().find(|(name, _)| name == "pg_default");
     if let Some((_, options)) = default.filter(|(_, options)| !options.is_empty()) {
         all.push(format!("ALTER TABLESPACE pg_default SET ({})", options.join(", ")));
     }
     all
+}
+
+/// The schemas in which the workload's names are looked up.
+pub(super) fn set_search_path(search_path: &[String]) -> String {
+    let schemas: Vec<String> = search_path.iter().map(|schema| quoted(schema)).collect();
+    let path = if schemas.is_empty() { "pg_catalog".to_owned() } else { schemas.join(", ") };
+    format!("SET search_path = {path}")
 }

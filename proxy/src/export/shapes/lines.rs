@@ -191,6 +191,9 @@ pub(crate) struct StatementLine<'a> {
     /// begin, commit or rollback, where the answer said so.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) tag: Option<Text<'a>>,
+    /// It sets or resets the mark of its session.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) changes_mark: bool,
     /// The text held literals.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) literals: bool,
