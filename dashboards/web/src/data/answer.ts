@@ -59,10 +59,11 @@ export function useAnswer<T>(path: string | null, parameters: Parameters = {}): 
 
 const PAGE = 500;
 
-/** A list with up to `wanted` items, page by page. */
+/** A list with up to `wanted` items, page by page; while more are read, those that were there stay. */
 export function useList<T>(path: string, parameters: Parameters = {}, wanted = PAGE): Answer<List<T>> {
   const key = `${path}?${new URLSearchParams({ ...parameters, wanted: String(wanted) }).toString()}`;
-  return useLoaded<List<T>>(key, async () => {
+  const before = useRef<{ path: string; data: List<T> } | null>(null);
+  const answer = useLoaded<List<T>>(key, async () => {
     const first = await get<List<T>>(path, { ...parameters, limit: String(PAGE) });
     let last = first;
     const items = [...first.items];
@@ -73,4 +74,7 @@ export function useList<T>(path: string, parameters: Parameters = {}, wanted = P
     }
     return { ...last, items };
   });
+  if (answer.data) before.current = { path, data: answer.data };
+  const stale = before.current?.path === path && !answer.problem ? before.current.data : undefined;
+  return { data: answer.data ?? stale, problem: answer.problem };
 }

@@ -2,12 +2,10 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { setQuery, usePlace } from "../data/route";
-import { parseFilter, unanswered, type Filter, type Subject } from "../text/filter";
+import { unanswered, type Filter, type Subject } from "../text/filter";
 import { count, cut } from "../text/format";
 
 const WAIT_MS = 150;
-
-export interface Filtered<T> { rows: T[]; filter: Filter; text: string; sample: Subject | undefined }
 
 export function useFilterText(): string {
   return usePlace().query["q"] ?? "";
@@ -46,5 +44,3 @@ export function FilterBox({ placeholder, filter, sample, shown, all }: {
     </div>
   );
 }
-
-export { parseFilter };

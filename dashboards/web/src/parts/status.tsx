@@ -35,7 +35,7 @@ export function NoStatements() {
   );
 }
 
-function TokenForm() {
+export function TokenForm() {
   const [value, setValue] = useState("");
   const keep = (event: Event) => {
     event.preventDefault();
@@ -86,8 +86,6 @@ export function Refused({ problem, what }: { problem: Problem; what: string }) {
     </Empty>
   );
 }
-
-export { TokenForm };
 
 /** Draws `children` with the data; before that, what is known about its absence. */
 export function Loaded<T>({ answer, what, children }: {
