@@ -125,6 +125,7 @@ impl Stream {
             application_name: self.bytes(application_name),
             client: self.bytes("10.0.0.1"),
             setup_us: 5_000,
+            ..SessionOpened::default()
         };
         self.event(Event::Opened(opened));
     }

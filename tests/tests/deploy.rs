@@ -42,7 +42,8 @@ fn yaml(text: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("file.yaml");
     std::fs::write(&file, text).expect("written");
-    let program = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
+    let program =
+        "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
     let all = python(program, &[&file.to_string_lossy()]);
     all.as_array().cloned().unwrap_or_default()
 }
@@ -105,7 +106,9 @@ fn config_says_what_is_in_force_and_where_it_comes_from() {
     let place = format!("# {}:3", file.display());
     let line = |key: &str| shown.lines().find(|line| line.starts_with(key)).unwrap_or_default();
     assert!(line("proxy.max_connections = 5 ").ends_with(&place), "{shown}");
-    assert!(line("proxy.drain_timeout = \"9s\"").ends_with("environment PGSONDE_PROXY__DRAIN_TIMEOUT"));
+    assert!(
+        line("proxy.drain_timeout = \"9s\"").ends_with("environment PGSONDE_PROXY__DRAIN_TIMEOUT")
+    );
     assert!(line("proxy.connect_timeout = \"10s\"").ends_with("# default"), "{shown}");
     assert!(line("admin.token = \"•••\"").contains(":5") && !shown.contains(secret), "{shown}");
 
@@ -143,7 +146,8 @@ fn dashboards_and_rules_come_out_of_the_binary_ready_for_use() {
     let out = folder.path().join("monitoring");
     let shown = out.to_string_lossy();
     let runbooks = "https://wiki.example/pgsonde/";
-    let args = ["dashboards", &shown, "--report-url", "https://p.example", "--runbook-url", runbooks];
+    let args =
+        ["dashboards", &shown, "--report-url", "https://p.example", "--runbook-url", runbooks];
     assert!(pgsonde(&args).is_ok());
     for name in ["overview", "statements", "routes", "transactions", "findings", "self"] {
         let text = read(&out.join(format!("grafana/pgsonde-{name}.json")));
@@ -153,17 +157,29 @@ fn dashboards_and_rules_come_out_of_the_binary_ready_for_use() {
         assert_eq!(report.map(|variable| &variable["query"]), Some(&"https://p.example".into()));
     }
     let alerts = read(&out.join("prometheus/alerts.yml"));
-    assert!(alerts.contains("runbook_url: https://wiki.example/pgsonde/PgsondeDown.md"), "{alerts}");
+    assert!(
+        alerts.contains("runbook_url: https://wiki.example/pgsonde/PgsondeDown.md"),
+        "{alerts}"
+    );
     let manifest = yaml(&read(&out.join("prometheus/prometheusrule.yml")));
-    let groups = |documents: &[Value]| documents[0]["groups"].as_array().cloned().unwrap_or_default();
+    let groups =
+        |documents: &[Value]| documents[0]["groups"].as_array().cloned().unwrap_or_default();
     let mut both = groups(&yaml(&read(&out.join("prometheus/rules.yml"))));
     both.extend(groups(&yaml(&alerts)));
-    assert_eq!(manifest[0]["spec"]["groups"], Value::Array(both), "the manifest has the same groups");
+    assert_eq!(
+        manifest[0]["spec"]["groups"],
+        Value::Array(both),
+        "the manifest has the same groups"
+    );
     let provisioning = out.join("grafana/provisioning");
     assert_eq!(yaml(&read(&provisioning.join("datasources/pgsonde.yml")))[0]["apiVersion"], 1);
     if prometheus::is_installed() {
         let check = |args: &[&str]| {
-            run_ok(Command::new("promtool").args(args).current_dir(out.join("prometheus")), "", LIMIT)
+            run_ok(
+                Command::new("promtool").args(args).current_dir(out.join("prometheus")),
+                "",
+                LIMIT,
+            )
         };
         check(&["check", "rules", "rules.yml", "alerts.yml"]);
         check(&["check", "config", "scrape.yml"]);
@@ -172,7 +188,10 @@ fn dashboards_and_rules_come_out_of_the_binary_ready_for_use() {
     std::fs::write(out.join("prometheus/rules.yml"), "ours").expect("written");
     let refused = pgsonde(&args);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("PGS0106") && refused.stderr.contains("--force"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("PGS0106") && refused.stderr.contains("--force"),
+        "{refused:?}"
+    );
     assert_eq!(read(&out.join("prometheus/rules.yml")), "ours");
     let forced: Vec<&str> = args.into_iter().chain(["--force"]).collect();
     assert!(pgsonde(&forced).is_ok());
@@ -210,13 +229,20 @@ fn the_image_is_small_unprivileged_and_made_of_what_is_there() {
     for copy in copies.filter(|copy| !copy.starts_with("--from")) {
         let words: Vec<&str> = copy.split_whitespace().collect();
         for source in &words[..words.len() - 1] {
-            assert!(paths::workspace().join(source).exists(), "{source} is copied, but isn't there");
+            assert!(
+                paths::workspace().join(source).exists(),
+                "{source} is copied, but isn't there"
+            );
         }
     }
     let toolchain = read(&paths::workspace().join("Cargo.toml"));
-    let least = toolchain.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("MSRV");
-    let used = text.split("rust:").nth(1).and_then(|rest| rest.split('-').next()).expect("a version");
-    let minor = |version: &str| version.trim_matches('"').split('.').nth(1).and_then(|n| n.parse::<u32>().ok());
+    let least =
+        toolchain.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("MSRV");
+    let used =
+        text.split("rust:").nth(1).and_then(|rest| rest.split('-').next()).expect("a version");
+    let minor = |version: &str| {
+        version.trim_matches('"').split('.').nth(1).and_then(|n| n.parse::<u32>().ok())
+    };
     assert!(minor(used) >= minor(least), "{used} is older than {least}");
 }
 
@@ -234,7 +260,10 @@ fn compose_mounts_what_is_there_and_publishes_on_this_machine_alone() {
             assert!(deploy(source).exists(), "{name}: {source} is mounted, but isn't there");
         }
         for port in service["ports"].as_array().into_iter().flatten() {
-            assert!(port.as_str().is_some_and(|port| port.starts_with("127.0.0.1:")), "{name}: {port}");
+            assert!(
+                port.as_str().is_some_and(|port| port.starts_with("127.0.0.1:")),
+                "{name}: {port}"
+            );
         }
         for variable in service["environment"].as_object().into_iter().flat_map(|map| map.keys()) {
             if let Some(key) = variable.strip_prefix("PGSONDE_") {
@@ -294,7 +323,10 @@ fn the_sidecar_is_valid_restricted_and_configured() {
     let shown = pgsonde(&["--config", &config.to_string_lossy(), "config", "show"]).stdout;
     let value = |key: &str| {
         let line = shown.lines().find(|line| line.starts_with(&format!("{key} = ")));
-        line.and_then(|line| line.split(" = ").nth(1)).unwrap_or_default().trim_matches('"').to_owned()
+        line.and_then(|line| line.split(" = ").nth(1))
+            .unwrap_or_default()
+            .trim_matches('"')
+            .to_owned()
     };
     let drain: u64 = value("proxy.drain_timeout").trim_end_matches('s').parse().expect("seconds");
     assert!(pod["terminationGracePeriodSeconds"].as_u64().is_some_and(|grace| grace > drain + 5));
@@ -337,7 +369,8 @@ fn the_chart_has_values_that_its_schema_accepts_and_templates_that_use_them() {
         let text = read(&chart.join(format!("templates/{name}.yaml")));
         assert_eq!(text.matches("{{").count(), text.matches("}}").count(), "{name}");
         let opened = ["if ", "range ", "with "].iter().map(|word| {
-            text.matches(&format!("{{{{- {word}")).count() + text.matches(&format!("{{{{ {word}")).count()
+            text.matches(&format!("{{{{- {word}")).count()
+                + text.matches(&format!("{{{{ {word}")).count()
         });
         let closed = text.matches("{{- end }}").count() + text.matches("{{ end }}").count();
         assert_eq!(opened.sum::<usize>(), closed, "{name}");
@@ -388,9 +421,11 @@ fn both_ways_to_the_package_put_the_same_files_in_place() {
         let words: Vec<&str> = asset.split('"').skip(1).step_by(2).collect();
         let (source, target) = (words[0], words[1]);
         let name = source.rsplit('/').next().unwrap_or_default();
-        let target = if target.ends_with('/') { format!("{target}{name}") } else { target.to_owned() };
+        let target =
+            if target.ends_with('/') { format!("{target}{name}") } else { target.to_owned() };
         assert!(script.contains(&target), "{target} is not in build.sh");
-        let there = source.starts_with("target/") || paths::workspace().join("proxy").join(source).exists();
+        let there =
+            source.starts_with("target/") || paths::workspace().join("proxy").join(source).exists();
         assert!(there, "{source} isn't there");
     }
 }
@@ -412,7 +447,8 @@ fn the_package_is_installed_used_and_removed() {
     let _removal = Removal;
     run_ok(Command::new("dpkg").args(["--install", "--force-depends", &package]), "", LIMIT);
     let installed = Path::new("/usr/bin/pgsonde");
-    let check = run_ok(Command::new(installed).args(["config", "check"]).current_dir("/"), "", LIMIT);
+    let check =
+        run_ok(Command::new(installed).args(["config", "check"]).current_dir("/"), "", LIMIT);
     assert!(check.stdout.contains("/etc/pgsonde/pgsonde.toml is fine"), "{check:?}");
     for path in [
         "/usr/share/man/man1/pgsonde.1.gz",
