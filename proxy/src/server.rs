@@ -148,7 +148,6 @@ impl Machinery {
             counters_only,
             resumptions: 0,
         };
-        shared.events.start_capture().map_err(io::Error::other)?;
         let analyzer = analysis.spawn()?;
         Ok(Self { shared, workers, snapshots, analyzer, orders, turning_away: Rc::new(()) })
     }
@@ -234,6 +233,7 @@ async fn serve(
     let machinery = Rc::new(machinery);
     let shared = Arc::clone(&machinery.shared);
     protection::check_at_start(&shared).await?;
+    shared.events.start_capture()?;
     let app: Vec<String> = listeners.iter().map(Bound::url).collect();
     let exposed = listeners.iter().any(Bound::is_exposed);
     let (orders, inbox) = Orders::line();

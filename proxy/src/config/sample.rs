@@ -79,7 +79,6 @@ impl Kind {
             Self::Hosts => "[\"pgsonde.internal\"]",
             Self::FindingKinds => "[\"polling\"]",
             Self::EventKinds => "[\"statement\", \"finding\"]",
-            Self::EventKinds => "[\"statement\", \"finding\"]",
             _ => "\"/etc/pgsonde/…\"",
         }
     }
