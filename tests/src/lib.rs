@@ -29,7 +29,7 @@ pub mod source;
 pub mod transcript;
 
 pub use postgres::{Options, Postgres};
-pub use process::{Output, run, run_ok};
+pub use process::{Output, run, run_ok, signal};
 pub use proxy::{Metrics, Proxy};
 
 use std::time::{Duration, Instant};

@@ -127,6 +127,16 @@ fn the_token_may_change_while_it_runs() {
     assert!(!shown.contains(&fresh) && !shown.contains(TOKEN), "no token in the log: {shown}");
 }
 
+/// The same statement in one transaction, each time in a round trip of its own.
+fn one_by_one(proxy: &Proxy, statement: &str, times: usize) {
+    let mut client = raw::session(proxy.port());
+    let all = std::iter::repeat_n(statement, times);
+    for text in ["begin"].into_iter().chain(all).chain(["commit"]) {
+        client.write_all(&raw::query(text)).expect("written");
+        raw::read_until_ready(&mut client, 1);
+    }
+}
+
 #[test]
 fn modes_have_their_effect() {
     let postgres = Postgres::start();
@@ -150,8 +160,7 @@ fn modes_have_their_effect() {
     assert_eq!(full, 1.0);
 
     set("counters_only");
-    let thrice = "begin; select 11 as counted; select 11 as counted; select 11 as counted; select 11 as counted; commit";
-    postgres.psql_ok(proxy.port(), thrice);
+    one_by_one(&proxy, "select 11 as counted", 4);
     assert!(statements() >= full + 4.0, "statements are counted");
     assert_eq!(proxy.calls_and_errors("counted").0, 0, "without their texts");
     assert!(proxy.findings("duplicate_query").is_empty(), "and without findings");
@@ -163,9 +172,10 @@ fn modes_have_their_effect() {
     assert_eq!(statements(), before, "bytes are forwarded unseen");
 
     set("full");
-    postgres.psql_ok(proxy.port(), thrice);
+    one_by_one(&proxy, "select 11 as counted", 4);
     proxy.settle();
     assert_eq!(proxy.calls_and_errors("counted").0, 4, "texts are sent again");
+    assert!(!proxy.findings("duplicate_query").is_empty(), "and findings are made");
 }
 
 #[test]
@@ -182,13 +192,11 @@ fn a_mute_survives_a_restart_and_can_be_taken_back() {
         postgres.upstream(),
         mutes.display()
     ));
-    let read = "select id from parts where id = 1;";
-    let again = format!("begin; {} commit", read.repeat(6));
     let found = |proxy: &Proxy| {
-        postgres.psql_ok(proxy.port(), &again);
+        one_by_one(proxy, "select id from parts where id = 1", 6);
         eventually("the finding is there", LIMIT, || {
             let found = proxy.findings("duplicate_query").into_iter().next()?;
-            Some((found["finding"].as_str()?.to_owned(), found["state"].as_str()?.to_owned()))
+            Some((found["id"].as_str()?.to_owned(), found["state"].as_str()?.to_owned()))
         })
     };
     let proxy = config.start();
@@ -303,6 +311,7 @@ fn systemd_hears_of_its_life_and_hands_over_its_socket() {
     let handing_over = "import os, socket, sys\n\
         listener = socket.create_server(('127.0.0.1', 0))\n\
         os.dup2(listener.fileno(), 3)\n\
+        os.set_inheritable(3, True)\n\
         os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), NOTIFY_SOCKET=sys.argv[1])\n\
         os.execv(sys.argv[2], sys.argv[2:])\n";
     let (notify, program) = (path.to_string_lossy(), paths::pgsonde());
