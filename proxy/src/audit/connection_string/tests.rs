@@ -114,7 +114,7 @@ fn every_form_is_rewritten() {
         assert_eq!(read.server.upstream_url(), *upstream, "{text}");
         assert_eq!(read.leading_to(&place()), *after, "{text}");
         // What the child gets leads there, and nowhere else.
-        let again = ConnectionString::read(&after.to_owned()).unwrap();
+        let again = ConnectionString::read(after).unwrap();
         assert_eq!(again.server.hosts, [("127.0.0.1".to_owned(), 7000)], "{after}");
         crate::config::Upstream::parse(upstream, "test").unwrap_or_else(|_| panic!("{upstream}"));
     }
