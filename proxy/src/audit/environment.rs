@@ -33,6 +33,14 @@ pub(super) struct Leads {
 }
 
 impl Lead {
+    /// The variable that is rewritten, or the first of them.
+    fn name(&self) -> &str {
+        match self {
+            Self::Named(name, _) => name,
+            Self::Variables(_) => "PGHOST",
+        }
+    }
+
     fn server(&self) -> &Server {
         match self {
             Self::Named(_, string) => &string.server,
@@ -68,11 +76,7 @@ impl Leads {
 
     /// The variables that are rewritten.
     pub(super) fn names(&self) -> Vec<&str> {
-        let name = |lead| match lead {
-            &Lead::Named(ref name, _) => name.as_str(),
-            &Lead::Variables(_) => "PGHOST",
-        };
-        self.leads.iter().map(name).collect()
+        self.leads.iter().map(Lead::name).collect()
     }
 }
 

@@ -51,9 +51,8 @@ fn side(source: &str, report: &Report) -> Side {
 }
 
 fn notes(base: &Report, head: &Report) -> Vec<String> {
-    let of = |name: &str, report: &Report| {
-        let notes = report.notes.iter().map(|note| format!("{name}: {note}")).collect::<Vec<_>>();
-        notes
+    let of = |name: &str, report: &Report| -> Vec<String> {
+        report.notes.iter().map(|note| format!("{name}: {note}")).collect()
     };
     let mut notes = of("base", base);
     notes.extend(of("head", head));
@@ -182,7 +181,8 @@ fn both(diff: &mut StatementDiff, before: &Summed<'_>, after: &Summed<'_>) -> Op
     match outcome {
         Some(outcome) => diff.p_value = Some(outcome.p),
         None => {
-            diff.not_judged = Some(format!("fewer than {SAMPLES_MIN} timed executions on one side"))
+            diff.not_judged =
+                Some(format!("fewer than {SAMPLES_MIN} timed executions on one side"));
         }
     }
     outcome

@@ -50,7 +50,7 @@ pub fn start(settings: Settings) -> Result<Running, Problem> {
     let (end, asked) = mpsc::unbounded_channel();
     let thread = std::thread::Builder::new()
         .name("pgsonde-proxy".to_owned())
-        .spawn(move || run(settings, asked, tell))
+        .spawn(move || run(settings, asked, &tell))
         .map_err(|error| no_thread(&error))?;
     let Ok(ready) = told.recv() else {
         // It ended before it was ready: its result says why.
@@ -66,7 +66,7 @@ pub fn start(settings: Settings) -> Result<Running, Problem> {
 fn run(
     settings: Settings,
     asked: mpsc::UnboundedReceiver<()>,
-    tell: Sender<Ready>,
+    tell: &Sender<Ready>,
 ) -> Result<(), Problem> {
     let tls = Tls::load(&settings.proxy)?;
     let (listeners, admin_listeners) = bind(&settings)?;

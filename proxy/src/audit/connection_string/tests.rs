@@ -8,112 +8,113 @@ fn place() -> Place {
     Place { host: "127.0.0.1".to_owned(), port: 7000 }
 }
 
+/// String, upstream, what the child gets.
+const FORMS: &[(&str, &str, &str)] = &[
+    (
+        "postgres://app:s3cret@db:5433/shop",
+        "postgresql:///?host=db&port=5433",
+        "postgres://app:s3cret@127.0.0.1:7000/shop?sslmode=disable",
+    ),
+    (
+        "postgresql://app:a%40b@db/shop?connect_timeout=5&sslmode=verify-full&sslrootcert=%2Fca.pem&application_name=x",
+        "postgresql:///?host=db&port=5432&sslmode=verify-full&sslrootcert=/ca.pem",
+        "postgresql://app:a%40b@127.0.0.1:7000/shop?connect_timeout=5&application_name=x&sslmode=disable",
+    ),
+    (
+        "postgis://u@[::1]:5/g",
+        "postgresql:///?host=%3A%3A1&port=5",
+        "postgis://u@127.0.0.1:7000/g?sslmode=disable",
+    ),
+    (
+        "postgresql+psycopg://u:p@h/d",
+        "postgresql:///?host=h&port=5432",
+        "postgresql+psycopg://u:p@127.0.0.1:7000/d?sslmode=disable",
+    ),
+    (
+        "postgresql+asyncpg://u:p@h/d?ssl=require&prepared_statement_cache_size=0",
+        "postgresql:///?host=h&port=5432&sslmode=require",
+        "postgresql+asyncpg://u:p@127.0.0.1:7000/d?prepared_statement_cache_size=0&ssl=disable",
+    ),
+    (
+        "postgresql+pg8000://u:p@h/d",
+        "postgresql:///?host=h&port=5432",
+        "postgresql+pg8000://u:p@127.0.0.1:7000/d",
+    ),
+    (
+        "ecto://u:p@h/d?ssl=true&pool_size=2",
+        "postgresql:///?host=h&port=5432&sslmode=require",
+        "ecto://u:p@127.0.0.1:7000/d?pool_size=2&ssl=false",
+    ),
+    (
+        "jdbc:postgresql://h:6/d?user=u&password=p&sslmode=require&sslfactory=x.Y",
+        "postgresql:///?host=h&port=6&sslmode=require",
+        "jdbc:postgresql://127.0.0.1:7000/d?user=u&password=p&sslmode=disable",
+    ),
+    (
+        "jdbc:postgresql://h/d?ssl=true",
+        "postgresql:///?host=h&port=5432&sslmode=verify-full",
+        "jdbc:postgresql://127.0.0.1:7000/d?sslmode=disable",
+    ),
+    (
+        "jdbc:postgresql:d",
+        "postgresql:///?host=localhost&port=5432",
+        "jdbc:postgresql://127.0.0.1:7000/d?sslmode=disable",
+    ),
+    (
+        "host=h hostaddr = 10.0.0.1 port=6 dbname=d user=u password='it\\'s a \\\\ one' sslmode=prefer",
+        "postgresql:///?host=10.0.0.1&port=6&sslmode=prefer",
+        "dbname=d user=u password='it\\'s a \\\\ one' host=127.0.0.1 port=7000 sslmode=disable",
+    ),
+    (
+        "host=h hostaddr=10.0.0.1 sslmode=verify-full dbname=d",
+        "postgresql:///?host=h&port=5432&sslmode=verify-full",
+        "dbname=d host=127.0.0.1 port=7000 sslmode=disable",
+    ),
+    (
+        "Host=h;Port=6;Username=u;Password=\"a;b\";Ssl Mode=VerifyFull;Root Certificate=/ca.pem",
+        "postgresql:///?host=h&port=6&sslmode=verify-full&sslrootcert=/ca.pem",
+        "Username=u;Password=\"a;b\";Host=127.0.0.1;Port=7000;SSL Mode=Disable",
+    ),
+    (
+        "Server=h1:6,h2;User Id=u;Pooling=true",
+        "postgresql:///?host=h1,h2&port=6,5432",
+        "User Id=u;Pooling=true;Host=127.0.0.1;Port=7000;SSL Mode=Disable",
+    ),
+    (
+        "host=/run/pg port=7 dbname=d",
+        "postgresql:///?host=/run/pg&port=7",
+        "dbname=d host=127.0.0.1 port=7000 sslmode=disable",
+    ),
+    (
+        "postgresql:///d?host=%2Frun%2Fpg",
+        "postgresql:///?host=/run/pg&port=5432",
+        "postgresql://127.0.0.1:7000/d?sslmode=disable",
+    ),
+    (
+        "postgresql://u@%2Frun%2Fpg/d",
+        "postgresql:///?host=/run/pg&port=5432",
+        "postgresql://u@127.0.0.1:7000/d?sslmode=disable",
+    ),
+    (
+        "postgresql:///d",
+        "postgresql:///?host=/var/run/postgresql&port=5432",
+        "postgresql://127.0.0.1:7000/d?sslmode=disable",
+    ),
+    (
+        "postgresql://u@h1:1,h2:2/d?target_session_attrs=any",
+        "postgresql:///?host=h1,h2&port=1,2",
+        "postgresql://u@127.0.0.1:7000/d?sslmode=disable",
+    ),
+];
+
 #[test]
 fn every_form_is_rewritten() {
-    // (string, upstream, what the child gets)
-    let rows = [
-        (
-            "postgres://app:s3cret@db:5433/shop",
-            "postgresql:///?host=db&port=5433",
-            "postgres://app:s3cret@127.0.0.1:7000/shop?sslmode=disable",
-        ),
-        (
-            "postgresql://app:a%40b@db/shop?connect_timeout=5&sslmode=verify-full&sslrootcert=%2Fca.pem&application_name=x",
-            "postgresql:///?host=db&port=5432&sslmode=verify-full&sslrootcert=/ca.pem",
-            "postgresql://app:a%40b@127.0.0.1:7000/shop?connect_timeout=5&application_name=x&sslmode=disable",
-        ),
-        (
-            "postgis://u@[::1]:5/g",
-            "postgresql:///?host=%3A%3A1&port=5",
-            "postgis://u@127.0.0.1:7000/g?sslmode=disable",
-        ),
-        (
-            "postgresql+psycopg://u:p@h/d",
-            "postgresql:///?host=h&port=5432",
-            "postgresql+psycopg://u:p@127.0.0.1:7000/d?sslmode=disable",
-        ),
-        (
-            "postgresql+asyncpg://u:p@h/d?ssl=require&prepared_statement_cache_size=0",
-            "postgresql:///?host=h&port=5432&sslmode=require",
-            "postgresql+asyncpg://u:p@127.0.0.1:7000/d?prepared_statement_cache_size=0&ssl=disable",
-        ),
-        (
-            "postgresql+pg8000://u:p@h/d",
-            "postgresql:///?host=h&port=5432",
-            "postgresql+pg8000://u:p@127.0.0.1:7000/d",
-        ),
-        (
-            "ecto://u:p@h/d?ssl=true&pool_size=2",
-            "postgresql:///?host=h&port=5432&sslmode=require",
-            "ecto://u:p@127.0.0.1:7000/d?pool_size=2&ssl=false",
-        ),
-        (
-            "jdbc:postgresql://h:6/d?user=u&password=p&sslmode=require&sslfactory=x.Y",
-            "postgresql:///?host=h&port=6&sslmode=require",
-            "jdbc:postgresql://127.0.0.1:7000/d?user=u&password=p&sslmode=disable",
-        ),
-        (
-            "jdbc:postgresql://h/d?ssl=true",
-            "postgresql:///?host=h&port=5432&sslmode=verify-full",
-            "jdbc:postgresql://127.0.0.1:7000/d?sslmode=disable",
-        ),
-        (
-            "jdbc:postgresql:d",
-            "postgresql:///?host=localhost&port=5432",
-            "jdbc:postgresql://127.0.0.1:7000/d?sslmode=disable",
-        ),
-        (
-            "host=h hostaddr = 10.0.0.1 port=6 dbname=d user=u password='it\\'s a \\\\ one' sslmode=prefer",
-            "postgresql:///?host=10.0.0.1&port=6&sslmode=prefer",
-            "dbname=d user=u password='it\\'s a \\\\ one' host=127.0.0.1 port=7000 sslmode=disable",
-        ),
-        (
-            "host=h hostaddr=10.0.0.1 sslmode=verify-full dbname=d",
-            "postgresql:///?host=h&port=5432&sslmode=verify-full",
-            "dbname=d host=127.0.0.1 port=7000 sslmode=disable",
-        ),
-        (
-            "Host=h;Port=6;Username=u;Password=\"a;b\";Ssl Mode=VerifyFull;Root Certificate=/ca.pem",
-            "postgresql:///?host=h&port=6&sslmode=verify-full&sslrootcert=/ca.pem",
-            "Username=u;Password=\"a;b\";Host=127.0.0.1;Port=7000;SSL Mode=Disable",
-        ),
-        (
-            "Server=h1:6,h2;User Id=u;Pooling=true",
-            "postgresql:///?host=h1,h2&port=6,5432",
-            "User Id=u;Pooling=true;Host=127.0.0.1;Port=7000;SSL Mode=Disable",
-        ),
-        (
-            "host=/run/pg port=7 dbname=d",
-            "postgresql:///?host=/run/pg&port=7",
-            "dbname=d host=127.0.0.1 port=7000 sslmode=disable",
-        ),
-        (
-            "postgresql:///d?host=%2Frun%2Fpg",
-            "postgresql:///?host=/run/pg&port=5432",
-            "postgresql://127.0.0.1:7000/d?sslmode=disable",
-        ),
-        (
-            "postgresql://u@%2Frun%2Fpg/d",
-            "postgresql:///?host=/run/pg&port=5432",
-            "postgresql://u@127.0.0.1:7000/d?sslmode=disable",
-        ),
-        (
-            "postgresql:///d",
-            "postgresql:///?host=/var/run/postgresql&port=5432",
-            "postgresql://127.0.0.1:7000/d?sslmode=disable",
-        ),
-        (
-            "postgresql://u@h1:1,h2:2/d?target_session_attrs=any",
-            "postgresql:///?host=h1,h2&port=1,2",
-            "postgresql://u@127.0.0.1:7000/d?sslmode=disable",
-        ),
-    ];
-    for (text, upstream, after) in rows {
+    for (text, upstream, after) in FORMS {
         let read = ConnectionString::read(text).unwrap_or_else(|why| panic!("{text}: {why:?}"));
-        assert_eq!(read.server.upstream_url(), upstream, "{text}");
-        assert_eq!(read.leading_to(&place()), after, "{text}");
+        assert_eq!(read.server.upstream_url(), *upstream, "{text}");
+        assert_eq!(read.leading_to(&place()), *after, "{text}");
         // What the child gets leads there, and nowhere else.
-        let again = ConnectionString::read(&after.to_owned()).unwrap();
+        let again = ConnectionString::read(after).unwrap();
         assert_eq!(again.server.hosts, [("127.0.0.1".to_owned(), 7000)], "{after}");
         crate::config::Upstream::parse(upstream, "test").unwrap_or_else(|_| panic!("{upstream}"));
     }
