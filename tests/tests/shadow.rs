@@ -57,7 +57,7 @@ fn a_killed_advisor_leaves_no_process_and_no_folder() {
     std::fs::write(&file, "select * from t where v = 7;\n").expect("written");
     let shadow_dir = place.path().display().to_string();
     // killed while initdb runs, and while the server runs
-    for wanted in ["data/PG_VERSION", "data/postmaster.pid"] {
+    for wanted in ["data/PG_VERSION", ".s.PGSQL.5432"] {
         let mut child = command(&postgres, &file, &["--shadow-dir", &shadow_dir])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -161,7 +161,7 @@ insert into app.child select i, 'k' || i % 9, i from generate_series(1, 9000) i;
 create table app.log (id bigint, day date not null, region int not null, v int, primary key (day, region, id)) partition by range (day);
 create table app.log_1 partition of app.log for values from ('2024-01-01') to ('2024-02-01') partition by list (region);
 create table app.log_1a partition of app.log_1 for values in (1); create table app.log_1b partition of app.log_1 default;
-create table app.log_2 (region int not null, v int, id bigint, day date not null);
+create table app.log_2 (region int not null, v int, id bigint not null, day date not null);
 alter table app.log attach partition app.log_2 for values from ('2024-02-01') to ('2024-03-01');
 create index log_v on app.log (v);
 insert into app.log select i, date '2024-01-01' + i % 60, 1 + i % 3, i % 1000 from generate_series(1, 40000) i;

@@ -118,10 +118,16 @@ fn assert_is_embedded(proxy: &Proxy) {
     );
 }
 
+/// A statement for each column of a wide table; letters alone, since names with digits count as one.
 fn many_digests(postgres: &Postgres, proxy: &Proxy) {
-    let script: String = (0..DIGESTS)
-        .map(|n| format!("select id as id_{n}, note as note_{n} from web_carts where id = {n};\n"))
-        .collect();
+    let letters: Vec<char> = ('g'..='z').collect();
+    let name = |n: usize| format!("{}{}", letters[n / letters.len()], letters[n % letters.len()]);
+    let names: Vec<String> = (0..DIGESTS).map(name).collect();
+    let columns: Vec<String> = names.iter().map(|name| format!("col_{name} int")).collect();
+    let mut script = format!("create table web_wide ({});\n", columns.join(", "));
+    for name in names {
+        script.push_str(&format!("select col_{name} from web_wide;\n"));
+    }
     postgres.psql_ok(proxy.port(), &script);
 }
 

@@ -238,7 +238,9 @@ fn shorten(line: &mut FindingLine) {
     short(&mut line.fix.text);
     line.fix.sql = line.fix.sql.take().filter(|sql| sql.len() <= SHORT_TEXT_BYTES);
     if let Some(detail) = &mut line.detail {
-        detail.child.iter_mut().for_each(|child| short(&mut child.query_text));
+        if let Some(child) = &mut detail.child {
+            short(&mut child.query_text);
+        }
         if let Some(parent) = &mut detail.parent {
             short(&mut parent.query_text);
             parent.alternatives.clear();

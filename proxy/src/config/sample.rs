@@ -79,6 +79,7 @@ impl Kind {
             Self::Hosts => "[\"pgsonde.internal\"]",
             Self::FindingKinds => "[\"polling\"]",
             Self::EventKinds => "[\"statement\", \"finding\"]",
+            Self::EventKinds => "[\"statement\", \"finding\"]",
             _ => "\"/etc/pgsonde/…\"",
         }
     }

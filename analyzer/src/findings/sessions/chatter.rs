@@ -14,6 +14,7 @@ use crate::record::{Micros, SessionId, Tag, Timing, TransactionRecord};
 use crate::seen::Seen;
 use crate::snapshot::Operation;
 use crate::text::Class;
+use std::mem::take;
 use std::sync::Arc;
 
 /// (database, service, route) sums held; more are counted without a route, then not at all.
@@ -63,15 +64,24 @@ struct Talk {
     block: Block,
     sender: Sender,
     rtt_us: Option<u64>,
+    /// Round trips since the last tick, or since somebody else talked: for both kinds.
+    pings: Counts,
+    chatter: Counts,
+}
+
+/// Round trips, and those of them that were for words alone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    round_trips: u64,
+    us: u64,
+    words: [u64; 3],
+    words_us: u64,
 }
 
 /// Round trips of one (database, service, route), or of one (database, service).
 #[derive(Debug, Default)]
 struct Sum {
-    round_trips: u64,
-    us: u64,
-    words: [u64; 3],
-    words_us: u64,
+    counts: Counts,
     sender: Sender,
     rtt_us: Option<u64>,
 }
@@ -91,35 +101,27 @@ impl Chatter {
         Self { limits: limits.clone(), talks: Map::default(), sums: Map::default() }
     }
 
-    /// Ends the round trip in progress of a session, and its transaction too if `ends`.
-    fn end(&mut self, session: SessionId, ends: bool) {
+    /// Brings the sums up to date. In the order of sessions, so that the same stream names the same sender.
+    fn hand_over(&mut self) {
+        let news = |(id, (_, talk)): (&SessionId, &(DatabaseId, Talk))| {
+            (talk.pings.round_trips > 0).then_some(*id)
+        };
+        let mut sessions: Vec<SessionId> = self.talks.iter().filter_map(news).collect();
+        sessions.sort_unstable();
+        for session in sessions {
+            if let Some((database, talk)) = self.talks.get_mut(&session) {
+                talk.hand_over(*database, &mut self.sums);
+            }
+        }
+    }
+
+    /// A transaction of the session ended, and the round trip in progress with it.
+    fn end_block(&mut self, session: SessionId) {
         let Some((database, talk)) = self.talks.get_mut(&session) else { return };
-        let database = *database;
-        let sums = &mut self.sums;
-        if let Some(trip) = talk.now.take() {
-            let service = talk.sender.service;
-            let pings = sum_of(sums, (Kind::PingOverhead, database, service, None));
-            pings.add(&trip, talk);
-            if let Purpose::Ping(word) = trip.purpose {
-                pings.count(word, 1, trip.us);
-            }
-            match trip.purpose {
-                Purpose::Transaction(word) => {
-                    talk.block.words[word] += 1;
-                    talk.block.words_us += trip.us;
-                }
-                Purpose::Work => {
-                    let route = talk.sender.route.clone();
-                    sum_of(sums, (Kind::TxChatter, database, service, route)).add(&trip, talk);
-                }
-                Purpose::Other | Purpose::Ping(_) => {}
-            }
-        }
-        if ends {
-            let block = std::mem::take(&mut talk.block);
-            let place = (Kind::TxChatter, database, talk.sender.service, talk.sender.route.clone());
-            sum_of(sums, place).end_block(&block);
-        }
+        talk.end_trip();
+        let block = take(&mut talk.block);
+        let place = (Kind::TxChatter, *database, talk.sender.service, talk.sender.route.clone());
+        sum_of(&mut self.sums, place).counts.end_block(&block);
     }
 }
 
@@ -135,19 +137,17 @@ fn sum_of(sums: &mut Map<Place, Sum>, place: Place) -> &mut Sum {
     sums.entry(if full { nobody } else { place }).or_default()
 }
 
-impl Sum {
-    fn add(&mut self, trip: &RoundTrip, talk: &Talk) {
-        self.round_trips += 1;
-        self.us += trip.us;
-        self.rtt_us = talk.rtt_us.or(self.rtt_us);
-        if self.round_trips == 1 {
-            self.sender = talk.sender.clone();
-        }
-    }
-
+impl Counts {
     fn count(&mut self, word: usize, times: u64, us: u64) {
         self.words[word] += times;
         self.words_us += us;
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.round_trips += more.round_trips;
+        self.us += more.us;
+        self.words.iter_mut().zip(more.words).for_each(|(word, times)| *word += times);
+        self.words_us += more.words_us;
     }
 
     /// Control around a single read, or around nothing, was of no use.
@@ -161,10 +161,20 @@ impl Sum {
             self.words_us += block.words_us;
         }
     }
+}
+
+impl Sum {
+    fn add(&mut self, counts: &Counts, talk: &Talk) {
+        if self.counts.round_trips == 0 {
+            self.sender = talk.sender.clone();
+        }
+        self.rtt_us = talk.rtt_us.or(self.rtt_us);
+        self.counts.add(counts);
+    }
 
     fn is_chatter(&self, limits: &SessionLimits) -> bool {
-        let words: u64 = self.words.iter().sum();
-        words as f64 >= limits.chatter_share_min_ratio * self.round_trips as f64
+        let words: u64 = self.counts.words.iter().sum();
+        words as f64 >= limits.chatter_share_min_ratio * self.counts.round_trips as f64
     }
 
     fn report(
@@ -174,10 +184,10 @@ impl Sum {
         limits: &SessionLimits,
         context: &mut Context<'_>,
     ) {
-        let words: u64 = self.words.iter().sum();
-        let time_share = self.words_us as f64 / self.us.max(1) as f64;
+        let words: u64 = self.counts.words.iter().sum();
+        let time_share = self.counts.words_us as f64 / self.counts.us.max(1) as f64;
         let used = *kind != Kind::PingOverhead
-            || words <= PINGS_PER_USE_MAX * self.round_trips.saturating_sub(words);
+            || words <= PINGS_PER_USE_MAX * self.counts.round_trips.saturating_sub(words);
         let heavy = used && time_share >= limits.chatter_warning_time_min_ratio;
         let said = Said {
             kind: *kind,
@@ -188,12 +198,12 @@ impl Sum {
             sentence: self.sentence(*kind, words, time_share),
             evidence: self.evidence(*kind, words, time_share),
         };
-        let low_us = (words * self.rtt_us.unwrap_or(0)).min(self.words_us);
+        let low_us = (words * self.rtt_us.unwrap_or(0)).min(self.counts.words_us);
         let cost = OccurrenceCost {
             saved_low_us: low_us,
-            saved_high_us: self.words_us,
+            saved_high_us: self.counts.words_us,
             rtt_us: self.rtt_us,
-            busy_us: self.words_us,
+            busy_us: self.counts.words_us,
             ..OccurrenceCost::default()
         };
         let claim = said.claim(context);
@@ -210,7 +220,7 @@ impl Sum {
         };
         format!(
             "Of {} round trips {words} {what}: {:.0} % of the time.",
-            self.round_trips,
+            self.counts.round_trips,
             percent * 100.0,
         )
     }
@@ -222,13 +232,13 @@ impl Sum {
         time_share: f64,
     ) -> Vec<(&'static str, EvidenceValue)> {
         let names = if kind == Kind::TxChatter { TRANSACTION_WORDS } else { PING_WORDS };
-        let share = words as f64 / self.round_trips.max(1) as f64;
+        let share = words as f64 / self.counts.round_trips.max(1) as f64;
         let mut evidence = vec![
-            ("round_trips", EvidenceValue::Count(self.round_trips)),
+            ("round_trips", EvidenceValue::Count(self.counts.round_trips)),
             ("share", EvidenceValue::Number(share)),
             ("time_share", EvidenceValue::Number(time_share)),
         ];
-        let counts = names.into_iter().zip(self.words);
+        let counts = names.into_iter().zip(self.counts.words);
         evidence.extend(counts.map(|(name, count)| (name, EvidenceValue::Count(count))));
         evidence
     }
@@ -240,16 +250,16 @@ impl Detector for Chatter {
             return;
         }
         let record = seen.record;
-        let session = record.session;
-        let talk = self.talks.get(&session).map(|(_, talk)| talk);
-        let next = |trip: RoundTrip| trip.number != record.round_trip;
-        if talk.and_then(|talk| talk.now).is_some_and(next) {
-            self.end(session, false);
+        let (database, talk) =
+            self.talks.entry(record.session).or_insert_with(|| (seen.database, Talk::default()));
+        if talk.now.is_some_and(|trip| trip.number != record.round_trip) {
+            talk.end_trip();
         }
-        let (_, talk) =
-            self.talks.entry(session).or_insert_with(|| (seen.database, Talk::default()));
-        talk.rtt_us = seen.rtt_us.or(talk.rtt_us);
         let purpose = purpose_of(seen);
+        if purpose == Purpose::Work && talk.is_other_sender(seen) {
+            talk.hand_over(*database, &mut self.sums);
+        }
+        talk.rtt_us = seen.rtt_us.or(talk.rtt_us);
         talk.see(seen, purpose);
         let number = record.round_trip;
         let trip = talk.now.get_or_insert(RoundTrip { number, purpose, us: 0 });
@@ -260,16 +270,19 @@ impl Detector for Chatter {
     }
 
     fn transaction(&mut self, record: &TransactionRecord, _context: &mut Context<'_>) {
-        self.end(record.session, true);
+        self.end_block(record.session);
     }
 
     fn closed(&mut self, session: SessionId, _at_us: Micros, _context: &mut Context<'_>) {
-        self.end(session, false);
-        self.talks.remove(&session);
+        if let Some((database, mut talk)) = self.talks.remove(&session) {
+            talk.end_trip();
+            talk.hand_over(database, &mut self.sums);
+        }
     }
 
     fn tick(&mut self, now: Micros, context: &mut Context<'_>) {
-        let full = |sum: &Sum| sum.round_trips >= self.limits.chatter_round_trips_min;
+        self.hand_over();
+        let full = |sum: &Sum| sum.counts.round_trips >= self.limits.chatter_round_trips_min;
         let ripe = |(place, sum): (&Place, &Sum)| full(sum).then(|| place.clone());
         let mut ripe: Vec<Place> = self.sums.iter().filter_map(ripe).collect();
         ripe.sort_unstable();
@@ -282,6 +295,43 @@ impl Detector for Chatter {
 }
 
 impl Talk {
+    /// Counts the round trip in progress, if there is one.
+    fn end_trip(&mut self) {
+        let Some(trip) = self.now.take() else { return };
+        self.pings.round_trips += 1;
+        self.pings.us += trip.us;
+        match trip.purpose {
+            Purpose::Ping(word) => self.pings.count(word, 1, trip.us),
+            Purpose::Transaction(word) => {
+                self.block.words[word] += 1;
+                self.block.words_us += trip.us;
+            }
+            Purpose::Work => {
+                self.chatter.round_trips += 1;
+                self.chatter.us += trip.us;
+            }
+            Purpose::Other => {}
+        }
+    }
+
+    /// Whether the statement is work of another service or route than what was counted so far.
+    fn is_other_sender(&self, seen: &Seen<'_>) -> bool {
+        self.sender.service != seen.service || self.sender.route.as_ref() != seen.route
+    }
+
+    /// Adds what was counted to the sums of the sender.
+    fn hand_over(&mut self, database: DatabaseId, sums: &mut Map<Place, Sum>) {
+        let service = self.sender.service;
+        let (pings, chatter) = (take(&mut self.pings), take(&mut self.chatter));
+        if pings.round_trips > 0 {
+            sum_of(sums, (Kind::PingOverhead, database, service, None)).add(&pings, self);
+        }
+        if chatter.round_trips > 0 {
+            let route = self.sender.route.clone();
+            sum_of(sums, (Kind::TxChatter, database, service, route)).add(&chatter, self);
+        }
+    }
+
     /// Learns who talks, and what the transaction does.
     fn see(&mut self, seen: &Seen<'_>, purpose: Purpose) {
         if self.sender.application_name.is_none() {

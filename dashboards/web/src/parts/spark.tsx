@@ -1,10 +1,12 @@
 // A small line without axes, and a bar for a share; the number always stands beside.
 
+const WIDTH = 60;
+
 export function Spark({ values, label }: { values: (number | null)[]; label: string }) {
   const known = values.filter((value): value is number => value !== null);
   if (known.length < 2) return <span class="soft">–</span>;
   const most = Math.max(...known, Number.MIN_VALUE);
-  const step = 80 / Math.max(1, values.length - 1);
+  const step = WIDTH / Math.max(1, values.length - 1);
   let isDown = false;
   const path = values.map((value, index) => {
     if (value === null) {
@@ -16,7 +18,7 @@ export function Spark({ values, label }: { values: (number | null)[]; label: str
     return point;
   });
   return (
-    <svg class="spark" width="80" height="20" viewBox="0 0 80 20" role="img" aria-label={label}>
+    <svg class="spark" width={WIDTH} height="20" viewBox={`0 0 ${WIDTH} 20`} role="img" aria-label={label}>
       <path d={path.join("")} />
     </svg>
   );

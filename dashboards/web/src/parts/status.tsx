@@ -60,6 +60,10 @@ function missing(what: string): { title: string; text: string } {
     : { title: `This proxy does not offer ${what}.`, text: "It may be older than this page, or know nothing of this name." };
 }
 
+/** The path itself is unknown, not the name in it. */
+const isUnknownPath = (problem: Problem): boolean =>
+  problem.code === "FILE" || problem.message.startsWith("there is nothing at this address");
+
 export function Refused({ problem, what }: { problem: Problem; what: string }) {
   if (problem.status === 401) {
     return (
@@ -72,7 +76,7 @@ export function Refused({ problem, what }: { problem: Problem; what: string }) {
     const words = missing(what);
     return (
       <Empty title={words.title}>
-        <p>{problem.code === "FILE" || problem.help === null ? words.text : cut(problem.help, 300)}</p>
+        <p>{isUnknownPath(problem) || problem.help === null ? words.text : cut(problem.help, 300)}</p>
       </Empty>
     );
   }
@@ -118,15 +122,15 @@ export function Banner() {
   const found = warnings(pulse);
   return (
     <>
-    {isFile && pulse.info && pulse.summary && <Origin info={pulse.info} summary={pulse.summary} />}
-    <div role="status" class="banners">
-      {found.map((text) => (
-        <p key={text} class="banner">
-          <Icon name="warning" />
-          <strong>Attention:</strong> {text}
-        </p>
-      ))}
-    </div>
+      {isFile && pulse.info && pulse.summary && <Origin info={pulse.info} summary={pulse.summary} />}
+      <div role="status" class="banners">
+        {found.map((text) => (
+          <p key={text} class="banner">
+            <Icon name="warning" />
+            <strong>Attention:</strong> {text}
+          </p>
+        ))}
+      </div>
     </>
   );
 }

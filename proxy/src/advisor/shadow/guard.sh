@@ -5,7 +5,8 @@
 # When the pipe closes, because the caller let go or died in any way, the server ends at once and FOLDER is removed.
 folder=$1; programs=$2; shift 2
 umask 077
-trap '' INT HUP
+# a Ctrl-C is the caller's to answer, and an answer to a caller that is gone must not end us
+trap '' INT HUP PIPE
 server=
 while read -r order; do
   case $order in

@@ -69,10 +69,13 @@ fn rounded(value: u64) -> u64 {
     value.div_ceil(step) * step
 }
 
-/// Twice the time, rounded up to 1, 2 or 5 and zeros: machines of CI differ more than that.
+/// Shortest limit of a time, in milliseconds: below it a loaded machine fails by chance.
+const TIME_MIN_MS: f64 = 50.0;
+
+/// Twice the time, rounded up to 1, 2 or 5 and zeros: machines of CI differ that much.
 fn time(ms: f64) -> String {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let wanted_ms = (ms * 2.0).ceil().max(1.0) as u64;
+    let wanted_ms = (ms * 2.0).ceil().max(TIME_MIN_MS) as u64;
     let mut step_ms = 1_u64;
     loop {
         for factor in [1, 2, 5] {
@@ -98,7 +101,7 @@ mod tests {
             assert_eq!(rounded(value), wanted, "{value}");
         }
         for (ms, wanted) in
-            [(0.0, "1ms"), (0.4, "1ms"), (3.0, "10ms"), (12.0, "50ms"), (51.0, "200ms")]
+            [(0.0, "50ms"), (12.0, "50ms"), (25.1, "100ms"), (51.0, "200ms"), (600.0, "2000ms")]
         {
             assert_eq!(time(ms), wanted, "{ms}");
         }
