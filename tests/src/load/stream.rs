@@ -332,6 +332,7 @@ impl Load {
                     application_name,
                     client,
                     setup_us: 2_000,
+                    mark: Default::default(),
                 };
                 worker.batch.events.push(Event::Opened(opened));
             }
