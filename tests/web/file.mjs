@@ -27,7 +27,9 @@ async function same(browser) {
     await opened.waitForSelector("main h1");
     await opened.waitForFunction(() => !document.querySelector(".loading"));
     const isStatement = hash.startsWith("#/statements/");
-    const [a, b] = [await figures(served), await figures(opened)];
+    // Cheap statements are folded in a file, so it calls them by their digests where a shape names them.
+    const shown = (rows) => (hash === "#/transactions" ? rows.map((row) => row.slice(row.indexOf(" | "))) : rows);
+    const [a, b] = [shown(await figures(served)), shown(await figures(opened))];
     // Examples stay at the proxy, so a statement has fewer rows in the file; all that it has must be equal.
     const wrong = isStatement ? b.filter((row) => !a.includes(row)) : b.filter((row, index) => row !== a[index]);
     check(b.length > 0 && (isStatement || a.length === b.length) && wrong.length === 0, `${hash}: ${a.length} rows served, ${b.length} in the file; ${JSON.stringify(wrong.slice(0, 2))} against ${JSON.stringify(a.slice(0, 2))}`);
