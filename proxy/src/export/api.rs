@@ -1,6 +1,7 @@
 //! Snapshot and counters to the API's shapes. Page and report read the shapes, never the snapshot.
 
 mod activity;
+mod query;
 mod report;
 mod units;
 
