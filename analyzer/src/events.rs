@@ -270,10 +270,12 @@ mod tests {
     }
 
     fn statements(heard: &[Heard]) -> Vec<&StatementEvent> {
-        let statement = |heard| match heard {
-            &Heard::Statement(ref event) => Some(&**event),
-            _ => None,
-        };
+        fn statement(heard: &Heard) -> Option<&StatementEvent> {
+            match heard {
+                Heard::Statement(event) => Some(event),
+                _ => None,
+            }
+        }
         heard.iter().filter_map(statement).collect()
     }
 

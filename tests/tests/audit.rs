@@ -113,9 +113,9 @@ fn pytest_fails_its_budget_and_passes_when_repaired() {
     let audit = place.json("pgsonde-audit/audit.json");
     assert_eq!((&audit["exit_reason"], &audit["exit_code"]), (&"budget".into(), &99.into()));
     let limit = |key: &str, subject: Option<&str>| {
-        let all = audit["limits"].as_array().expect("limits").iter();
+        let mut all = audit["limits"].as_array().expect("limits").iter();
         let wanted = |limit: &&Value| limit["key"] == key && limit["subject"].as_str() == subject;
-        all.filter(wanted).next().unwrap_or_else(|| panic!("{key} {subject:?}: {audit:#}")).clone()
+        all.find(wanted).unwrap_or_else(|| panic!("{key} {subject:?}: {audit:#}")).clone()
     };
     assert_eq!(limit("n_plus_one", None)["measured"], 1);
     assert_eq!(limit("statements", Some("test_order_list"))["verdict"], "fail");

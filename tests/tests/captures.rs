@@ -196,9 +196,9 @@ fn cut_and_strange_files(folder: &Path, file: &Path) {
         "{output:?}"
     );
     let cases: [(&[u8], &str, &str); 5] = [
-        (b"", "PGS0511", "no complete line"),
-        (b"hello\n", "PGS0511", "no JSON"),
-        (&bytes[..10], "PGS0511", "not a capture"),
+        (b"", "PGS0503", "not a report"),
+        (b"hello\n", "PGS0503", "not a report"),
+        (&bytes[..10], "PGS0511", "no complete line"),
         (b"{\"ev\":\"statement\"}\n", "PGS0511", "does not say `capture`"),
         (
             b"{\"ev\":\"capture\",\"proxy_id\":\"x\",\"ts_us\":1,\"schema\":7,\"version\":\"9.1\"}\n",
@@ -349,7 +349,7 @@ fn examples_and_refusals(proxy: &Proxy) {
         assert_eq!(examples[which]["ev"], "statement");
     }
     for (path, code) in [
-        ("events?q=d>soon", "PGS0701"),
+        ("events?q=d%3Esoon", "PGS0701"),
         ("events?max_rate=none", "PGS0701"),
         ("events?events=sql", "PGS0701"),
         ("events?x=1", "PGS0701"),

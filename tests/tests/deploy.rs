@@ -203,9 +203,9 @@ fn every_code_shell_and_page_is_there() {
     assert!(codes.lines().count() > 30, "{codes}");
     assert!(pgsonde(&["explain-error", "PGS0405"]).stdout.contains("sslmode=require"));
     assert_eq!(pgsonde(&["explain-error", "PGS9999"]).code, Some(2));
-    for shell in ["bash", "zsh", "fish"] {
+    for (shell, flag) in [("bash", "--upstream"), ("zsh", "--upstream"), ("fish", "-l upstream")] {
         let text = pgsonde(&["completions", shell]).stdout;
-        assert!(text.contains("explain-error") && text.contains("--upstream"), "{shell}");
+        assert!(text.contains("explain-error") && text.contains(flag), "{shell}");
     }
     let page = pgsonde(&["man"]).stdout;
     for word in [".TH pgsonde 1", "PGSONDE PROXY", "PGSONDE CONFIG", "upstream"] {

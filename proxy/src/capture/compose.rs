@@ -247,6 +247,16 @@ impl Composer {
         }
     }
 
+    /// Whether what belongs to a unit is written.
+    fn wants<'e>(
+        &self,
+        kind: bool,
+        unit_id: Option<u64>,
+        subject: impl FnOnce() -> Subject<'e>,
+    ) -> bool {
+        kind && self.is_sampled(unit_id) && self.filter.holds(&subject())
+    }
+
     fn heard(
         &mut self,
         event: &Heard,
@@ -255,16 +265,18 @@ impl Composer {
         out: &mut Vec<u8>,
     ) {
         match event {
-            Heard::Statement(event) if self.kinds.statement => {
-                if self.is_sampled(event.unit_id) && self.filter.holds(&subject(event)) && admit() {
-                    self.statement(event, out);
-                }
+            Heard::Statement(event)
+                if self.wants(self.kinds.statement, event.unit_id, || subject(event))
+                    && admit() =>
+            {
+                self.statement(event, out);
             }
-            Heard::Transaction(event) if self.kinds.transaction => {
-                if self.is_sampled(event.unit_id) && self.filter.holds(&transaction_subject(event))
-                {
-                    self.transaction(event, out);
-                }
+            Heard::Transaction(event)
+                if self.wants(self.kinds.transaction, event.unit_id, || {
+                    transaction_subject(event)
+                }) =>
+            {
+                self.transaction(event, out);
             }
             Heard::Opened(opened) if self.kinds.connection => {
                 let line = ConnectionLine {

@@ -149,6 +149,7 @@ fn detail(identity: &Identity, finding: &Finding) -> FindingDetail {
                 sightings: *sightings,
             })
             .collect(),
+        marks: finding.marks.iter().map(|(mark, n)| (mark.to_string(), *n)).collect(),
         column: finding.column.as_deref().map(owned),
         examples: finding
             .examples
@@ -288,7 +289,7 @@ pub(crate) fn read(line: &FindingLine, started_us: u64) -> Option<Finding> {
             .iter()
             .map(|sum| (Arc::from(sum.route.as_str()), sum.sightings))
             .collect(),
-        marks: Vec::new(),
+        marks: detail.marks.iter().map(|(mark, n)| (Arc::from(mark.as_str()), *n)).collect(),
         service: Arc::from(line.service.as_str()),
         column: shared(&detail.column),
         sentence: line.sentence.clone(),

@@ -37,7 +37,8 @@ fn the_same_report_has_no_verdict() {
 
 #[test]
 fn each_change_has_its_verdict() {
-    let cases: [(&str, fn(&mut Report), FailOn); 4] = [
+    type Change = fn(&mut Report);
+    let cases: [(&str, Change, FailOn); 4] = [
         ("slower", |report| slow(report, 2, 5.0), FailOn::Slower(0.2)),
         (
             "more_calls",

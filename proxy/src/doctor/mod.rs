@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::stream::Stream;
 use crate::tls::ServerLeg;
 use network::Demand;
-use outcome::{Outcome, exit_code, to_text};
+use outcome::{Outcome, exit_code, to_json, to_text};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use target::Target;
@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<u8, Problem> {
     })?;
     let code = exit_code(&outcomes, options.strict);
     if options.json {
-        println!("{}", serde_json::json!({ "steps": outcomes, "exit_code": code }));
+        println!("{}", to_json(&outcomes, code));
     } else {
         print!("{}", to_text(&outcomes));
     }

@@ -1,11 +1,10 @@
 //! What a step found, and how it is printed: one line each, and below it what to do.
 
-use serde::Serialize;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// How a step ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     /// As it should be.
     Ok,
@@ -19,13 +18,24 @@ pub(super) enum Status {
     Skip,
 }
 
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// One line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) step: &'static str,
     pub(super) status: Status,
     pub(super) detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<String>,
 }
 
@@ -76,11 +86,8 @@ pub(super) fn to_text(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
         let word = match outcome.status {
-            Status::Ok => "ok",
-            Status::Note => "note",
-            Status::Warn => "warn",
             Status::Fail => "FAIL",
-            Status::Skip => "skip",
+            other => other.name(),
         };
         // Names and messages come from elsewhere: nothing in them may steer the terminal.
         let _ = writeln!(text, "{word:<5}{:<11}{}", outcome.step, printable(&outcome.detail));
@@ -89,6 +96,19 @@ pub(super) fn to_text(outcomes: &[Outcome]) -> String {
         }
     }
     text
+}
+
+/// For programs.
+pub(super) fn to_json(outcomes: &[Outcome], code: u8) -> Value {
+    let step = |outcome: &Outcome| {
+        json!({
+            "step": outcome.step,
+            "status": outcome.status.name(),
+            "detail": outcome.detail,
+            "fix": outcome.fix,
+        })
+    };
+    json!({ "steps": outcomes.iter().map(step).collect::<Vec<_>>(), "exit_code": code })
 }
 
 fn printable(text: &str) -> String {

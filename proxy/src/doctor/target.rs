@@ -3,7 +3,6 @@
 use crate::config::{Endpoint, Upstream};
 use crate::problem::Problem;
 use std::path::PathBuf;
-use url::Url;
 
 /// Parameters of the URL that belong to the connection, not to the session.
 const LEG_PARAMETERS: [&str; 7] =
@@ -28,30 +27,23 @@ impl Target {
             Problem::new(204, format!("that is not a URL that can be tested: {why}"))
                 .help("the form is postgresql://user@host:5432/database?sslmode=require")
         };
-        let url = Url::parse(text.trim()).map_err(|error| bad(error.to_string()))?;
-        let mut pairs = url.query_pairs();
-        if url.password().is_some() || pairs.any(|(key, _)| key == "password") {
+        let parts = Parts::of(text.trim()).ok_or_else(|| bad("it has no scheme".to_owned()))?;
+        if parts.has_password() {
             return Err(Problem::new(
                 202,
                 "the URL holds a password, which everybody on this machine could read",
             )
             .help("leave it out: it is taken from PGPASSWORD, from the pass file, or asked for"));
         }
-        let upstream = Upstream::parse(&leg(&url).map_err(bad)?, "the URL")?;
-        let decoded = |part: &str| {
-            percent(part).ok_or_else(|| bad(format!("`{part}` is not percent-encoded text")))
-        };
-        let parameter = |name: &str| {
-            url.query_pairs().find(|(key, _)| key == name).map(|(_, v)| v.into_owned())
-        };
-        let user = match (decoded(url.username())?, parameter("user")) {
+        let upstream = Upstream::parse(&parts.leg(), "the URL")?;
+        let user = match (percent(parts.user), parts.parameter("user")) {
             (user, _) if !user.is_empty() => user,
             (_, Some(user)) => user,
             _ => env("PGUSER")
                 .or_else(|| env("USER"))
                 .ok_or_else(|| bad("it names no user".to_owned()))?,
         };
-        let database = match (decoded(url.path().trim_start_matches('/'))?, parameter("dbname")) {
+        let database = match (percent(parts.database), parts.parameter("dbname")) {
             (database, _) if !database.is_empty() => database,
             (_, Some(database)) => database,
             _ => user.clone(),
@@ -76,24 +68,57 @@ impl Target {
     }
 }
 
-/// The URL of the connection alone, as the proxy's configuration writes it.
-fn leg(url: &Url) -> Result<String, String> {
-    let rest = url.as_str().split_once("://").map(|(_, rest)| rest).ok_or("it has no scheme")?;
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
-    let query: Vec<&str> = url
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| LEG_PARAMETERS.iter().any(|name| pair.split('=').next() == Some(name)))
-        .collect();
-    let mark = if query.is_empty() { "" } else { "?" };
-    Ok(format!("{}://{hosts}{mark}{}", url.scheme(), query.join("&")))
+/// A client's URL in its parts, still percent-encoded.
+struct Parts<'a> {
+    scheme: &'a str,
+    user: &'a str,
+    password: Option<&'a str>,
+    hosts: &'a str,
+    database: &'a str,
+    query: &'a str,
 }
 
-fn percent(text: &str) -> Option<String> {
-    let encoded = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(encoded.as_bytes()).next().map(|(_, value)| value.into_owned())
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // A user or password may hold a slash that nobody encoded; the last `@` ends them.
+        let (credentials, place) = place.rsplit_once('@').unwrap_or(("", place));
+        let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+        let (user, password) = match credentials.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (credentials, None),
+        };
+        Some(Self { scheme, user, password, hosts, database, query })
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pair = |pair: &'a str| pair.split_once('=').unwrap_or((pair, ""));
+        self.query.split('&').filter(|pair| !pair.is_empty()).map(pair)
+    }
+
+    fn parameter(&self, name: &str) -> Option<String> {
+        self.pairs().find(|(key, _)| *key == name).map(|(_, value)| percent(value))
+    }
+
+    fn has_password(&self) -> bool {
+        self.password.is_some() || self.parameter("password").is_some()
+    }
+
+    /// The URL of the connection alone, as the proxy's configuration writes it.
+    fn leg(&self) -> String {
+        let ours = |(key, _): &(&str, &str)| LEG_PARAMETERS.contains(key);
+        let pairs: Vec<_> =
+            self.pairs().filter(ours).map(|(key, value)| format!("{key}={value}")).collect();
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        format!("{}://{}{mark}{}", self.scheme, self.hosts, pairs.join("&"))
+    }
+}
+
+fn percent(text: &str) -> String {
+    let encoded = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
+    let decoded = url::form_urlencoded::parse(encoded.as_bytes()).next();
+    decoded.map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 /// `host:port:database:user:password`; `*` fits everything, and a backslash takes away the meaning of the next.

@@ -118,6 +118,19 @@ fn hostile() -> DigestRow {
     }
 }
 
+fn orders() -> Parent {
+    Parent {
+        table: Some("orders".into()),
+        column: Some("id".into()),
+        digest: 0xabc,
+        query_text: "SELECT id, total FROM orders LIMIT ?".into(),
+        table_oid: 16_384,
+        attnum: 1,
+        field: 0,
+        alternatives: Vec::new(),
+    }
+}
+
 pub(crate) fn n_plus_one() -> Finding {
     Finding {
         id: 0x3f2a_0000_0001,
@@ -132,16 +145,7 @@ pub(crate) fn n_plus_one() -> Finding {
         superseded_by: None,
         rule: None,
         database: "shop".into(),
-        parent: Some(Parent {
-            table: Some("orders".into()),
-            column: Some("id".into()),
-            digest: 0xabc,
-            query_text: "SELECT id, total FROM orders LIMIT ?".into(),
-            table_oid: 16_384,
-            attnum: 1,
-            field: 0,
-            alternatives: Vec::new(),
-        }),
+        parent: Some(orders()),
         child: Some(Child {
             table: Some("items".into()),
             column: Some("order_id".into()),
@@ -333,6 +337,14 @@ fn transaction(shape: u64, count: u64) -> TransactionRow {
     }
 }
 
+fn books() -> Books {
+    Books { statements: 152, exact: 100, bound: 1, batch_members: 50, empty: 1, ..Books::default() }
+}
+
+fn latency() -> Latency {
+    Latency { count: 101, p50_us: 2_000, p95_us: 9_000, p99_us: 9_500, ..Latency::default() }
+}
+
 /// Ten seconds; statement time 1 s: 60 % items, 20 % logs, 10 % hostile, 5 % other, 5 % mixed batches.
 pub(super) fn snapshot() -> Snapshot {
     Snapshot {
@@ -341,21 +353,8 @@ pub(super) fn snapshot() -> Snapshot {
         sessions_open: 0,
         history: Arc::default(),
         history_step_us: 10_000_000,
-        books: Books {
-            statements: 152,
-            exact: 100,
-            bound: 1,
-            batch_members: 50,
-            empty: 1,
-            ..Books::default()
-        },
-        latency: Latency {
-            count: 101,
-            p50_us: 2_000,
-            p95_us: 9_000,
-            p99_us: 9_500,
-            ..Latency::default()
-        },
+        books: books(),
+        latency: latency(),
         phases: Phases {
             first_row_us: 900_000,
             transfer_us: 100_000,
@@ -410,7 +409,6 @@ pub(super) fn snapshot() -> Snapshot {
             ..MarkRow::default()
         }],
         idle_in_transaction_max_us: 750_000,
-        ..Snapshot::default()
     }
 }
 

@@ -24,26 +24,9 @@ pub(crate) mod text;
 pub(crate) mod web;
 pub(crate) mod words;
 
-/// The mode of that name.
-pub(crate) fn mode_named(name: &str) -> Option<Mode> {
-    Mode::ALL.into_iter().find(|mode| mode.name() == name)
-}
-
 #[cfg(test)]
 pub(crate) mod fixture;
 
-/// A hand-made report for the tests of what reads one.
-#[cfg(test)]
-pub(crate) mod testing {
-    use super::api::View;
-    use super::fixture;
-    use super::shapes::Report;
-
-    pub(crate) fn report() -> Report {
-        let (snapshot, proxy) = (fixture::snapshot(), fixture::counters());
-        Report::of(&View { snapshot: &snapshot, proxy: &proxy, clock: fixture::clock() }, 200)
-    }
-}
 pub(crate) use clock::rfc3339_unix;
 pub(crate) use series::series_bound;
 #[cfg(test)]
@@ -65,4 +48,22 @@ pub(crate) fn report_of(
 ) -> shapes::Report {
     let clock = clock::Clock::new(started);
     shapes::Report::of(&api::View { snapshot, proxy, clock }, top)
+}
+
+/// The mode of that name.
+pub(crate) fn mode_named(name: &str) -> Option<Mode> {
+    Mode::ALL.into_iter().find(|mode| mode.name() == name)
+}
+
+/// A hand-made report for the tests of what reads one.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::api::View;
+    use super::fixture;
+    use super::shapes::Report;
+
+    pub(crate) fn report() -> Report {
+        let (snapshot, proxy) = (fixture::snapshot(), fixture::counters());
+        Report::of(&View { snapshot: &snapshot, proxy: &proxy, clock: fixture::clock() }, 200)
+    }
 }

@@ -282,7 +282,8 @@ fn locale(catalog: &Catalog) -> Vec<String> {
     if let Some(locale) = &database.locale {
         match database.locale_provider.as_str() {
             "i" => {
-                found.extend(["--locale-provider=icu".to_owned(), format!("--icu-locale={locale}")])
+                found
+                    .extend(["--locale-provider=icu".to_owned(), format!("--icu-locale={locale}")]);
             }
             "b" => found.extend([
                 "--locale-provider=builtin".to_owned(),

@@ -151,7 +151,7 @@ mod tests {
             };
             let found: Vec<u64> = (0..).map_while(size).collect();
             assert_eq!(found, expected, "{blocks}");
-            files.shorten(&[path.clone()]).expect("shortened");
+            files.shorten(std::slice::from_ref(&path)).expect("shortened");
             assert_eq!((0..).map_while(size).collect::<Vec<_>>(), [0], "{blocks}");
         }
         std::fs::remove_dir_all(&folder).expect("removed");

@@ -176,13 +176,17 @@ fn help(state: &State) -> String {
         return format!("filter: {}▏  {}", plain(&state.filter_text), plain(&state.message));
     }
     let paused = if state.is_paused() { "PAUSED  " } else { "" };
+    // News stand where a narrow terminal shows them.
+    let message = match plain(&state.message) {
+        message if message.is_empty() => message,
+        message => message + "  ",
+    };
     let filter = match state.filter_text.as_str() {
         "" => String::new(),
         text => format!("  filter {}", plain(text)),
     };
     format!(
-        "{paused}F1 statements  F2 findings  F3 routes  s sort ({})  / filter  c copy  Space pause  q quit{filter}  {}",
+        "{message}{paused}F1 statements  F2 findings  F3 routes  s sort ({})  / filter  c copy  Space pause  q quit{filter}",
         SORTS[state.sort],
-        plain(&state.message),
     )
 }

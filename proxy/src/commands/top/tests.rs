@@ -19,7 +19,8 @@ fn screen(state: &State) -> String {
     terminal.draw(|frame| draw::frame(frame, state)).unwrap();
     let buffer = terminal.backend().buffer();
     let rows = buffer.content.chunks(120);
-    rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>() + "\n").collect()
+    rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>() + "\n")
+        .collect()
 }
 
 fn press(state: &mut State, code: KeyCode) -> Wish {

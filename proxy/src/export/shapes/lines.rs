@@ -395,6 +395,9 @@ pub(crate) struct FindingDetail {
     pub(crate) order: Option<f64>,
     pub(crate) cost: Option<super::Cost>,
     pub(crate) routes: Vec<super::RouteSightings>,
+    /// With the sightings under each.
+    #[serde(default)]
+    pub(crate) marks: Vec<(String, u64)>,
     pub(crate) column: Option<String>,
     pub(crate) examples: Vec<ExampleFields>,
 }
