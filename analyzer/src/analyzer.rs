@@ -405,8 +405,10 @@ impl Analyzer {
         let trace = tags.and_then(|tags| tags.trace);
         let literals = entry.map_or(&[][..], |entry| entry.literals(record.member));
         let database = session.database;
+        // Places in the arenas mean nothing outside of their batch.
+        let (binds, columns) = (Span::default(), Span::default());
         let event = Arc::new(StatementEvent {
-            record: *record,
+            record: StatementRecord { binds, columns, sample: 0, ..*record },
             executed: Executed::new(meaning.statement.clone()),
             untracked: Arc::ptr_eq(&meaning.statement, &self.unknown_text),
             literals: !literals.is_empty(),

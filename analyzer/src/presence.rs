@@ -12,7 +12,6 @@ const NEWS_AGE_MAX_US: u64 = 1_500_000;
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     pub(crate) opened_us: Micros,
-    statements: u64,
     in_transaction: bool,
     /// What lasts, since when, and when that was heard last.
     lasting: Option<(SessionState, Micros, Micros)>,
@@ -28,7 +27,6 @@ impl Presence {
         statement: &Arc<Statement>,
         route: Option<&Arc<str>>,
     ) {
-        self.statements += 1;
         self.in_transaction = record.transaction != 0;
         if !self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, statement)) {
             self.last = Some(statement.clone());
@@ -68,7 +66,6 @@ impl Presence {
             state,
             state_since_us,
             opened_us: self.opened_us,
-            statements: self.statements,
             last: self.last.as_ref().map(|last| (last.digest, last.summary.clone())),
             route: self.route.clone(),
             ..SessionRow::default()

@@ -185,6 +185,7 @@ impl Session {
             application_name: self.application_name.clone(),
             client: self.client.clone(),
             driver: self.driver,
+            statements: self.statements,
             ..row
         }
     }
