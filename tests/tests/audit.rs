@@ -126,10 +126,23 @@ fn pytest_fails_its_budget_and_passes_when_repaired() {
         (&"n_plus_one".into(), &"test_order_list".into())
     );
     artefacts(&place);
+    follows_its_schema(&place.0.join("pgsonde-audit/audit.json"));
 
     let output = place.pytest(&[], &[("SHOP_FIXED", "1")]);
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(place.json("pgsonde-audit/audit.json")["exit_reason"], "ok");
+}
+
+/// The document follows the schema that the binary prints.
+fn follows_its_schema(path: &Path) {
+    let mut schema = Command::new(paths::pgsonde());
+    let schema = run(schema.args(["config", "schema", "--audit"]), "", LIMIT);
+    assert_eq!(schema.code, Some(0), "{schema:?}");
+    let program = "import json, sys, jsonschema\n\
+        jsonschema.validate(json.load(open(sys.argv[1])), json.load(sys.stdin))";
+    let mut python = Command::new(paths::python());
+    let checked = run(python.args(["-c", program]).arg(path), &schema.stdout, LIMIT);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
 }
 
 /// Everything that lies in the folder is what it claims to be.

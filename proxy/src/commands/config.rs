@@ -2,6 +2,7 @@
 
 use super::print;
 use crate::config::{Flags, Settings, sample, schema};
+use crate::export::shapes;
 use crate::problem::Problem;
 use crate::tls::Tls;
 use clap::{Args, Subcommand};
@@ -25,7 +26,14 @@ enum What {
     /// Print a sample with the meaning, default and bounds of every key
     Init,
     /// Print the JSON Schema of the file
-    Schema,
+    Schema(SchemaArgs),
+}
+
+#[derive(Args, Debug)]
+struct SchemaArgs {
+    /// That of the audit.json of `pgsonde audit`
+    #[arg(long)]
+    audit: bool,
 }
 
 #[derive(Args, Debug)]
@@ -50,7 +58,8 @@ pub(crate) fn run(args: ConfigArgs, flags: Flags, json: bool) -> Result<ExitCode
         What::Check(upstream) => checked(&load(flags, upstream)?, json)?,
         What::Show(show) => shown(&load(flags, show.upstream)?, show.origin, json),
         What::Init => sample::text(),
-        What::Schema => format!("{:#}\n", schema::schema()),
+        What::Schema(SchemaArgs { audit: false }) => format!("{:#}\n", schema::schema()),
+        What::Schema(SchemaArgs { audit: true }) => format!("{:#}\n", shapes::audit::schema()),
     };
     print(&text).map(|()| ExitCode::SUCCESS)
 }

@@ -135,16 +135,24 @@ pub(crate) fn plain(report: &Report, source: &str) -> String {
     out
 }
 
+/// Columns of words: they are read from the left and may wrap; all others are numbers.
+const WORDS: [&str; 10] =
+    ["Kind", "Severity", "What", "Where", "Cost", "Fix", "Text", "Service", "Route", "Mark"];
+
+fn class(head: &str) -> &'static str {
+    if WORDS.contains(&head) { " class=\"words\"" } else { "" }
+}
+
 fn table(out: &mut String, caption: &str, heads: &[&str], rows: &[Vec<String>]) {
     let _ = write!(out, "<table><caption>{caption}</caption><thead><tr>");
     for head in heads {
-        let _ = write!(out, "<th scope=\"col\">{head}</th>");
+        let _ = write!(out, "<th scope=\"col\"{}>{head}</th>", class(head));
     }
     out.push_str("</tr></thead><tbody>\n");
     for row in rows {
         out.push_str("<tr>");
-        for cell in row {
-            let _ = write!(out, "<td>{}</td>", escaped(cell));
+        for (head, cell) in heads.iter().zip(row) {
+            let _ = write!(out, "<td{}>{}</td>", class(head), escaped(cell));
         }
         out.push_str("</tr>\n");
     }

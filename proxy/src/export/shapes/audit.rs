@@ -127,7 +127,6 @@ fn lines<T: Serialize>(entries: &[T]) -> String {
 }
 
 /// JSON Schema (2020-12) of `audit.json`, for `config schema --audit`.
-#[allow(dead_code)]
 pub(crate) fn schema() -> serde_json::Value {
     let text = serde_json::json!({"type": "string"});
     let count = serde_json::json!({"type": "integer", "minimum": 0});
