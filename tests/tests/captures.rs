@@ -198,7 +198,7 @@ fn cut_and_strange_files(folder: &Path, file: &Path) {
     let cases: [(&[u8], &str, &str); 5] = [
         (b"", "PGS0503", "not a report"),
         (b"hello\n", "PGS0503", "not a report"),
-        (&bytes[..10], "PGS0511", "no complete line"),
+        (&bytes[..10], "PGS0511", "is not a capture"),
         (b"{\"ev\":\"statement\"}\n", "PGS0511", "does not say `capture`"),
         (
             b"{\"ev\":\"capture\",\"proxy_id\":\"x\",\"ts_us\":1,\"schema\":7,\"version\":\"9.1\"}\n",

@@ -9,6 +9,7 @@ mod files;
 mod finding_line;
 mod finding_watch;
 mod hub;
+mod kinds;
 mod reader;
 mod replay;
 mod stream;
@@ -20,8 +21,8 @@ pub(crate) use hub::STREAMS_MAX;
 pub(crate) use stream::{EventStream, FileStream, Rate};
 pub(crate) use writer::Ends;
 
-pub use compose::Kinds;
 pub use control::Events;
+pub use kinds::Kinds;
 pub(crate) use reader::{FileHead, Lines, is_capture, read as read_lines};
 pub(crate) use replay::{Replayed, replay};
 
