@@ -140,6 +140,10 @@ fn one_by_one(proxy: &Proxy, statement: &str, times: usize) {
 #[test]
 fn modes_have_their_effect() {
     let postgres = Postgres::start();
+    postgres.psql_ok(
+        postgres.port(),
+        "create table parts (id int primary key); insert into parts values (1)",
+    );
     let upstream = postgres.upstream();
     let config = Config::new(&format!("upstream = '{upstream}'\nlisten = '127.0.0.1:0'\n"));
     let proxy = config.start();
@@ -160,7 +164,7 @@ fn modes_have_their_effect() {
     assert_eq!(full, 1.0);
 
     set("counters_only");
-    one_by_one(&proxy, "select counted from generate_series(11, 11) as counted", 4);
+    one_by_one(&proxy, "select id as counted from parts where id = 1", 4);
     assert!(statements() >= full + 4.0, "statements are counted");
     assert_eq!(proxy.calls_and_errors("counted").0, 0, "without their texts");
     assert!(proxy.findings("duplicate_query").is_empty(), "and without findings");
@@ -172,7 +176,7 @@ fn modes_have_their_effect() {
     assert_eq!(statements(), before, "bytes are forwarded unseen");
 
     set("full");
-    one_by_one(&proxy, "select counted from generate_series(11, 11) as counted", 4);
+    one_by_one(&proxy, "select id as counted from parts where id = 1", 4);
     proxy.settle();
     assert_eq!(proxy.calls_and_errors("counted").0, 4, "texts are sent again");
     assert!(!proxy.findings("duplicate_query").is_empty(), "and findings are made");

@@ -294,7 +294,7 @@ fn hangup_reads_the_certificate_again() {
     certificates::write(&stage.folder.join("turning.crt"), "no certificate");
     process::signal("HUP", &proxy.pid().to_string());
     eventually("the bad file is refused", LIMIT, || {
-        proxy.lines().iter().any(|line| line.contains("kept the old certificates")).then_some(())
+        proxy.lines().iter().any(|line| line.contains("kept the old configuration")).then_some(())
     });
     second.sign("localhost").write(&stage.folder, "turning");
     process::signal("HUP", &proxy.pid().to_string());
