@@ -163,6 +163,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("metrics.statement_sets", "96", Kind::Count(8, 2_048)),
     key("metrics.error_sets", "64", Kind::Count(8, 1_024)),
     key("metrics.digests", "100", Kind::Count(0, 1_000)),
+    key("metrics.digest_histograms", "false", Kind::Bool),
     key("metrics.routes", "128", Kind::Count(0, 1_000)),
     key("metrics.findings", "100", Kind::Count(0, 500)),
     key("capture.dir", "", Kind::Path),

@@ -155,6 +155,8 @@ pub struct FindingSettings {
 pub struct MetricSettings {
     /// Digests with series of their own.
     pub digests: usize,
+    /// Histograms of their times too.
+    pub digest_histograms: bool,
     /// (service, route) rows.
     pub routes: usize,
     /// Findings with a series of their own.
@@ -538,6 +540,7 @@ impl Values {
     fn metrics(&self) -> MetricSettings {
         MetricSettings {
             digests: self.count("metrics.digests"),
+            digest_histograms: self.flag("metrics.digest_histograms"),
             routes: self.count("metrics.routes"),
             findings: self.count("metrics.findings"),
             pairs: self.count("metrics.pairs"),

@@ -119,6 +119,7 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("metrics.statement_sets", RESTART, "(database, service, operation) sets with series of their own."),
     of("metrics.error_sets", RESTART, "(database, service, SQLSTATE class) sets with series of their own."),
     of("metrics.digests", RESTART, "Statement groups with series of their own."),
+    of("metrics.digest_histograms", RESTART, "true = their times as histograms too, 11 series each."),
     of("metrics.routes", RESTART, "(service, route) pairs with series of their own."),
     of("metrics.findings", RESTART, "Findings with a series of their own, costliest first."),
     of("capture.dir", RESTART, "Folder of the capture files (.ndjson.zst, mode 0600); absent = no capture."),
