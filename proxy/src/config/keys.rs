@@ -158,6 +158,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("findings.disable", "", Kind::FindingKinds),
     key("findings.mutes", "", Kind::Path),
     key("findings.n_plus_one.min_repeats", "5", Kind::Count(3, 1_000)),
+    key("findings.n_plus_one.require_proof", "false", Kind::Bool),
     key("findings.missing_index.enabled", "true", Kind::Bool),
     key("metrics.pairs", "24", Kind::Count(1, 256)),
     key("metrics.statement_sets", "96", Kind::Count(8, 2_048)),
