@@ -7,6 +7,7 @@ use crate::commands::config::ConfigArgs;
 use crate::commands::dashboards::DashboardsArgs;
 use crate::commands::diff::{self, DiffArgs};
 use crate::commands::explain_error::ExplainArgs;
+use crate::commands::merge::{self, MergeArgs};
 use crate::commands::report::{self, ReportArgs};
 use crate::commands::{completions, config, dashboards, doctor, explain_error, export, tail, top};
 use crate::config::{Flags, Settings};
@@ -56,6 +57,8 @@ enum Command {
     Diff(DiffArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
+    /// Make one report of many proxies: of their snapshots, running or saved
+    Merge(MergeArgs),
     /// Test a connection step by step
     Doctor(doctor::DoctorArgs),
     /// Show each statement as one line while it happens
@@ -178,6 +181,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             Ok(ExitCode::from(ending.exit_code()))
         }
         Command::Report(args) => report::run(args, cli.global.json),
+        Command::Merge(args) => merge::run(args, cli.global.json),
         Command::Diff(args) => diff::run(&args, cli.global.json),
         Command::Audit(args) => {
             let Global { config, json, quiet, verbose, .. } = cli.global;

@@ -3,6 +3,7 @@
 //! * [`hot`] forwards and observes; nothing else may run there.
 //! * [`server`] starts the process, [`worker`] runs sessions, [`session`] tells one session's story.
 //! * [`analysis`] is the analyzer's thread.
+//! * [`fleet`] adds up what many proxies know.
 //! * [`export`] renders snapshots: metrics, API, report, page.
 
 pub mod advisor;
@@ -19,6 +20,7 @@ mod diff;
 mod doctor;
 pub mod export;
 mod filter;
+pub mod fleet;
 pub mod hot;
 pub mod listener;
 mod logging;

@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain_error;
 pub(crate) mod export;
 pub(crate) mod follow;
+pub(crate) mod merge;
 pub(crate) mod report;
 pub(crate) mod tail;
 pub(crate) mod top;

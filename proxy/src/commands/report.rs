@@ -4,7 +4,7 @@ use crate::export::Format;
 use crate::export::report::{self, Options};
 use crate::problem::Problem;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `report`.
@@ -31,7 +31,7 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FormatArg {
+pub(crate) enum FormatArg {
     Html,
     Text,
     Md,
@@ -58,11 +58,11 @@ impl FormatArg {
 }
 
 /// The form that was asked for; else what the name of the file says; else text.
-fn chosen(args: &ReportArgs, json: bool) -> Format {
-    if let Some(format) = args.format {
+pub(crate) fn chosen(format: Option<FormatArg>, output: Option<&Path>, json: bool) -> Format {
+    if let Some(format) = format {
         return format.format();
     }
-    let extension = args.output.as_ref().and_then(|path| path.extension()?.to_str());
+    let extension = output.and_then(|path| path.extension()?.to_str());
     match extension {
         _ if json => Format::Json,
         Some("html" | "htm") => Format::Html,
@@ -76,7 +76,7 @@ fn chosen(args: &ReportArgs, json: bool) -> Format {
 }
 
 pub(crate) fn run(args: ReportArgs, json: bool) -> Result<ExitCode, Problem> {
-    let format = chosen(&args, json);
+    let format = chosen(args.format, args.output.as_deref(), json);
     report::run(&Options {
         format,
         range: args.from.is_some() || args.to.is_some(),
@@ -111,7 +111,8 @@ mod tests {
         ];
         for (line, json, wanted) in rows {
             let line_args = Line::try_parse_from(line.split(' ')).unwrap().args;
-            assert_eq!(chosen(&line_args, json), wanted, "{line}");
+            let format = chosen(line_args.format, line_args.output.as_deref(), json);
+            assert_eq!(format, wanted, "{line}");
         }
     }
 }

@@ -6,6 +6,7 @@
 mod activity;
 pub(crate) mod audit;
 pub(crate) mod diff;
+pub(crate) mod fleet;
 pub(crate) mod lines;
 mod report;
 
