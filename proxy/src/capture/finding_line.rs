@@ -4,12 +4,9 @@ use super::compose::Identity;
 use crate::export::shapes::lines::{
     ExampleFields, FindingDetail, FindingLine, MutedFields, append, id_text,
 };
-use crate::export::shapes::{self, kind_words};
+use crate::export::shapes::{self, evidence_json, evidence_restored, kind_words};
 use crate::filter::Subject;
-use pgsonde_analyzer::finding::{
-    Child, Cost, EvidenceValue, Example, Finding, Fix, Kind, Mute, Parent, Proof, Severity, State,
-};
-use serde_json::Value;
+use pgsonde_analyzer::finding::{Example, Finding, Fix, Kind, Mute, Proof, Severity, State};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -107,13 +104,9 @@ fn line_of(identity: &Identity, state: &str, finding: &Finding, at_us: u64) -> F
         evidence: finding
             .evidence
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), evidence(value)))
+            .map(|(name, value)| ((*name).to_owned(), evidence_json(value)))
             .collect(),
-        fix: shapes::Fix {
-            orm: finding.fix.orm.map(str::to_owned),
-            text: finding.fix.text.clone(),
-            sql: finding.fix.sql.clone(),
-        },
+        fix: shapes::Fix::from(&finding.fix),
         muted: finding.mute.as_ref().map(|mute| MutedFields {
             reason: mute.reason.to_string(),
             until_us: mute.until_unix_us,
@@ -140,15 +133,8 @@ fn detail(identity: &Identity, finding: &Finding) -> FindingDetail {
         coverage: finding.coverage,
         explained: finding.explained,
         order: finding.order,
-        cost: Some(cost_fields(&finding.cost)),
-        routes: finding
-            .routes
-            .iter()
-            .map(|(route, sightings)| shapes::RouteSightings {
-                route: route.to_string(),
-                sightings: *sightings,
-            })
-            .collect(),
+        cost: Some(shapes::Cost::from(&finding.cost)),
+        routes: finding.routes.iter().map(shapes::RouteSightings::from).collect(),
         marks: finding.marks.iter().map(|(mark, n)| (mark.to_string(), *n)).collect(),
         column: finding.column.as_deref().map(owned),
         examples: finding
@@ -165,48 +151,6 @@ fn detail(identity: &Identity, finding: &Finding) -> FindingDetail {
     }
 }
 
-impl From<&Parent> for shapes::Parent {
-    fn from(parent: &Parent) -> Self {
-        Self {
-            table: parent.table.as_ref().map(ToString::to_string),
-            column: parent.column.as_ref().map(ToString::to_string),
-            digest: id_text(parent.digest),
-            query_text: parent.query_text.to_string(),
-            table_oid: parent.table_oid,
-            attnum: parent.attnum,
-            field: parent.field,
-            alternatives: parent.alternatives.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-impl From<&Child> for shapes::Child {
-    fn from(child: &Child) -> Self {
-        Self {
-            table: child.table.as_ref().map(ToString::to_string),
-            column: child.column.as_ref().map(ToString::to_string),
-            digest: id_text(child.digest),
-            query_text: child.query_text.to_string(),
-            slot: child.slot,
-        }
-    }
-}
-
-fn cost_fields(cost: &Cost) -> shapes::Cost {
-    shapes::Cost {
-        saved_low_ms: cost.saved_low_ms,
-        saved_high_ms: cost.saved_high_ms,
-        saved_low_ms_per_hour: cost.saved_low_ms_per_hour,
-        saved_high_ms_per_hour: cost.saved_high_ms_per_hour,
-        occurrences_per_hour: cost.occurrences_per_hour,
-        bytes: cost.bytes,
-        rtt_ms: cost.rtt_ms,
-        service_p50_ms: cost.service_p50_ms,
-        busy_ms: cost.busy_ms,
-        busy_total_ms: cost.busy_total_ms,
-    }
-}
-
 /// proved: values or planner show it; likely: a strong pattern; suspect: text and timing only.
 fn confidence(proof: Proof) -> &'static str {
     match proof {
@@ -219,15 +163,6 @@ fn confidence(proof: Proof) -> &'static str {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn us(ms: f64) -> u64 {
     (ms * 1_000.0).round().max(0.0) as u64
-}
-
-fn evidence(value: &EvidenceValue) -> Value {
-    match value {
-        EvidenceValue::Count(count) => Value::from(*count),
-        EvidenceValue::Number(number) => Value::from(*number),
-        EvidenceValue::Text(text) => Value::from(&**text),
-        EvidenceValue::List(words) => words.iter().map(|word| Value::from(&**word)).collect(),
-    }
 }
 
 /// Cuts what may be long.
@@ -271,8 +206,8 @@ pub(crate) fn read(line: &FindingLine, started_us: u64) -> Option<Finding> {
         superseded_by: detail.superseded_by.and_then(|id| u64::from_str_radix(&id, 16).ok()),
         rule: detail.rule.as_deref().map(lasting),
         database: Arc::from(line.db_name.as_str()),
-        parent: detail.parent.as_ref().and_then(parent_of),
-        child: detail.child.as_ref().and_then(child_of),
+        parent: detail.parent.as_ref().and_then(shapes::Parent::restored),
+        child: detail.child.as_ref().and_then(shapes::Child::restored),
         n: detail.n,
         n_median: detail.n_median,
         n_max: detail.n_max,
@@ -282,7 +217,7 @@ pub(crate) fn read(line: &FindingLine, started_us: u64) -> Option<Finding> {
         coverage: detail.coverage,
         explained: detail.explained,
         order: detail.order,
-        cost: detail.cost.as_ref().map(cost_of).unwrap_or_default(),
+        cost: detail.cost.as_ref().map(shapes::Cost::restored).unwrap_or_default(),
         route: shared(&line.route),
         routes: detail
             .routes
@@ -301,7 +236,7 @@ pub(crate) fn read(line: &FindingLine, started_us: u64) -> Option<Finding> {
         evidence: line
             .evidence
             .iter()
-            .filter_map(|(name, value)| Some((lasting(name), evidence_of(value)?)))
+            .filter_map(|(name, value)| Some((lasting(name), evidence_restored(value)?)))
             .collect(),
         first_seen_us: at(line.first_seen_us),
         last_seen_us: at(line.last_seen_us),
@@ -328,59 +263,6 @@ fn state(name: &str) -> Option<State> {
     }
 }
 
-fn parent_of(fields: &shapes::Parent) -> Option<Parent> {
-    Some(Parent {
-        table: fields.table.as_deref().map(Arc::from),
-        column: fields.column.as_deref().map(Arc::from),
-        digest: u64::from_str_radix(&fields.digest, 16).ok()?,
-        query_text: Arc::from(fields.query_text.as_str()),
-        table_oid: fields.table_oid,
-        attnum: fields.attnum,
-        field: fields.field,
-        alternatives: fields.alternatives.iter().map(|name| Arc::from(name.as_str())).collect(),
-    })
-}
-
-fn child_of(fields: &shapes::Child) -> Option<Child> {
-    Some(Child {
-        table: fields.table.as_deref().map(Arc::from),
-        column: fields.column.as_deref().map(Arc::from),
-        digest: u64::from_str_radix(&fields.digest, 16).ok()?,
-        query_text: Arc::from(fields.query_text.as_str()),
-        slot: fields.slot,
-    })
-}
-
-fn cost_of(fields: &shapes::Cost) -> Cost {
-    Cost {
-        saved_low_ms: fields.saved_low_ms,
-        saved_high_ms: fields.saved_high_ms,
-        saved_low_ms_per_hour: fields.saved_low_ms_per_hour,
-        saved_high_ms_per_hour: fields.saved_high_ms_per_hour,
-        occurrences_per_hour: fields.occurrences_per_hour,
-        rtt_ms: fields.rtt_ms,
-        service_p50_ms: fields.service_p50_ms,
-        busy_ms: fields.busy_ms,
-        busy_total_ms: fields.busy_total_ms,
-        bytes: fields.bytes,
-    }
-}
-
-fn evidence_of(value: &Value) -> Option<EvidenceValue> {
-    match value {
-        Value::Number(number) => number
-            .as_u64()
-            .map(EvidenceValue::Count)
-            .or_else(|| number.as_f64().map(EvidenceValue::Number)),
-        Value::String(text) => Some(EvidenceValue::Text(Arc::from(text.as_str()))),
-        Value::Array(words) => {
-            let words = words.iter().map(|word| word.as_str().map(Arc::from));
-            words.collect::<Option<_>>().map(EvidenceValue::List)
-        }
-        _ => None,
-    }
-}
-
 /// The same word for the life of the process. Findings name such things by words of the program itself; a capture may
 /// come from a version with others, so their number is bounded.
 pub(crate) fn lasting(word: &str) -> &'static str {
@@ -403,6 +285,7 @@ mod tests {
     use super::*;
     use crate::export::fixture::n_plus_one as finding;
     use crate::export::shapes::lines::LINE_BYTES_MAX;
+    use pgsonde_analyzer::finding::EvidenceValue;
 
     fn identity() -> Identity {
         Identity { proxy_id: Arc::from("0123456789ab"), started_us: 1_000_000, unit_gap_us: 1 }

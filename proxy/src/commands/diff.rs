@@ -3,7 +3,7 @@
 use crate::diff::{self, FAIL_ON_WORDS, FailOn, Form};
 use crate::export::report;
 use crate::problem::Problem;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,17 +21,10 @@ pub(crate) struct DiffArgs {
     fail_on: Vec<FailOn>,
     /// Form of the answer
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
-    format: FormatArg,
+    format: Form,
     /// Write to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FormatArg {
-    Text,
-    Md,
-    Json,
 }
 
 fn fail_on(word: &str) -> Result<FailOn, String> {
@@ -39,12 +32,7 @@ fn fail_on(word: &str) -> Result<FailOn, String> {
 }
 
 pub(crate) fn run(args: &DiffArgs, json: bool) -> Result<ExitCode, Problem> {
-    let form = match args.format {
-        _ if json => Form::Json,
-        FormatArg::Text => Form::Text,
-        FormatArg::Md => Form::Md,
-        FormatArg::Json => Form::Json,
-    };
+    let form = if json { Form::Json } else { args.format };
     let (text, code) = diff::run([&args.base, &args.head], &args.fail_on, form)?;
     report::write(&text, args.output.as_deref())?;
     Ok(ExitCode::from(code))

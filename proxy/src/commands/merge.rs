@@ -1,6 +1,7 @@
 //! `pgsonde merge`
 
-use super::report::{FormatArg, chosen};
+use super::report::chosen;
+use crate::export::Format;
 use crate::fleet::{self, Options};
 use crate::problem::Problem;
 use clap::Args;
@@ -15,7 +16,7 @@ pub(crate) struct MergeArgs {
     sources: Vec<String>,
     /// Form of the report
     #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<FormatArg>,
+    format: Option<Format>,
     /// Write to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use crate::export::Format;
 use crate::export::report::{self, Options};
 use crate::problem::Problem;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ pub(crate) struct ReportArgs {
     source: String,
     /// Form of the report
     #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<FormatArg>,
+    format: Option<Format>,
     /// Write to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -30,37 +30,10 @@ pub(crate) struct ReportArgs {
     to: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FormatArg {
-    Html,
-    Text,
-    Md,
-    Json,
-    Junit,
-    Sarif,
-    Speedscope,
-    Folded,
-}
-
-impl FormatArg {
-    fn format(self) -> Format {
-        match self {
-            Self::Html => Format::Html,
-            Self::Text => Format::Text,
-            Self::Md => Format::Md,
-            Self::Json => Format::Json,
-            Self::Junit => Format::Junit,
-            Self::Sarif => Format::Sarif,
-            Self::Speedscope => Format::Speedscope,
-            Self::Folded => Format::Folded,
-        }
-    }
-}
-
 /// The form that was asked for; else what the name of the file says; else text.
-pub(crate) fn chosen(format: Option<FormatArg>, output: Option<&Path>, json: bool) -> Format {
+pub(crate) fn chosen(format: Option<Format>, output: Option<&Path>, json: bool) -> Format {
     if let Some(format) = format {
-        return format.format();
+        return format;
     }
     let extension = output.and_then(|path| path.extension()?.to_str());
     match extension {

@@ -18,7 +18,7 @@ const STATEMENTS_MAX: usize = 500;
 const NOT_COMPARABLE: u16 = 505;
 
 /// Form of the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Form {
     Text,
     Md,

@@ -12,14 +12,13 @@ use super::clock::Clock;
 use super::shapes::{
     Books, Bucket, Child, Connections, Cost, Example, Finding, Fix, HASH_VERSION, Health, Info,
     List, Loss, MarkSightings, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA,
-    Severities, Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo,
+    Severities, Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo, evidence_json,
 };
 use super::status::{Lifecycle, OVERHEAD_BUCKETS_NS, ProxyCounters};
-use pgsonde_analyzer::finding::{self, EvidenceValue};
+use pgsonde_analyzer::finding;
 use pgsonde_analyzer::snapshot::{
     DigestRow, DigestTotals, Phases, ROW_BUCKETS_US, Snapshot, SourceRow,
 };
-use serde_json::Value;
 
 /// One moment, ready to be rendered.
 pub(crate) struct View<'a> {
@@ -360,8 +359,8 @@ impl View<'_> {
             superseded_by: finding.superseded_by.map(finding_text),
             reopened: finding.reopened,
             sentence: finding.sentence.clone(),
-            parent: finding.parent.as_ref().map(parent),
-            child: finding.child.as_ref().map(child),
+            parent: finding.parent.as_ref().map(Parent::from),
+            child: finding.child.as_ref().map(Child::from),
             n: finding.n,
             n_median: finding.n_median,
             n_max: finding.n_max,
@@ -371,24 +370,20 @@ impl View<'_> {
             coverage: finding.coverage,
             explained: finding.explained,
             order: finding.order,
-            cost: cost(&finding.cost),
+            cost: Cost::from(&finding.cost),
             route: finding.route.as_deref().map(owned),
-            routes: finding.routes.iter().map(route_sightings).collect(),
+            routes: finding.routes.iter().map(RouteSightings::from).collect(),
             service: finding.service.to_string(),
             mark: finding.marks.first().map(|(mark, _)| mark.to_string()),
-            marks: finding.marks.iter().map(mark_sightings).collect(),
+            marks: finding.marks.iter().map(MarkSightings::from).collect(),
             db_name: finding.database.to_string(),
-            fix: Fix {
-                orm: finding.fix.orm.map(owned),
-                text: finding.fix.text.clone(),
-                sql: finding.fix.sql.clone(),
-            },
+            fix: Fix::from(&finding.fix),
             rule: finding.rule.map(owned),
             column: finding.column.as_deref().map(owned),
             evidence: finding
                 .evidence
                 .iter()
-                .map(|(name, value)| (owned(name), evidence(value)))
+                .map(|(name, value)| (owned(name), evidence_json(value)))
                 .collect(),
             first_seen: self.clock.rfc3339(finding.first_seen_us),
             last_seen: self.clock.rfc3339(finding.last_seen_us),
@@ -480,61 +475,6 @@ fn source(row: &SourceRow) -> Source {
         route: (!row.route.is_empty()).then(|| row.route.to_string()),
         calls: row.calls,
         total_ms: ms(row.total_us),
-    }
-}
-
-fn parent(parent: &finding::Parent) -> Parent {
-    Parent {
-        table: parent.table.as_ref().map(ToString::to_string),
-        column: parent.column.as_ref().map(ToString::to_string),
-        digest: digest_text(parent.digest),
-        query_text: parent.query_text.to_string(),
-        table_oid: parent.table_oid,
-        attnum: parent.attnum,
-        field: parent.field,
-        alternatives: parent.alternatives.iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn child(child: &finding::Child) -> Child {
-    Child {
-        table: child.table.as_ref().map(ToString::to_string),
-        column: child.column.as_ref().map(ToString::to_string),
-        digest: digest_text(child.digest),
-        query_text: child.query_text.to_string(),
-        slot: child.slot,
-    }
-}
-
-fn cost(cost: &finding::Cost) -> Cost {
-    Cost {
-        saved_low_ms: cost.saved_low_ms,
-        saved_high_ms: cost.saved_high_ms,
-        saved_low_ms_per_hour: cost.saved_low_ms_per_hour,
-        saved_high_ms_per_hour: cost.saved_high_ms_per_hour,
-        occurrences_per_hour: cost.occurrences_per_hour,
-        bytes: None,
-        rtt_ms: cost.rtt_ms,
-        service_p50_ms: cost.service_p50_ms,
-        busy_ms: cost.busy_ms,
-        busy_total_ms: cost.busy_total_ms,
-    }
-}
-
-fn route_sightings((route, sightings): &(std::sync::Arc<str>, u64)) -> RouteSightings {
-    RouteSightings { route: route.to_string(), sightings: *sightings }
-}
-
-fn mark_sightings((mark, sightings): &(std::sync::Arc<str>, u64)) -> MarkSightings {
-    MarkSightings { mark: mark.to_string(), sightings: *sightings }
-}
-
-fn evidence(value: &EvidenceValue) -> Value {
-    match value {
-        EvidenceValue::Count(count) => Value::from(*count),
-        EvidenceValue::Number(number) => Value::from(*number),
-        EvidenceValue::Text(text) => Value::from(&**text),
-        EvidenceValue::List(words) => words.iter().map(|word| Value::from(&**word)).collect(),
     }
 }
 

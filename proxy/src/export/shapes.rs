@@ -6,6 +6,7 @@
 mod activity;
 pub(crate) mod audit;
 pub(crate) mod diff;
+mod finding;
 pub(crate) mod fleet;
 pub(crate) mod lines;
 mod report;
@@ -14,6 +15,7 @@ pub(crate) use activity::{
     ColumnShare, Connection, ErrorDigest, ErrorGroup, Hygiene, Series, SeriesPoint, TableSums,
     TableUse,
 };
+pub(crate) use finding::{evidence_json, evidence_restored};
 pub(crate) use report::{Extremes, Flame, Mark, Report};
 
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use super::super::fixture::{self, clock};
 use super::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn with_view<T>(check: impl FnOnce(&View<'_>) -> T) -> T {
     let (snapshot, proxy) = (fixture::snapshot(), fixture::counters());

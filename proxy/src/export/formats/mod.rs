@@ -13,7 +13,7 @@ use super::shapes::{Finding, Report, kind_words};
 use super::words;
 
 /// Form of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// One file for a browser.
     Html,
