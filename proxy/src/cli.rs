@@ -2,6 +2,7 @@
 
 use crate::advisor::offline;
 use crate::commands::audit::{self, AuditArgs};
+use crate::commands::clickhouse::{self, ClickHouseArgs};
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::dashboards::DashboardsArgs;
@@ -67,6 +68,9 @@ enum Command {
     Top(top::TopArgs),
     /// Turn captures into plain files
     Export(export::ExportArgs),
+    /// Prepare a ClickHouse for the export of events
+    #[command(name = "clickhouse")]
+    ClickHouse(ClickHouseArgs),
     /// Check, show or describe the configuration
     Config(ConfigArgs),
     /// Write Grafana dashboards, Prometheus rules and alerts
@@ -191,6 +195,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Doctor(args) => doctor::run(args, cli.global.json),
         Command::Tail(args) => tail::run(&args, cli.global.json),
         Command::Top(args) => top::run(&args),
+        Command::ClickHouse(args) => clickhouse::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Config(args) => {
             let json = cli.global.json;

@@ -11,6 +11,7 @@ pub mod analysis;
 mod audit;
 pub mod capture;
 pub mod cli;
+pub mod clickhouse;
 pub mod clock;
 mod commands;
 pub mod config;

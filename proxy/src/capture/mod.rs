@@ -18,7 +18,7 @@ mod writer;
 pub(crate) use compose::{Composer, Identity, statement_line};
 pub(crate) use files::SUFFIX;
 pub(crate) use finding_line::{lasting, read as finding_of, write as write_finding};
-pub(crate) use hub::STREAMS_MAX;
+pub(crate) use hub::{Ear, News, STREAMS_MAX};
 pub(crate) use stream::{EventStream, FileStream, Rate};
 pub(crate) use writer::Ends;
 

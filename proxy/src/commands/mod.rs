@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and what it does with them.
 
 pub(crate) mod audit;
+pub(crate) mod clickhouse;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dashboards;

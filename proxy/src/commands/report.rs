@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Arguments of `report`.
 #[derive(Args, Debug)]
 pub(crate) struct ReportArgs {
-    /// Admin URL of a running proxy, or a report saved with --format json
+    /// Admin URL of a running proxy, a saved report, snapshot or capture, or clickhouse://host/database
     #[arg(value_name = "SOURCE")]
     source: String,
     /// Form of the report
@@ -22,10 +22,10 @@ pub(crate) struct ReportArgs {
     /// Statements shown by themselves, costliest first; the rest is summed as `other`
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=500))]
     top: u16,
-    /// Begin of the time range; only where the source has history
+    /// Begin of the time range (RFC 3339, or -1h before now); only of a clickhouse:// source
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// End of the time range; only where the source has history
+    /// End of the time range; only of a clickhouse:// source
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
 }
@@ -52,7 +52,8 @@ pub(crate) fn run(args: ReportArgs, json: bool) -> Result<ExitCode, Problem> {
     let format = chosen(args.format, args.output.as_deref(), json);
     report::run(&Options {
         format,
-        range: args.from.is_some() || args.to.is_some(),
+        from: args.from,
+        to: args.to,
         source: args.source,
         output: args.output,
         top: usize::from(args.top),
