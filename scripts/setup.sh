@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the named parts need and this machine lacks; costs nothing when all is there.
 #
-#   scripts/setup.sh build postgres python node ruby java go prometheus haproxy web chromium container
+#   scripts/setup.sh build postgres python node ruby java go prometheus clickhouse haproxy web chromium container
 #
 # System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
 # into target/venv, those of Node into target/node. Rust itself is a precondition.
@@ -43,6 +43,8 @@ want_build() {
 
 want_postgres() { server_bin >/dev/null || missing+=("postgresql-$POSTGRES_MAJOR" "postgresql-client-$POSTGRES_MAJOR"); }
 want_prometheus() { have promtool || missing+=(prometheus); }
+# The server alone, as a program: the tests start it themselves, as their own user.
+want_clickhouse() { have clickhouse-server || missing+=(clickhouse-server); }
 want_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy); }
 
 want_python() {
@@ -148,7 +150,7 @@ web_page() {
 }
 
 for part in "$@"; do
-  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus, web, chromium, container)"
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus, clickhouse, web, chromium, container)"
   "want_$part"
 done
 install_missing

@@ -11,6 +11,7 @@ use crate::known::KnownText;
 use crate::labels::{DatabaseId, Labels, ServiceId, label, service_of};
 use crate::limits::Limits;
 use crate::marks::MarkId;
+use crate::merge::{DigestSketch, Sketched};
 use crate::record::{
     Event, Micros, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord,
     TextKey, Timing, TrafficRecord, TransactionRecord,
@@ -530,5 +531,32 @@ impl Analyzer {
         self.findings.marks().fill(self.units.marks(), &mut snapshot);
         self.findings.fill(now, &mut snapshot);
         snapshot
+    }
+
+    /// The frozen image with the distributions behind it: what adds up with that of other proxies. Costs more than a
+    /// snapshot.
+    pub fn sketched(&mut self, now: Micros) -> Sketched {
+        let snapshot = self.snapshot(now);
+        let mut rows: Map<(Arc<str>, u64), DigestSketch> = self
+            .digests
+            .iter()
+            .map(|row| ((self.labels.database_name(row.database), row.digest()), row.sketch()))
+            .collect();
+        let digests = snapshot.digests.iter();
+        let digests = digests
+            .map(|row| rows.remove(&(row.database.clone(), row.digest)).unwrap_or_default())
+            .collect();
+        let mut marks = self.findings.marks().sketches();
+        Sketched {
+            all: self.counters.latency.sketch(),
+            digests,
+            routes: self.units.sketches(),
+            marks: snapshot
+                .marks
+                .iter()
+                .map(|row| marks.remove(&row.mark).unwrap_or_default())
+                .collect(),
+            snapshot,
+        }
     }
 }

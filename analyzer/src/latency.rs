@@ -58,6 +58,30 @@ impl Quantiles {
         }
     }
 
+    /// What adds up with others.
+    pub(crate) fn sketch(&self) -> Sketch {
+        let coarse = self.digits == COARSE_DIGITS;
+        let samples: Vec<(u64, u64)> = match &self.histogram {
+            Some(histogram) => histogram
+                .iter_recorded()
+                .map(|at| {
+                    let value = histogram.lowest_equivalent(at.value_iterated_to());
+                    (value, u64::from(at.count_at_value()))
+                })
+                .collect(),
+            None => {
+                let mut sorted = self.list.clone();
+                sorted.sort_unstable();
+                merged(
+                    &sorted.iter().map(|us| (u64::from(*us), 1)).collect::<Vec<_>>(),
+                    &[],
+                    |us| us,
+                )
+            }
+        };
+        Sketch { coarse, values: samples }
+    }
+
     fn spill(&mut self) {
         // One and two digits are inside what the crate accepts (0 to 5), so this can't be an error;
         // without a histogram the list would simply stay full.
@@ -92,6 +116,138 @@ pub(crate) fn median(values: &[u64]) -> u64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     nearest_rank(&sorted, 0.5)
+}
+
+/// A distribution that adds up without error: while it has few samples, each by itself, then those of a histogram with
+/// one or two significant digits. Which of both depends on the number alone, so that the sum of sketches is the sketch
+/// of all samples.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sketch {
+    /// One significant digit instead of two.
+    pub coarse: bool,
+    /// Values (samples, or the lowest of a bucket) in ascending order, each with its number.
+    pub values: Vec<(u64, u64)>,
+}
+
+impl Sketch {
+    /// Adds another one.
+    pub fn add(&mut self, more: &Self) {
+        self.coarse |= more.coarse;
+        let all = self.samples() + more.samples();
+        let scale = (all > LIST_SAMPLES_MAX as u64).then(|| scale(self.coarse)).flatten();
+        let place =
+            |value: u64| scale.as_ref().map_or(value, |scale| scale.lowest_equivalent(value));
+        self.values = merged(&self.values, &more.values, place);
+    }
+
+    /// Samples.
+    pub fn samples(&self) -> u64 {
+        self.values.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Nearest-rank quantile as the histogram gives it, 0 without samples.
+    pub fn at(&self, quantile: f64) -> u64 {
+        let all = self.samples();
+        let rank = ((quantile * all as f64).ceil() as u64).max(1);
+        let mut below = 0;
+        let found = self.values.iter().find(|(_, count)| {
+            below += count;
+            below >= rank
+        });
+        let Some((value, _)) = found else { return 0 };
+        let scale = (all > LIST_SAMPLES_MAX as u64).then(|| scale(self.coarse)).flatten();
+        scale.map_or(*value, |scale| scale.highest_equivalent(*value))
+    }
+}
+
+/// What says which values share a bucket.
+fn scale(coarse: bool) -> Option<Histogram<u32>> {
+    Histogram::new(if coarse { COARSE_DIGITS } else { DIGITS }).ok()
+}
+
+/// Two ascending lists as one; values at one place are one.
+fn merged(
+    left: &[(u64, u64)],
+    right: &[(u64, u64)],
+    place: impl Fn(u64) -> u64,
+) -> Vec<(u64, u64)> {
+    let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
+    let mut all: Vec<(u64, u64)> = Vec::with_capacity(left.len() + right.len());
+    loop {
+        let next = match (left.peek(), right.peek()) {
+            (Some(a), Some(b)) if a.0 <= b.0 => left.next(),
+            (Some(_), None) => left.next(),
+            _ => right.next(),
+        };
+        let Some((value, count)) = next else { return all };
+        let value = place(*value);
+        match all.last_mut() {
+            Some(last) if last.0 == value => last.1 += count,
+            _ => all.push((value, *count)),
+        }
+    }
+}
+
+/// Durations that add up without error: what a row says about time can be made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DurationSketch {
+    /// The distribution, two significant digits.
+    pub sketch: Sketch,
+    /// Samples.
+    pub count: u64,
+    /// Smallest in microseconds; the largest number without samples.
+    pub min_us: u64,
+    /// Largest in microseconds.
+    pub max_us: u64,
+    /// Sum in microseconds.
+    pub sum_us: u128,
+    /// Sum of squares, in square microseconds.
+    pub squares: u128,
+}
+
+impl Default for DurationSketch {
+    fn default() -> Self {
+        let sketch = Sketch::default();
+        Self { sketch, count: 0, min_us: u64::MAX, max_us: 0, sum_us: 0, squares: 0 }
+    }
+}
+
+impl DurationSketch {
+    /// Adds another one.
+    pub fn add(&mut self, more: &Self) {
+        self.sketch.add(&more.sketch);
+        self.count += more.count;
+        self.min_us = self.min_us.min(more.min_us);
+        self.max_us = self.max_us.max(more.max_us);
+        self.sum_us += more.sum_us;
+        self.squares += more.squares;
+    }
+
+    /// The summary; zeros without samples.
+    pub fn summary(&self) -> Latency {
+        let at =
+            |quantile| self.sketch.at(quantile).clamp(self.min_us.min(self.max_us), self.max_us);
+        summary(self, at)
+    }
+}
+
+fn summary(of: &DurationSketch, at: impl Fn(f64) -> u64) -> Latency {
+    if of.count == 0 {
+        return Latency::default();
+    }
+    let count = of.count as f64;
+    let mean = of.sum_us as f64 / count;
+    let variance = (of.squares as f64 / count - mean * mean).max(0.0);
+    Latency {
+        count: of.count,
+        min_us: of.min_us,
+        p50_us: at(0.50),
+        p95_us: at(0.95),
+        p99_us: at(0.99),
+        max_us: of.max_us,
+        mean_us: mean,
+        stddev_us: variance.sqrt(),
+    }
 }
 
 fn narrow(us: u64) -> u32 {
@@ -176,21 +332,22 @@ impl Durations {
 
     /// The summary; zeros without samples.
     pub(crate) fn summary(&self) -> Latency {
-        if self.count == 0 {
-            return Latency::default();
-        }
-        let count = self.count as f64;
-        let mean = self.sum_us as f64 / count;
-        let variance = (self.squares as f64 / count - mean * mean).max(0.0);
-        Latency {
+        summary(&self.sums(Sketch::default()), |quantile| self.at(quantile))
+    }
+
+    /// What adds up with others.
+    pub(crate) fn sketch(&self) -> DurationSketch {
+        self.sums(self.quantiles.sketch())
+    }
+
+    fn sums(&self, sketch: Sketch) -> DurationSketch {
+        DurationSketch {
+            sketch,
             count: self.count,
             min_us: self.min_us,
-            p50_us: self.at(0.50),
-            p95_us: self.at(0.95),
-            p99_us: self.at(0.99),
             max_us: self.max_us,
-            mean_us: mean,
-            stddev_us: variance.sqrt(),
+            sum_us: self.sum_us,
+            squares: self.squares,
         }
     }
 }
@@ -242,6 +399,27 @@ mod tests {
         for (us, index) in [(0, 0), (1, 0), (2, 1), (3, 2), (50_000_000, 23), (50_000_001, 24)] {
             assert_eq!(of([us]).buckets()[index], 1, "{us}");
         }
+    }
+
+    #[test]
+    fn sketches_of_parts_add_up_to_the_sketch_of_all() {
+        // A spread of values over six decades, cut into parts of many sizes.
+        let values: Vec<u64> =
+            (0..5_000_u64).map(|i| (i * i * 7_919) % 2_000_003 + i % 3).collect();
+        for (parts, of_each) in [(2, 16), (2, 17), (3, 1), (40, 1), (7, 100), (1, 5_000), (50, 100)]
+        {
+            let all = of(values[..parts * of_each].iter().copied());
+            let mut sum = DurationSketch::default();
+            for part in values[..parts * of_each].chunks(of_each) {
+                sum.add(&of(part.iter().copied()).sketch());
+            }
+            assert_eq!(sum, all.sketch(), "{parts} x {of_each}");
+            assert_eq!(sum.summary(), all.summary(), "{parts} x {of_each}");
+            for quantile in [0.01, 0.25, 0.9, 0.999, 1.0] {
+                assert_eq!(sum.sketch.at(quantile), all.quantiles.at(quantile), "{quantile}");
+            }
+        }
+        assert_eq!(DurationSketch::default().summary(), Latency::default());
     }
 
     #[test]

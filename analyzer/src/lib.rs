@@ -9,6 +9,7 @@ pub mod facts;
 pub mod finding;
 pub mod known;
 pub mod limits;
+pub mod merge;
 pub mod record;
 pub mod snapshot;
 pub mod text;
@@ -35,6 +36,7 @@ mod units;
 
 pub use analyzer::Analyzer;
 pub use labels::service_of;
+pub use latency::{DurationSketch, Sketch};
 
 /// Ordinal of a generation of texts. A sender that learns of a new one sends its texts again
 /// ([`Analyzer::text_epoch`]).

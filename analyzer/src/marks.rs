@@ -6,7 +6,7 @@
 use crate::Map;
 use crate::count::Counted;
 use crate::labels::OTHER;
-use crate::latency::Quantiles;
+use crate::latency::{Quantiles, Sketch};
 use crate::record::{Micros, Outcome, SessionId, TransactionOutcome};
 use crate::snapshot::{MarkRow, Snapshot};
 use crate::text::MarkChange;
@@ -210,6 +210,11 @@ impl Marks {
             let gone = self.ended.pop_front();
             gone.map(|gone| self.sessions.remove(&gone));
         }
+    }
+
+    /// The distributions behind the marks, by name.
+    pub(crate) fn sketches(&self) -> Map<Arc<str>, Sketch> {
+        self.rows.iter().map(|sums| (sums.row.mark.clone(), sums.durations.sketch())).collect()
     }
 
     /// The rows, with the units that ended under each, by its number.

@@ -116,6 +116,14 @@ impl Analysis {
                     self.limits.mutes.push(rule.clone());
                     answers.push(Answer { done: analyzer.mute(rule), to });
                 }
+                AnalyzerOrder::Sketch(to) => {
+                    let now_us = clock::now_us();
+                    match catch_unwind(AssertUnwindSafe(|| analyzer.sketched(now_us))) {
+                        // Whoever asked may have gone.
+                        Ok(sketched) => drop(to.send(Box::new(sketched))),
+                        Err(_) => self.restart(analyzer, 0),
+                    }
+                }
                 AnalyzerOrder::Unmute(target, to) => {
                     self.limits.mutes.retain(|rule| rule.target != target);
                     answers.push(Answer { done: analyzer.unmute(&target), to });

@@ -2,11 +2,13 @@
 
 use crate::advisor::offline;
 use crate::commands::audit::{self, AuditArgs};
+use crate::commands::clickhouse::{self, ClickHouseArgs};
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::dashboards::DashboardsArgs;
 use crate::commands::diff::{self, DiffArgs};
 use crate::commands::explain_error::ExplainArgs;
+use crate::commands::merge::{self, MergeArgs};
 use crate::commands::report::{self, ReportArgs};
 use crate::commands::{completions, config, dashboards, doctor, explain_error, export, tail, top};
 use crate::config::{Flags, Settings};
@@ -56,6 +58,8 @@ enum Command {
     Diff(DiffArgs),
     /// Advise indexes for a file of statements
     Advise(AdviseArgs),
+    /// Make one report of many proxies: of their snapshots, running or saved
+    Merge(MergeArgs),
     /// Test a connection step by step
     Doctor(doctor::DoctorArgs),
     /// Show each statement as one line while it happens
@@ -64,6 +68,9 @@ enum Command {
     Top(top::TopArgs),
     /// Turn captures into plain files
     Export(export::ExportArgs),
+    /// Prepare a ClickHouse for the export of events
+    #[command(name = "clickhouse")]
+    ClickHouse(ClickHouseArgs),
     /// Check, show or describe the configuration
     Config(ConfigArgs),
     /// Write Grafana dashboards, Prometheus rules and alerts
@@ -178,6 +185,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             Ok(ExitCode::from(ending.exit_code()))
         }
         Command::Report(args) => report::run(args, cli.global.json),
+        Command::Merge(args) => merge::run(args, cli.global.json),
         Command::Diff(args) => diff::run(&args, cli.global.json),
         Command::Audit(args) => {
             let Global { config, json, quiet, verbose, .. } = cli.global;
@@ -187,6 +195,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Doctor(args) => doctor::run(args, cli.global.json),
         Command::Tail(args) => tail::run(&args, cli.global.json),
         Command::Top(args) => top::run(&args),
+        Command::ClickHouse(args) => clickhouse::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Config(args) => {
             let json = cli.global.json;

@@ -3,6 +3,7 @@
 //! * [`hot`] forwards and observes; nothing else may run there.
 //! * [`server`] starts the process, [`worker`] runs sessions, [`session`] tells one session's story.
 //! * [`analysis`] is the analyzer's thread.
+//! * [`fleet`] adds up what many proxies know.
 //! * [`export`] renders snapshots: metrics, API, report, page.
 
 pub mod advisor;
@@ -10,6 +11,7 @@ pub mod analysis;
 mod audit;
 pub mod capture;
 pub mod cli;
+pub mod clickhouse;
 pub mod clock;
 mod commands;
 pub mod config;
@@ -19,6 +21,7 @@ mod diff;
 mod doctor;
 pub mod export;
 mod filter;
+pub mod fleet;
 pub mod hot;
 pub mod listener;
 mod logging;

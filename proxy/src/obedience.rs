@@ -20,6 +20,11 @@ pub(crate) fn obey(reach: &Reach<'_>, order: Order, answer: AnswerTo) {
         Order::LogFilter(text) => logging::set_filter(&text),
         Order::Mute(rule) => return mute(reach, rule, answer),
         Order::Unmute(target) => return unmute(reach, target, answer),
+        Order::Sketch(to) => {
+            // The analyzer ends only with the process.
+            let _ = reach.analyzer.send(AnalyzerOrder::Sketch(to));
+            Ok(())
+        }
         Order::Reload | Order::Drain => Err(Problem::new(705, "the proxy is ending")),
     };
     // Whoever asked may have gone.

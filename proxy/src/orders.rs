@@ -4,6 +4,7 @@ use crate::export::Mode;
 use crate::problem::Problem;
 use pgsonde_analyzer::finding::{MuteRule, MuteTarget};
 use pgsonde_analyzer::limits::Limits;
+use pgsonde_analyzer::merge::Sketched;
 use tokio::sync::{mpsc, oneshot};
 
 /// Orders that wait for the main thread.
@@ -24,6 +25,8 @@ pub enum Order {
     Mute(MuteRule),
     /// Take that back.
     Unmute(MuteTarget),
+    /// Say everything that is known, with the distributions behind it.
+    Sketch(oneshot::Sender<Box<Sketched>>),
 }
 
 /// An order and the place for its answer.
@@ -69,4 +72,6 @@ pub enum AnalyzerOrder {
     Mute(MuteRule, oneshot::Sender<bool>),
     /// Take it back; false where there was none.
     Unmute(MuteTarget, oneshot::Sender<bool>),
+    /// Say everything that is known, with the distributions behind it.
+    Sketch(oneshot::Sender<Box<Sketched>>),
 }

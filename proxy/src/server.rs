@@ -234,6 +234,9 @@ async fn serve(
     let shared = Arc::clone(&machinery.shared);
     protection::check_at_start(&shared).await?;
     shared.events.start_capture()?;
+    if let Some(clickhouse) = &shared.settings.export.clickhouse {
+        shared.exports.start(clickhouse, &shared.events)?;
+    }
     let app: Vec<String> = listeners.iter().map(Bound::url).collect();
     let exposed = listeners.iter().any(Bound::is_exposed);
     let (orders, inbox) = Orders::line();
@@ -264,6 +267,7 @@ async fn serve(
         () = signals.end() => tracing::warn!("second signal: closing everything now"),
     }
     shared.events.close();
+    shared.exports.close();
     Ok(ending)
 }
 

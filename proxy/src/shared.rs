@@ -1,6 +1,7 @@
 //! What acceptor, workers, analyzer thread and admin interface share.
 
 use crate::capture::Events;
+use crate::clickhouse::Exports;
 use crate::clock;
 use crate::config::{Endpoint, ProxySettings, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
@@ -56,6 +57,8 @@ pub struct Shared {
     pub cancels_waiting: Semaphore,
     /// Who listens to events, and the capture.
     pub events: Arc<Events>,
+    /// Where events go besides.
+    pub exports: Exports,
     /// What sessions hold to be followed.
     pub tracking: Arc<TrackingBudget>,
     lifecycle: AtomicU8,
@@ -155,6 +158,7 @@ impl Shared {
             mode: Arc::new(ModeCell::new(settings.profile.mode)),
             reloads: Reloads::default(),
             events: Arc::new(Events::new(&settings)),
+            exports: Exports::default(),
             settings,
             connections: Connections::default(),
             gauges: (0..workers).map(|_| Arc::default()).collect(),
@@ -347,6 +351,7 @@ impl ProxyStatus for Shared {
             overhead: self.overhead(),
             setup: self.setup(),
             capture: self.events.counts(),
+            exports: self.exports.counts(),
             limits: self.limits(),
             reload_successful: self.reloads.successful.load(Relaxed),
             reload_success_unix_s: of(&self.reloads.success_unix_s),

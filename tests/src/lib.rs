@@ -12,6 +12,7 @@
 //! Everything waits with a limit; what goes past it fails the test with the output seen so far.
 
 pub mod certificates;
+pub mod clickhouse;
 pub mod fake_server;
 pub mod fuzz;
 pub mod guard;

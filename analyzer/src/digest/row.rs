@@ -5,6 +5,7 @@ use crate::events::{Examples, StatementEvent};
 use crate::history::Sums;
 use crate::labels::DatabaseId;
 use crate::latency::{Durations, Quantiles};
+use crate::merge::DigestSketch;
 use crate::record::Micros;
 use crate::snapshot::{ColumnBytes, DigestRow, DigestTotals, Hygiene, Phases, Point, SourceRow};
 use std::sync::Arc;
@@ -174,6 +175,20 @@ impl Row {
         let point = now.since(&self.before);
         self.before = now;
         point
+    }
+
+    /// Its distributions, for adding up with those of other proxies.
+    pub(crate) fn sketch(&self) -> DigestSketch {
+        DigestSketch {
+            durations: self.durations.sketch(),
+            first_row: self.first_row.sketch(),
+            transfer: self.transfer.sketch(),
+        }
+    }
+
+    /// Its digest.
+    pub(crate) fn digest(&self) -> u64 {
+        self.statement.digest
     }
 
     /// Median duration in microseconds, 0 without samples.

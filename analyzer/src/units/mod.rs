@@ -12,6 +12,7 @@ use crate::digest::Statement;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::limits::Limits;
 use crate::marks::{MarkId, MarkUnits};
+use crate::merge::RouteSketch;
 use crate::record::{BindCell, Micros, StatementRecord, Tag, TransactionRecord};
 use crate::sessions::Session;
 use crate::snapshot::{Phases, Snapshot};
@@ -384,6 +385,11 @@ impl Units {
                 self.finish(unit, labels);
             }
         }
+    }
+
+    /// The distributions behind the routes, in the order of their rows.
+    pub(crate) fn sketches(&self) -> Vec<RouteSketch> {
+        self.routes.sketches()
     }
 
     /// Fills routes, examples and shapes; the rows of the routes stand there already.

@@ -3,6 +3,7 @@
 use super::unit::{Entry, Unit};
 use crate::labels::Labels;
 use crate::latency::Quantiles;
+use crate::merge::RouteSketch;
 use crate::snapshot::{RouteRow, UnitRow, UnitStatement};
 use std::sync::Arc;
 
@@ -113,6 +114,15 @@ impl Routes {
             self.routes.push(RouteUnits::new());
         }
         self.routes[at].add(unit);
+    }
+
+    /// The distributions behind the rows, in their order.
+    pub(super) fn sketches(&self) -> Vec<RouteSketch> {
+        let sketch = |route: &RouteUnits| RouteSketch {
+            statements: route.statements.sketch(),
+            database_us: route.database_us.sketch(),
+        };
+        self.routes.iter().map(sketch).collect()
     }
 
     /// Fills in what the rows of the labels don't know.

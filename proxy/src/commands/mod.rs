@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and what it does with them.
 
 pub(crate) mod audit;
+pub(crate) mod clickhouse;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dashboards;
@@ -9,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain_error;
 pub(crate) mod export;
 pub(crate) mod follow;
+pub(crate) mod merge;
 pub(crate) mod report;
 pub(crate) mod tail;
 pub(crate) mod top;

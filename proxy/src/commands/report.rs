@@ -4,13 +4,13 @@ use crate::export::Format;
 use crate::export::report::{self, Options};
 use crate::problem::Problem;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `report`.
 #[derive(Args, Debug)]
 pub(crate) struct ReportArgs {
-    /// Admin URL of a running proxy, or a report saved with --format json
+    /// Admin URL of a running proxy, a saved report, snapshot or capture, or clickhouse://host/database
     #[arg(value_name = "SOURCE")]
     source: String,
     /// Form of the report
@@ -22,20 +22,20 @@ pub(crate) struct ReportArgs {
     /// Statements shown by themselves, costliest first; the rest is summed as `other`
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=500))]
     top: u16,
-    /// Begin of the time range; only where the source has history
+    /// Begin of the time range (RFC 3339, or -1h before now); only of a clickhouse:// source
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// End of the time range; only where the source has history
+    /// End of the time range; only of a clickhouse:// source
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
 }
 
 /// The form that was asked for; else what the name of the file says; else text.
-fn chosen(args: &ReportArgs, json: bool) -> Format {
-    if let Some(format) = args.format {
+pub(crate) fn chosen(format: Option<Format>, output: Option<&Path>, json: bool) -> Format {
+    if let Some(format) = format {
         return format;
     }
-    let extension = args.output.as_ref().and_then(|path| path.extension()?.to_str());
+    let extension = output.and_then(|path| path.extension()?.to_str());
     match extension {
         _ if json => Format::Json,
         Some("html" | "htm") => Format::Html,
@@ -49,10 +49,11 @@ fn chosen(args: &ReportArgs, json: bool) -> Format {
 }
 
 pub(crate) fn run(args: ReportArgs, json: bool) -> Result<ExitCode, Problem> {
-    let format = chosen(&args, json);
+    let format = chosen(args.format, args.output.as_deref(), json);
     report::run(&Options {
         format,
-        range: args.from.is_some() || args.to.is_some(),
+        from: args.from,
+        to: args.to,
         source: args.source,
         output: args.output,
         top: usize::from(args.top),
@@ -84,7 +85,8 @@ mod tests {
         ];
         for (line, json, wanted) in rows {
             let line_args = Line::try_parse_from(line.split(' ')).unwrap().args;
-            assert_eq!(chosen(&line_args, json), wanted, "{line}");
+            let format = chosen(line_args.format, line_args.output.as_deref(), json);
+            assert_eq!(format, wanted, "{line}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::capture::Kinds;
 use crate::config::address::{Address, Listen};
+use crate::config::export::{EXPORT_KEYS, check_url};
 use crate::config::findings::FINDING_KEYS;
 use crate::config::secret;
 use crate::config::units::{
@@ -24,6 +25,8 @@ pub(crate) struct Key {
 pub(crate) enum Kind {
     /// The upstream URL.
     Url,
+    /// http:// or https://, without a password.
+    Web,
     /// One address.
     Address,
     /// 1 to 8 addresses or Unix sockets.
@@ -121,7 +124,7 @@ pub(super) const fn share_key(name: &'static str, default: &'static str) -> Key 
 
 /// Every key that this version knows: those below, then the thresholds of findings.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(FINDING_KEYS.iter().map(|finding| &finding.key))
+    KEYS.iter().chain(EXPORT_KEYS).chain(FINDING_KEYS.iter().map(|finding| &finding.key))
 }
 
 /// The keys but for the thresholds of findings.
@@ -256,6 +259,10 @@ impl Key {
             }
             (Kind::Listens, Raw::List(list)) => listens(list),
             (Kind::Path, Raw::Text(text)) => path(text),
+            (Kind::Web, Raw::Text(text)) => match check_url(text.trim()) {
+                Ok(()) => Ok(Value::Text(text.trim().to_owned())),
+                Err(rule) => Err((BAD_VALUE, rule)),
+            },
             (Kind::Count(low, high), Raw::Integer(text) | Raw::Text(text)) => {
                 count(text, low, high, matches!(raw, Raw::Text(_)))
             }
@@ -301,7 +308,7 @@ impl Kind {
 
     fn noun(self) -> &'static str {
         match self {
-            Self::Url => "a URL in quotes",
+            Self::Url | Self::Web => "a URL in quotes",
             Self::Address => "an address in quotes",
             Self::Listens => "an address in quotes, or a list of them",
             Self::Path => "a file name in quotes",

@@ -3,12 +3,14 @@
 //! Every source is checked, also where a stronger one overrides it: a typing error must not sleep in a file.
 
 mod address;
+mod export;
 mod file;
 mod findings;
 mod given;
 mod keys;
 pub(crate) mod mutes;
 mod reference;
+mod refusals;
 pub(crate) mod sample;
 pub(crate) mod schema;
 mod secret;
@@ -17,6 +19,7 @@ pub(crate) mod units;
 mod upstream;
 
 pub use address::{Address, Listen};
+pub use export::{ClickHouseSettings, ExportSettings, OtlpSettings};
 pub(crate) use file::ConfigFile;
 pub(crate) use given::{Reloaded, Shown};
 pub(crate) use keys::nearest;
@@ -30,9 +33,10 @@ use crate::export::Mode;
 use crate::problem::Problem;
 use findings::FINDING_KEYS;
 use given::{Given, Origin};
-use keys::{Key, Raw, Value};
+use keys::{Raw, Value};
 use pgsonde_analyzer::finding::{Kind as FindingKind, MuteRule};
 use pgsonde_analyzer::limits::Limits;
+use refusals::{missing_upstream, open_admin, refused, source_words, unknown_variable};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,6 +56,8 @@ pub struct Settings {
     pub metrics: MetricSettings,
     /// `[capture]`
     pub capture: CaptureSettings,
+    /// `[export]`
+    pub export: ExportSettings,
     /// `[log]`
     pub log: LogSettings,
     /// The file that was read, if any.
@@ -232,6 +238,11 @@ impl Settings {
             let variable = |name: &str| std::env::var(name).ok();
             settings.admin.token = Some(secret::read_token(place, variable)?);
         }
+        let given = &settings.given;
+        settings.export.read_secrets(|key| match &given.get(key)?.raw {
+            Raw::Text(place) => Some(place),
+            _ => None,
+        })?;
         settings.flags = Some(flags.clone());
         Ok(settings)
     }
@@ -435,6 +446,7 @@ impl Values {
             findings: self.findings(),
             metrics: self.metrics(),
             capture: self.capture()?,
+            export: self.export()?,
             log: LogSettings {
                 level: self.text("log.level"),
                 json: self.text("log.format") == "json",
@@ -555,54 +567,6 @@ impl Values {
             error_sets: self.count("metrics.error_sets"),
         }
     }
-}
-
-fn refused(key: &Key, origin: &str, (code, rule): keys::Refusal) -> Problem {
-    let name = key.name;
-    let what = if origin.trim_matches('`') == name {
-        format!("`{name}`")
-    } else {
-        format!("`{name}` ({origin})")
-    };
-    Problem::new(code, format!("{what}: {rule}"))
-}
-
-fn unknown_variable(variable: &str, name: &str) -> Problem {
-    let problem = Problem::new(201, format!("unknown environment variable {variable}"));
-    let Some(near) = keys::suggestion(name) else {
-        return problem.help("PGSONDE_SECTION__KEY sets `section.key` of the configuration file");
-    };
-    let near = match name.rsplit_once('.') {
-        Some((section, _)) if !near.contains('.') => format!("{section}.{near}"),
-        _ => near,
-    };
-    let spelled = near.to_ascii_uppercase().replace('.', "__");
-    problem.help(format!("did you mean PGSONDE_{spelled}?"))
-}
-
-fn missing_upstream() -> Problem {
-    Problem::new(206, "the server's address is missing")
-        .help("pgsonde proxy --upstream postgresql://host:5432")
-}
-
-/// How messages name the source of a value.
-fn source_words(name: &str, origin: &Origin) -> String {
-    match origin {
-        Origin::Default => "the default".to_owned(),
-        Origin::File(..) => format!("`{name}`"),
-        Origin::Environment(variable) => variable.clone(),
-        Origin::Flag(flag) => (*flag).to_owned(),
-    }
-}
-
-/// Statements and findings are for this machine's eyes, unless a token protects them.
-fn open_admin(source: &str, open: &Address) -> Problem {
-    Problem::new(
-        708,
-        format!("{source}: the admin listener may not be open to others ({open}) without a token"),
-    )
-    .note("it shows statement texts and takes orders")
-    .help("set admin.token (`env:NAME` or `file:PATH`), or admin.api = false for health and metrics alone, or use a loopback address such as 127.0.0.1:9635")
 }
 
 #[cfg(test)]

@@ -77,6 +77,7 @@ impl Kind {
         match self {
             Self::Secret => "\"env:PGSONDE_TOKEN\"",
             Self::Hosts => "[\"pgsonde.internal\"]",
+            Self::Web => "\"http://clickhouse.internal:8123\"",
             Self::FindingKinds => "[\"polling\"]",
             Self::EventKinds => "[\"statement\", \"finding\"]",
             _ => "\"/etc/pgsonde/…\"",

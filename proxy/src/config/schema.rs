@@ -64,6 +64,7 @@ impl Kind {
         };
         let schema = match self {
             Self::Url => text("^postgres(ql)?://"),
+            Self::Web => text("^https?://"),
             Self::Address => text(":[0-9]+$"),
             Self::Listens => list(json!({ "type": "string", "minLength": 1 }), 8),
             Self::Path => json!({ "type": "string", "minLength": 1 }),
@@ -121,7 +122,7 @@ impl Kind {
             Self::Listens => Some("1 to 8".to_owned()),
             Self::EventKinds => Some(Kinds::NAMES.join(", ")),
             Self::FindingKinds | Self::Hosts => Some("at most 32".to_owned()),
-            Self::Url | Self::Address | Self::Path | Self::Secret | Self::Bool => None,
+            Self::Url | Self::Web | Self::Address | Self::Path | Self::Secret | Self::Bool => None,
         }
     }
 }

@@ -29,6 +29,11 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
+    /// A secret that came from the environment of a command.
+    pub(crate) fn given(text: String) -> Self {
+        Self(text)
+    }
+
     /// The secret itself, for comparing and sending.
     pub fn expose(&self) -> &str {
         &self.0
@@ -49,9 +54,26 @@ pub(super) fn read_token(
     place: &str,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Secret, Problem> {
+    let secret = read("admin.token", place, variable)?;
+    let token = secret.expose();
+    let printable = token.bytes().all(|byte| byte.is_ascii_graphic());
+    if token.len() < TOKEN_BYTES_MIN || !printable {
+        let rule = format!("at least {TOKEN_BYTES_MIN} printable ASCII characters without spaces");
+        return Err(Problem::new(UNFIT, format!("admin.token ({place}) is not {rule}"))
+            .help("openssl rand -hex 32 makes a good one"));
+    }
+    Ok(secret)
+}
+
+/// Reads the secret of a key from where `place` says it is.
+pub(super) fn read(
+    key: &str,
+    place: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Secret, Problem> {
     let unreadable = |why: &str| {
-        Problem::new(UNREADABLE, format!("admin.token: {place}: {why}"))
-            .help("`env:NAME` names a variable, `file:PATH` a file whose first line is the token")
+        Problem::new(UNREADABLE, format!("{key}: {place}: {why}"))
+            .help("`env:NAME` names a variable, `file:PATH` a file whose first line is the secret")
     };
     let text = match place.split_once(':') {
         Some(("env", name)) => {
@@ -62,14 +84,11 @@ pub(super) fn read_token(
         }
         _ => return Err(unreadable("expected `env:NAME` or `file:PATH`")),
     };
-    let token = text.trim();
-    let printable = token.bytes().all(|byte| byte.is_ascii_graphic());
-    if token.len() < TOKEN_BYTES_MIN || !printable {
-        let rule = format!("at least {TOKEN_BYTES_MIN} printable ASCII characters without spaces");
-        return Err(Problem::new(UNFIT, format!("admin.token ({place}) is not {rule}"))
-            .help("openssl rand -hex 32 makes a good one"));
+    let secret = text.trim();
+    if secret.contains(char::is_control) {
+        return Err(unreadable("it has more than one line"));
     }
-    Ok(Secret(token.to_owned()))
+    Ok(Secret(secret.to_owned()))
 }
 
 fn read_file(path: &Path) -> std::io::Result<String> {

@@ -15,6 +15,7 @@ mod host;
 mod pages;
 mod parameters;
 mod report;
+mod snapshot;
 mod statements;
 mod units;
 
@@ -76,6 +77,7 @@ struct App {
     pages: Pages,
     policy: HeaderValue,
     requests: Semaphore,
+    sketches: Semaphore,
     access: Arc<Access>,
     orders: Orders,
 }
@@ -97,6 +99,7 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
         pages: Pages { listen: state.listen },
         policy,
         requests: Semaphore::new(REQUESTS_MAX),
+        sketches: Semaphore::new(1),
         access: state.access,
         orders: state.orders,
     });
@@ -112,6 +115,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(units::routes())
         .merge(findings::routes())
         .merge(report::routes())
+        .merge(snapshot::routes())
         .merge(control::routes())
         .merge(events::routes())
         .merge(activity::routes())

@@ -10,9 +10,10 @@ pub(crate) use units::{RouteSort, TransactionSort};
 
 use super::clock::Clock;
 use super::shapes::{
-    Books, Bucket, Child, Connections, Cost, Example, Finding, Fix, HASH_VERSION, Health, Info,
-    List, Loss, MarkSightings, Other, OverheadInfo, Parent, PhasesMs, Rest, RouteSightings, SCHEMA,
-    Severities, Source, SqlState, Statement, StatementDetail, Summary, UpstreamInfo, evidence_json,
+    Books, Bucket, Child, Connections, Cost, Example, ExportInfo, Finding, Fix, HASH_VERSION,
+    Health, Info, List, Loss, MarkSightings, Other, OverheadInfo, Parent, PhasesMs, Rest,
+    RouteSightings, SCHEMA, Severities, Source, SqlState, Statement, StatementDetail, Summary,
+    UpstreamInfo, evidence_json,
 };
 use super::status::{Lifecycle, OVERHEAD_BUCKETS_NS, ProxyCounters};
 use pgsonde_analyzer::finding;
@@ -100,6 +101,7 @@ impl View<'_> {
                 p99_us: self.overhead_quantile_us(0.99),
             },
             loss: self.loss(),
+            exports: proxy.exports.iter().map(ExportInfo::from).collect(),
         }
     }
 

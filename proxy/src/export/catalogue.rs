@@ -1,7 +1,7 @@
 //! The metric catalogue: every family that this version can fill truthfully, as plain rows.
 //!
 //! Names, labels, units and buckets are a contract with dashboards and alert rules. Families whose data does not
-//! exist yet (advisor, export) are absent rather than always 0.
+//! exist yet (advisor) are absent rather than always 0.
 
 use super::api::{digest_text, finding_text};
 use super::status::{Mode, OVERHEAD_BUCKETS_NS, ProxyCounters, SETUP_BUCKETS_US};
@@ -97,6 +97,11 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("config_last_reload_success_timestamp_seconds", Gauge, &[], "When the configuration in force was read, in seconds since 1970."),
     ("capture_written_bytes_total", Counter, &[], "Bytes written to capture files, compressed."),
     ("capture_errors_total", Counter, &[], "Failures of capture files, and events that found the queue of the capture full."),
+    ("export_rows_total", Counter, &["exporter"], "Rows that the other side of an export has."),
+    ("export_bytes_total", Counter, &["exporter"], "Bytes sent to it, compressed."),
+    ("export_failures_total", Counter, &["exporter"], "Attempts of an export that failed."),
+    ("export_dropped_rows_total", Counter, &["exporter", "reason"], "Rows of an export that will never arrive."),
+    ("export_spool_bytes", Gauge, &["exporter"], "Bytes of an export that wait on disk."),
     ("build_info", Gauge, &["version", "revision", "rustc"], "What runs."),
 ];
 
@@ -406,6 +411,15 @@ impl Sheet {
         self.count("config_last_reload_success_timestamp_seconds", &[], at_s);
         self.count("capture_written_bytes_total", &[], proxy.capture.written_bytes);
         self.count("capture_errors_total", &[], proxy.capture.errors);
+        for of in &proxy.exports {
+            self.count("export_rows_total", &[of.exporter], of.rows);
+            self.count("export_bytes_total", &[of.exporter], of.bytes);
+            self.count("export_failures_total", &[of.exporter], of.failures);
+            self.count("export_spool_bytes", &[of.exporter], of.spool_bytes);
+            for (reason, rows) in &of.dropped {
+                self.count("export_dropped_rows_total", &[of.exporter, reason], *rows);
+            }
+        }
         let build = proxy.build;
         self.flag("build_info", &[build.version, build.revision, build.rustc]);
     }

@@ -14,6 +14,12 @@ impl Clock {
         Self { origin }
     }
 
+    /// Microseconds since 1970.
+    pub(crate) fn unix_us(self, at_us: u64) -> u64 {
+        let since = self.origin.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_add(at_us)
+    }
+
     /// RFC 3339 in UTC with milliseconds.
     pub(crate) fn rfc3339(self, at_us: u64) -> String {
         let since = self.origin.duration_since(UNIX_EPOCH).unwrap_or_default();

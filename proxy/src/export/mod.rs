@@ -35,8 +35,8 @@ pub(crate) use shapes::kind_words;
 pub use formats::Format;
 pub use status::{
     Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
-    Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus,
-    SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
+    ExporterCounts, Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters,
+    ProxyStatus, SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
 };
 
 /// The report of one moment of a proxy.

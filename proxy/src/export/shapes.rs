@@ -7,6 +7,7 @@ mod activity;
 pub(crate) mod audit;
 pub(crate) mod diff;
 mod finding;
+pub(crate) mod fleet;
 pub(crate) mod lines;
 mod report;
 
@@ -48,6 +49,23 @@ pub(crate) struct Info {
     pub(crate) limits: BTreeMap<String, u64>,
     pub(crate) overhead: OverheadInfo,
     pub(crate) loss: Loss,
+    /// Exporters that are configured.
+    #[serde(default)]
+    pub(crate) exports: Vec<ExportInfo>,
+}
+
+/// What an exporter came to since start.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ExportInfo {
+    pub(crate) exporter: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) failures: u64,
+    /// Rows that will never arrive, by reason.
+    pub(crate) dropped: BTreeMap<String, u64>,
+    pub(crate) spool_bytes: u64,
+    /// Null while it works.
+    pub(crate) last_error: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -25,6 +25,9 @@ pub(crate) fn read(source: &str, top: usize) -> Result<Report, Problem> {
         return fetch(source, top);
     }
     let path = Path::new(source);
+    if crate::fleet::is_snapshot(path) {
+        return crate::fleet::report_of_file(path, top);
+    }
     if crate::capture::is_capture(path) {
         return of_capture(path, top);
     }

@@ -73,6 +73,8 @@ pub struct ProxyCounters {
     pub setup: ConnectionSetup,
     /// What the capture came to.
     pub capture: CaptureCounts,
+    /// What the exporters came to.
+    pub exports: Vec<ExporterCounts>,
     /// Limits by name, names with units, for people.
     pub limits: Vec<(&'static str, u64)>,
     /// Whether the latest reload of the configuration was taken over; true before the first.
@@ -88,6 +90,39 @@ pub struct CaptureCounts {
     pub written_bytes: u64,
     /// Failures of files, and events that found the capture's queue full.
     pub errors: u64,
+}
+
+/// What an exporter came to since start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExporterCounts {
+    /// `clickhouse` or `otlp`.
+    pub exporter: &'static str,
+    /// Rows (spans, points, logs) that the other side has.
+    pub rows: u64,
+    /// Bytes of their bodies, compressed.
+    pub bytes: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Rows that will never arrive, by reason.
+    pub dropped: Vec<(&'static str, u64)>,
+    /// Bytes that wait on disk.
+    pub spool_bytes: u64,
+    /// Why the latest attempt failed; none while it works.
+    pub last_error: Option<String>,
+}
+
+impl From<&ExporterCounts> for super::shapes::ExportInfo {
+    fn from(of: &ExporterCounts) -> Self {
+        Self {
+            exporter: of.exporter.to_owned(),
+            rows: of.rows,
+            bytes: of.bytes,
+            failures: of.failures,
+            dropped: of.dropped.iter().map(|(why, rows)| ((*why).to_owned(), *rows)).collect(),
+            spool_bytes: of.spool_bytes,
+            last_error: of.last_error.clone(),
+        }
+    }
 }
 
 /// What runs.

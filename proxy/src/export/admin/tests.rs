@@ -285,7 +285,8 @@ fn the_report_reads_what_the_api_writes() {
     let options = |format| report::Options {
         source: source.clone(),
         format,
-        range: false,
+        from: None,
+        to: None,
         output: Some(folder.clone()),
         top: 2,
     };
@@ -317,7 +318,8 @@ fn a_server_that_is_not_pgsonde_is_named_so() {
     let options = report::Options {
         source: format!("http://{address}"),
         format: Format::Text,
-        range: false,
+        from: None,
+        to: None,
         output: None,
         top: 2,
     };

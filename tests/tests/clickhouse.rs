@@ -1,0 +1,463 @@
+//! The export to a real ClickHouse: what arrives is what was done, each once, whatever happens in between.
+
+use pgsonde_tests::clickhouse::{ClickHouse, is_installed};
+use pgsonde_tests::{Postgres, Proxy, eventually, paths, python, run, run_ok, signal};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn server() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER.get_or_init(Postgres::start)
+}
+
+fn pgsonde(args: &[&str], password: &str) -> pgsonde_tests::Output {
+    let mut command = Command::new(paths::pgsonde());
+    run(command.args(args).env("CLICKHOUSE_PASSWORD", password), "", LIMIT)
+}
+
+fn init(clickhouse: &ClickHouse, password: &str, more: &[&str]) {
+    let output = pgsonde(&[&["clickhouse", "init", &clickhouse.url()], more].concat(), password);
+    assert!(output.is_ok(), "{output:?}");
+}
+
+/// A proxy that exports to `url`, with more lines below `[export.clickhouse]`.
+fn exporting(folder: &Path, url: &str, more: &str) -> Proxy {
+    let spool = folder.join("spool").display().to_string();
+    let file = folder.join("pgsonde.toml");
+    let text = format!(
+        "[proxy]\nupstream = \"{}\"\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [export.clickhouse]\nurl = \"{url}\"\nspool = \"{spool}\"\nbatch_interval = \"100ms\"\n{more}\n",
+        server().upstream(),
+    );
+    std::fs::write(&file, text).expect("the configuration is written");
+    Proxy::configured(&file)
+}
+
+/// `count` statements that are recognised by their table.
+fn load(proxy: &Proxy, table: &str, count: usize) {
+    let sql: String =
+        (0..count).map(|n| format!("select {n} from {table} where n = {n};\n")).collect();
+    server().psql_ok(proxy.port(), &sql);
+}
+
+fn table(name: &str) {
+    server().psql_ok(
+        server().port(),
+        &format!("create table {name}(n int); insert into {name} values (1)"),
+    );
+}
+
+const STATEMENTS: &str = "SELECT count() FROM pgsonde_statements WHERE db_operation = 'select'";
+
+/// Waits until so many statements are there, and sees that each is there once.
+fn each_once(clickhouse: &ClickHouse, count: u64) {
+    eventually("the statements arrive", LIMIT, || {
+        (clickhouse.number(STATEMENTS) >= count).then_some(())
+    });
+    assert_eq!(clickhouse.number(STATEMENTS), count);
+    let distinct = "SELECT uniqExact(proxy_id, session, seq) FROM pgsonde_statements WHERE db_operation = 'select'";
+    assert_eq!(clickhouse.number(distinct), count);
+    let summed = "SELECT sumMerge(calls) FROM pgsonde_minutes WHERE db_operation = 'select'";
+    assert_eq!(clickhouse.number(summed), count, "the sums by minute counted each once");
+}
+
+fn exported(proxy: &Proxy, name: &str) -> f64 {
+    proxy.metrics().sum(&format!("pgsonde_export_{name}"))
+}
+
+#[test]
+fn three_proxies_write_one_store_and_the_report_is_the_fleets() {
+    if !is_installed() {
+        return;
+    }
+    let clickhouse = ClickHouse::start("", None);
+    init(&clickhouse, "", &[]);
+    init(&clickhouse, "", &[]);
+    let postgres = server();
+    postgres.psql_ok(postgres.port(), "create database store");
+    let url = |port: u16| format!("postgresql://postgres@127.0.0.1:{port}/store");
+    python("orm.py", &["prepare", &url(postgres.port()), "psycopg", "lazy"], LIMIT);
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
+    let proxies: Vec<Proxy> =
+        folders.iter().map(|folder| exporting(folder.path(), &clickhouse.url(), "")).collect();
+    let mut sightings = 0;
+    for (proxy, repeats) in proxies.iter().zip(["5", "6", "7"]) {
+        let told =
+            python("orm.py", &["run", &url(proxy.port()), "psycopg", "lazy", repeats], LIMIT);
+        sightings += told["sightings"].as_u64().expect("sightings");
+    }
+    proxies.iter().for_each(Proxy::settle);
+    let admins: Vec<&str> = proxies.iter().map(Proxy::admin).collect();
+    let merged = run_ok(
+        Command::new(paths::pgsonde())
+            .args(["merge", "--format", "json", "--top", "500"])
+            .args(&admins),
+        "",
+        LIMIT,
+    );
+    let merged: Value = serde_json::from_str(&merged.stdout).expect("a report");
+    let statements = |report: &Value| report["summary"]["books"]["statements"].as_u64();
+    let source = format!("clickhouse://127.0.0.1:{}/default", clickhouse.port());
+    let report = || -> Value {
+        let args = ["report", &source, "--from", "-1h", "--format", "json", "--top", "500"];
+        let output = pgsonde(&args, "");
+        assert!(output.is_ok(), "{output:?}");
+        serde_json::from_str(&output.stdout).expect("a report")
+    };
+    let stored = eventually("everything is in the store", LIMIT, || {
+        let stored = report();
+        let finding = &stored["findings"]["items"][0]["sightings"];
+        (statements(&stored) == statements(&merged) && finding.as_u64() == Some(sightings))
+            .then_some(stored)
+    });
+
+    // Statement by statement what the proxies themselves say: calls, rows, errors, time, percentiles.
+    let items = |report: &Value| report["statements"]["items"].as_array().cloned().expect("items");
+    let (own, told) = (items(&merged), items(&stored));
+    assert_eq!(own.len(), told.len());
+    for item in &own {
+        let same = |other: &&Value| {
+            other["digest"] == item["digest"] && other["database"] == item["database"]
+        };
+        let other = told.iter().find(same).unwrap_or_else(|| panic!("{item} is missing"));
+        for field in [
+            "calls",
+            "rows",
+            "errors",
+            "query_text",
+            "summary",
+            "operation",
+            "tables",
+            "total_ms",
+            "max_ms",
+            "min_ms",
+            "sent_bytes",
+            "histogram",
+        ] {
+            if field != "histogram" {
+                assert_eq!(other[field], item[field], "{field} of {item}");
+            }
+        }
+        for field in ["p50_ms", "p95_ms", "p99_ms"] {
+            let (a, b) = (item[field].as_f64(), other[field].as_f64());
+            let near = a.zip(b).is_none_or(|(a, b)| (a - b).abs() <= a * 0.011 + 0.001);
+            assert!(near && a.is_some() == b.is_some(), "{field}: {a:?} {b:?}");
+        }
+    }
+    let finding = &stored["findings"]["items"][0];
+    assert_eq!(finding["id"], merged["findings"]["items"][0]["id"]);
+    assert_eq!(finding["kind"], "n_plus_one");
+    assert_eq!(finding["evidence"]["proxies"], 3);
+    assert!(finding["fix"]["text"].as_str().is_some_and(|text| text.contains("joinedload")));
+
+    let events = clickhouse.rows(
+        "SELECT query_text, db_name, ts, duration_us FROM pgsonde_events WHERE db_name = 'store' LIMIT 3",
+    );
+    assert!(events.iter().all(|row| row["query_text"] != ""), "{events:?}");
+    for proxy in &proxies {
+        let info = proxy.api("info");
+        assert_eq!(info["exports"][0]["exporter"], "clickhouse", "{info}");
+        assert_eq!(exported(proxy, "failures_total"), 0.0);
+        assert_eq!(exported(proxy, "dropped_rows_total"), 0.0);
+        assert!(exported(proxy, "rows_total") > 10.0);
+    }
+    for form in ["text", "html", "md"] {
+        let output = pgsonde(&["report", &source, "--format", form], "");
+        assert!(output.is_ok() && output.stdout.contains("customers"), "{form}: {output:?}");
+    }
+    bytes_per_statement(&clickhouse, &proxies);
+}
+
+fn bytes_per_statement(clickhouse: &ClickHouse, proxies: &[Proxy]) {
+    let rows: f64 = proxies.iter().map(|proxy| exported(proxy, "rows_total")).sum();
+    let wire: f64 = proxies.iter().map(|proxy| exported(proxy, "bytes_total")).sum();
+    println!("{rows} rows, {:.1} bytes of the wire per row (small batches)", wire / rows);
+    let disk = clickhouse.query(
+        "SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active GROUP BY table",
+    );
+    println!("{disk}");
+}
+
+#[test]
+fn a_store_that_was_away_gets_each_row_once() {
+    if !is_installed() {
+        return;
+    }
+    table("away");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut clickhouse = ClickHouse::start("", None);
+    init(&clickhouse, "", &[]);
+    let proxy = exporting(folder.path(), &clickhouse.url(), "");
+    load(&proxy, "away", 100);
+    each_once(&clickhouse, 100);
+    clickhouse.stop();
+    load(&proxy, "away", 150);
+    eventually("the failure is counted", LIMIT, || {
+        (exported(&proxy, "failures_total") > 1.0).then_some(())
+    });
+    assert!(exported(&proxy, "spool_bytes") > 0.0);
+    assert!(proxy.api("info")["exports"][0]["last_error"].is_string());
+    proxy.await_line(&["cannot export to ClickHouse"]);
+    // A proxy that dies with a full spool leaves it to the next one.
+    signal("KILL", &proxy.pid().to_string());
+    drop(proxy);
+    let proxy = exporting(folder.path(), &clickhouse.url(), "");
+    load(&proxy, "away", 50);
+    clickhouse.resume();
+    each_once(&clickhouse, 300);
+    eventually("the spool is empty", LIMIT, || {
+        (exported(&proxy, "spool_bytes") == 0.0).then_some(())
+    });
+    assert!(proxy.api("info")["exports"][0]["last_error"].is_null());
+    assert_eq!(proxy.stop(), 0);
+}
+
+/// Between proxy and store: passes everything on, and loses answers while it is told to.
+struct Lossy {
+    port: u16,
+    loses: Arc<AtomicBool>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Lossy {
+    fn before(store: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (loses, lost) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (loses_now, lost_now) = (Arc::clone(&loses), Arc::clone(&lost));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (loses, lost) = (Arc::clone(&loses_now), Arc::clone(&lost_now));
+                std::thread::spawn(move || relay(client, store, &loses, &lost));
+            }
+        });
+        Self { port, loses, lost }
+    }
+}
+
+/// Requests to the store in parts as they come; an answer that is to be lost ends the connection.
+fn relay(mut client: TcpStream, store: u16, loses: &AtomicBool, lost: &AtomicU64) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", store)) else { return };
+    let (Ok(mut up_from), Ok(mut up_to)) = (client.try_clone(), server.try_clone()) else { return };
+    let insert = Arc::new(AtomicBool::new(false));
+    let is_insert = Arc::clone(&insert);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16_384];
+        while let Ok(n @ 1..) = up_from.read(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..n]);
+            if text.starts_with("POST ") {
+                is_insert.store(text.contains("INSERT"), Relaxed);
+            }
+            if up_to.write_all(&buffer[..n]).is_err() {
+                break;
+            }
+        }
+        let _ended = up_to.shutdown(std::net::Shutdown::Write);
+    });
+    let mut buffer = [0; 16_384];
+    while let Ok(n @ 1..) = server.read(&mut buffer) {
+        if loses.load(Relaxed) && insert.load(Relaxed) {
+            lost.fetch_add(1, Relaxed);
+            break;
+        }
+        if client.write_all(&buffer[..n]).is_err() {
+            break;
+        }
+    }
+    let _ended = client.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+fn a_lost_answer_counts_nothing_twice() {
+    if !is_installed() {
+        return;
+    }
+    table("lossy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let clickhouse = ClickHouse::start("", None);
+    init(&clickhouse, "", &[]);
+    let lossy = Lossy::before(clickhouse.port());
+    let url = format!("http://127.0.0.1:{}", lossy.port);
+    let proxy = exporting(folder.path(), &url, "");
+    load(&proxy, "lossy", 20);
+    each_once(&clickhouse, 20);
+    lossy.loses.store(true, Relaxed);
+    load(&proxy, "lossy", 200);
+    eventually("answers get lost", LIMIT, || (lossy.lost.load(Relaxed) >= 2).then_some(()));
+    // Killed between sending and hearing of it: the next one asks the store first.
+    signal("KILL", &proxy.pid().to_string());
+    drop(proxy);
+    lossy.loses.store(false, Relaxed);
+    let proxy = exporting(folder.path(), &url, "");
+    load(&proxy, "lossy", 30);
+    each_once(&clickhouse, 250);
+    assert_eq!(exported(&proxy, "dropped_rows_total"), 0.0);
+}
+
+#[test]
+fn a_slow_store_or_none_touches_no_statement() {
+    if !is_installed() {
+        return;
+    }
+    table("slow");
+    let folder = tempfile::tempdir().expect("a folder");
+    // It takes connections and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let url = format!("http://127.0.0.1:{port}");
+    let proxy = exporting(folder.path(), &url, "spool_max = \"1MiB\"");
+    let before = std::fs::read_dir(folder.path().join("spool")).expect("the spool").count();
+    load(&proxy, "slow", 500);
+    assert_eq!(before, 1, "only its lock");
+    proxy.settle();
+    assert_eq!(proxy.calls_and_errors("slow"), (500, 0));
+    eventually("batches wait", LIMIT, || (exported(&proxy, "spool_bytes") > 0.0).then_some(()));
+    drop(listener);
+    eventually("the failure is counted", Duration::from_secs(90), || {
+        (exported(&proxy, "failures_total") > 0.0).then_some(())
+    });
+    assert_eq!(proxy.stop(), 0);
+}
+
+#[test]
+fn a_full_or_broken_spool_drops_and_counts() {
+    table("full");
+    let folder = tempfile::tempdir().expect("a folder");
+    let down = format!("http://127.0.0.1:{}", pgsonde_tests::free_port());
+    let proxy = exporting(folder.path(), &down, "spool_max = \"1MiB\"");
+    // Something else takes the room: a batch of the earlier proxy, say.
+    drop(proxy);
+    let filler = folder.path().join("spool/0-aa-1-5-pgsonde_statements.ndjson.zst");
+    std::fs::write(&filler, vec![0; (1 << 20) - 10]).expect("the filler");
+    let proxy = exporting(folder.path(), &down, "spool_max = \"1MiB\"");
+    load(&proxy, "full", 300);
+    proxy.settle();
+    let dropped = || {
+        proxy.metrics().matching("pgsonde_export_dropped_rows_total", &["reason=\"spool_full\""])
+    };
+    eventually("the rows are dropped and counted", LIMIT, || (dropped() >= 300.0).then_some(()));
+    assert_eq!(proxy.calls_and_errors("full"), (300, 0));
+    proxy.await_line(&["the spool is full"]);
+    let told = proxy.api("info")["exports"][0]["dropped"]["spool_full"].as_u64();
+    assert!(told >= Some(300), "{told:?}");
+    drop(proxy);
+
+    // A spool that can't be written to, or that is another proxy's, is refused at the start.
+    let one = tempfile::tempdir().expect("a folder");
+    let _holder = exporting(one.path(), &down, "");
+    let file = one.path().join("pgsonde.toml").display().to_string();
+    let output = pgsonde(&["--config", &file, "proxy"], "");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("PGS0113") && output.stderr.contains("another process"));
+}
+
+#[test]
+fn passwords_and_schemas_that_differ_are_told_and_waited_for() {
+    if !is_installed() {
+        return;
+    }
+    table("strange");
+    let folder = tempfile::tempdir().expect("a folder");
+    let clickhouse = ClickHouse::start("right-password", None);
+    let refused = pgsonde(&["clickhouse", "init", &clickhouse.url()], "wrong");
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(
+        refused.stderr.contains("PGS0532") && !refused.stderr.contains("wrong\""),
+        "{refused:?}"
+    );
+    let source = format!("clickhouse://127.0.0.1:{}/default", clickhouse.port());
+    let early = pgsonde(&["report", &source], "right-password");
+    assert!(early.stderr.contains("PGS0533"), "{early:?}");
+
+    // Without its tables, then with those of an older version (a column less), then of a newer one (one more).
+    let password = folder.path().join("password");
+    std::fs::write(&password, "right-password\n").expect("the password");
+    let named = format!("password = \"file:{}\"", password.display());
+    let proxy = exporting(folder.path(), &clickhouse.url(), &named);
+    load(&proxy, "strange", 40);
+    proxy.await_line(&["cannot export", "pgsonde_"]);
+    init(&clickhouse, "right-password", &[]);
+    each_once(&clickhouse, 40);
+    clickhouse.query("ALTER TABLE pgsonde_statements DROP COLUMN client_stall_us");
+    clickhouse.query("ALTER TABLE pgsonde_statements ADD COLUMN invented String");
+    let answer = clickhouse.query("DROP TABLE pgsonde_minutes_view");
+    assert_eq!(answer, "");
+    load(&proxy, "strange", 10);
+    eventually("rows go on to arrive", LIMIT, || {
+        (clickhouse.number(STATEMENTS) == 50).then_some(())
+    });
+    drop(proxy);
+
+    std::fs::write(&password, "another\n").expect("the password");
+    let proxy = exporting(folder.path(), &clickhouse.url(), &named);
+    load(&proxy, "strange", 7);
+    eventually("the refusal is counted", LIMIT, || {
+        (exported(&proxy, "failures_total") > 0.0).then_some(())
+    });
+    assert_eq!(clickhouse.number(STATEMENTS), 50);
+    assert!(!proxy.lines().join("\n").contains("another\n"));
+    drop(proxy);
+    std::fs::write(&password, "right-password\n").expect("the password");
+    let proxy = exporting(folder.path(), &clickhouse.url(), &named);
+    eventually("what waited arrives", LIMIT, || {
+        (clickhouse.number(STATEMENTS) == 57).then_some(())
+    });
+    drop(proxy);
+}
+
+#[test]
+fn two_shards_hold_each_row_once() {
+    if !is_installed() {
+        return;
+    }
+    table("shards");
+    let ports = [pgsonde_tests::free_port(), pgsonde_tests::free_port()];
+    let nodes: Vec<ClickHouse> =
+        ports.iter().map(|own| ClickHouse::start("", Some((*own, ports)))).collect();
+    nodes.iter().for_each(|node| init(node, "", &["--cluster", "pair"]));
+    let folders: Vec<_> = (0..6).map(|_| tempfile::tempdir().expect("a folder")).collect();
+    let proxies: Vec<Proxy> = folders
+        .iter()
+        .enumerate()
+        .map(|(at, folder)| exporting(folder.path(), &nodes[at % 2].url(), ""))
+        .collect();
+    proxies.iter().for_each(|proxy| load(proxy, "shards", 50));
+    nodes.iter().for_each(|node| each_once(node, 300));
+    let local = STATEMENTS.replace("pgsonde_statements", "pgsonde_statements_local");
+    let held: Vec<u64> = nodes.iter().map(|node| node.number(&local)).collect();
+    assert_eq!(held.iter().sum::<u64>(), 300, "{held:?}");
+    assert!(held.iter().all(|rows| rows % 50 == 0), "a proxy's rows lie together: {held:?}");
+    println!("rows by shard: {held:?}");
+}
+
+/// A batch that the store can't read is given up after some attempts, and the next ones go on.
+#[test]
+fn a_poisoned_batch_is_counted_and_holds_nobody_up() {
+    if !is_installed() {
+        return;
+    }
+    table("poison");
+    let folder = tempfile::tempdir().expect("a folder");
+    let clickhouse = ClickHouse::start("", None);
+    init(&clickhouse, "", &[]);
+    let spool = folder.path().join("spool");
+    std::fs::create_dir(&spool).expect("the spool");
+    let nonsense =
+        zstd::bulk::compress(b"{\"proxy_id\":\"a\",\"ts_us\":nonsense}\n", 1).expect("zstd");
+    std::fs::write(spool.join("0-aa-1-5-pgsonde_statements.ndjson.zst"), nonsense)
+        .expect("a batch");
+    let proxy = exporting(folder.path(), &clickhouse.url(), "");
+    load(&proxy, "poison", 25);
+    each_once(&clickhouse, 25);
+    let refused =
+        proxy.metrics().matching("pgsonde_export_dropped_rows_total", &["reason=\"refused\""]);
+    assert_eq!(refused, 5.0);
+}
