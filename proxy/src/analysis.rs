@@ -191,8 +191,19 @@ impl Answer {
 
 /// Empties a batch but keeps its capacity.
 pub fn clear(batch: &mut RecordBatch) {
-    let RecordBatch { epoch, events, texts, bytes, binds, columns, fields, cells, samples, widths } =
-        batch;
+    let RecordBatch {
+        epoch,
+        events,
+        texts,
+        bytes,
+        binds,
+        columns,
+        fields,
+        cells,
+        samples,
+        widths,
+        values,
+    } = batch;
     *epoch = 0;
     events.clear();
     texts.clear();
@@ -203,4 +214,5 @@ pub fn clear(batch: &mut RecordBatch) {
     cells.clear();
     samples.clear();
     widths.clear();
+    values.clear();
 }
