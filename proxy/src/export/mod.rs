@@ -11,6 +11,7 @@ mod catalogue;
 pub(crate) mod clock;
 pub(crate) mod formats;
 mod metrics;
+mod openapi;
 mod page;
 pub mod report;
 mod report_text;

@@ -20,6 +20,7 @@ pub(crate) use report::{Extremes, Flame, Mark, Report};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Version of these shapes.
 pub(crate) const SCHEMA: u32 = 1;
@@ -27,7 +28,7 @@ pub(crate) const SCHEMA: u32 = 1;
 pub(crate) const HASH_VERSION: u64 = pgsonde_analyzer::text::SHAPE_VERSION;
 
 /// `/live` and `/ready`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Health {
     pub(crate) state: String,
     pub(crate) mode: String,
@@ -36,7 +37,7 @@ pub(crate) struct Health {
 }
 
 /// `/api/v1/info`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Info {
     pub(crate) version: String,
     pub(crate) revision: String,
@@ -55,7 +56,7 @@ pub(crate) struct Info {
 }
 
 /// What an exporter came to since start.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ExportInfo {
     pub(crate) exporter: String,
     pub(crate) rows: u64,
@@ -68,7 +69,7 @@ pub(crate) struct ExportInfo {
     pub(crate) last_error: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct UpstreamInfo {
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -77,13 +78,13 @@ pub(crate) struct UpstreamInfo {
 }
 
 /// Upper bounds of the histogram buckets in which the quantiles lie.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct OverheadInfo {
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Loss {
     pub(crate) events: u64,
     pub(crate) dropped: u64,
@@ -91,7 +92,7 @@ pub(crate) struct Loss {
 }
 
 /// `/api/v1/summary`, over all time since start.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Summary {
     pub(crate) from: String,
     pub(crate) to: String,
@@ -109,7 +110,7 @@ pub(crate) struct Summary {
     pub(crate) routes: Vec<Route>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PhasesMs {
     pub(crate) queue: f64,
     pub(crate) first_row: f64,
@@ -119,14 +120,14 @@ pub(crate) struct PhasesMs {
     pub(crate) think_idle: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Connections {
     pub(crate) active: u64,
     pub(crate) idle: u64,
     pub(crate) idle_in_transaction: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Severities {
     pub(crate) error: u64,
     pub(crate) warning: u64,
@@ -134,7 +135,7 @@ pub(crate) struct Severities {
 }
 
 /// statements = exact + bound + batch_members + empty + aborted; the rest says how well they are known.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Books {
     pub(crate) statements: u64,
     pub(crate) exact: u64,
@@ -147,7 +148,7 @@ pub(crate) struct Books {
     pub(crate) skipped: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Route {
     pub(crate) service: String,
     pub(crate) route: String,
@@ -185,7 +186,7 @@ pub(crate) struct Route {
 }
 
 /// The largest value of each kind that one unit of a route had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct LargestUnit {
     pub(crate) statements: u64,
     pub(crate) duplicates: u64,
@@ -195,7 +196,7 @@ pub(crate) struct LargestUnit {
 }
 
 /// `/api/v1/routes/{service}/{route}`: the item and two units of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RouteDetail {
     #[serde(flatten)]
     pub(crate) item: Route,
@@ -206,7 +207,7 @@ pub(crate) struct RouteDetail {
 }
 
 /// `/api/v1/units/{id}`: one unit of work with its first statements.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Unit {
     pub(crate) unit_id: String,
     /// Only a hash of it is kept, so it is not known.
@@ -226,7 +227,7 @@ pub(crate) struct Unit {
     pub(crate) statements: Vec<UnitStatement>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct UnitStatement {
     pub(crate) offset_ms: f64,
     pub(crate) duration_ms: f64,
@@ -236,7 +237,7 @@ pub(crate) struct UnitStatement {
     pub(crate) rows: u64,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StatementPhasesMs {
     pub(crate) queue: f64,
     pub(crate) first_row: f64,
@@ -245,7 +246,7 @@ pub(crate) struct StatementPhasesMs {
 }
 
 /// One shape of transactions; `shape` is null for those that found no place of their own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TransactionShape {
     pub(crate) shape: Option<String>,
     pub(crate) database: String,
@@ -259,7 +260,7 @@ pub(crate) struct TransactionShape {
 }
 
 /// Any list.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct List<T> {
     pub(crate) from: String,
     pub(crate) to: String,
@@ -271,13 +272,13 @@ pub(crate) struct List<T> {
     pub(crate) loss: Loss,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Other {
     pub(crate) digests: Rest,
     pub(crate) indivisible_batches: Rest,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Rest {
     pub(crate) calls: u64,
     pub(crate) total_ms: f64,
@@ -289,7 +290,7 @@ pub(crate) struct Rest {
 }
 
 /// One digest in one database.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Statement {
     pub(crate) digest: String,
     pub(crate) database: String,
@@ -332,13 +333,13 @@ pub(crate) struct Statement {
     pub(crate) last_seen: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct SqlState {
     pub(crate) sqlstate: String,
     pub(crate) count: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Source {
     pub(crate) user: String,
     pub(crate) application_name: String,
@@ -348,7 +349,7 @@ pub(crate) struct Source {
 }
 
 /// `/api/v1/statements/{digest}`: the item and what only one statement has.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StatementDetail {
     #[serde(flatten)]
     pub(crate) item: Statement,
@@ -362,14 +363,14 @@ pub(crate) struct StatementDetail {
     pub(crate) index_advice: Option<serde_json::Value>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Bucket {
     pub(crate) le_ms: Option<f64>,
     pub(crate) count: u64,
 }
 
 /// One finding.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Finding {
     pub(crate) id: String,
     pub(crate) kind: String,
@@ -414,7 +415,7 @@ pub(crate) struct Finding {
     pub(crate) examples: Vec<Example>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Parent {
     pub(crate) table: Option<String>,
     pub(crate) column: Option<String>,
@@ -426,7 +427,7 @@ pub(crate) struct Parent {
     pub(crate) alternatives: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Child {
     pub(crate) table: Option<String>,
     pub(crate) column: Option<String>,
@@ -435,7 +436,7 @@ pub(crate) struct Child {
     pub(crate) slot: u16,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Cost {
     pub(crate) saved_low_ms: f64,
     pub(crate) saved_high_ms: f64,
@@ -451,26 +452,26 @@ pub(crate) struct Cost {
     pub(crate) busy_total_ms: f64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Fix {
     pub(crate) orm: Option<String>,
     pub(crate) text: String,
     pub(crate) sql: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RouteSightings {
     pub(crate) route: String,
     pub(crate) sightings: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MarkSightings {
     pub(crate) mark: String,
     pub(crate) sightings: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Example {
     pub(crate) at: String,
     pub(crate) session: String,
@@ -481,7 +482,7 @@ pub(crate) struct Example {
 }
 
 /// `application/problem+json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ProblemBody {
     #[serde(rename = "type")]
     pub(crate) kind: String,

@@ -13,10 +13,15 @@ use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
+        .route("/api/v1/openapi.json", get(openapi))
         .route("/api/v1/info", get(info))
         .route("/api/v1/summary", get(summary))
         .route("/api/v1/statements", get(statements))
         .route("/api/v1/statements/{digest}", get(statement))
+}
+
+async fn openapi() -> Response {
+    json(&super::super::openapi::document())
 }
 
 async fn info(State(app): State<Arc<App>>) -> Response {

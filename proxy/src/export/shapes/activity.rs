@@ -1,9 +1,10 @@
 //! What is open, what failed, which tables are used, and the recent past.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One table of one database. A statement over several tables counts in each.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TableUse {
     pub(crate) table: String,
     pub(crate) database: String,
@@ -16,7 +17,7 @@ pub(crate) struct TableUse {
 }
 
 /// Sums of the statements that read, or write, a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TableSums {
     pub(crate) calls: u64,
     pub(crate) total_ms: f64,
@@ -26,7 +27,7 @@ pub(crate) struct TableSums {
 }
 
 /// One SQLSTATE in one database.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ErrorGroup {
     pub(crate) sqlstate: String,
     /// The condition's name; `null` where this version doesn't know it.
@@ -39,7 +40,7 @@ pub(crate) struct ErrorGroup {
 }
 
 /// A statement that failed so.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ErrorDigest {
     pub(crate) digest: String,
     pub(crate) summary: String,
@@ -47,7 +48,7 @@ pub(crate) struct ErrorDigest {
 }
 
 /// One open session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Connection {
     pub(crate) session: String,
     /// `active`, `idle_in_transaction`, `idle`.
@@ -68,7 +69,7 @@ pub(crate) struct Connection {
 }
 
 /// The recent past in steps of equal length.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Series {
     pub(crate) from: String,
     pub(crate) to: String,
@@ -77,7 +78,7 @@ pub(crate) struct Series {
 }
 
 /// One step; all `null` where only the costliest statements of the step are known and this one is none of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct SeriesPoint {
     /// Begin of the step.
     pub(crate) ts: String,
@@ -90,7 +91,7 @@ pub(crate) struct SeriesPoint {
 }
 
 /// Bytes of one column in the samples of a digest's large results.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ColumnShare {
     pub(crate) table: Option<String>,
     pub(crate) column: String,
@@ -99,7 +100,7 @@ pub(crate) struct ColumnShare {
 }
 
 /// How the executions of a digest came; shares of all its calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Hygiene {
     pub(crate) parses_per_call: f64,
     pub(crate) simple_share: f64,

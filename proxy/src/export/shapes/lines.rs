@@ -412,7 +412,7 @@ pub(crate) struct ExampleFields {
 }
 
 /// `/api/v1/statements/{digest}/examples`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct Examples {
     pub(crate) digest: String,
     pub(crate) database: String,
@@ -422,7 +422,7 @@ pub(crate) struct Examples {
 }
 
 /// One file of `/api/v1/captures`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct CaptureFile {
     pub(crate) id: String,
     pub(crate) started: String,
@@ -432,7 +432,7 @@ pub(crate) struct CaptureFile {
 }
 
 /// `/api/v1/captures`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct Captures {
     pub(crate) running: bool,
     pub(crate) written_bytes: u64,
@@ -441,7 +441,7 @@ pub(crate) struct Captures {
 }
 
 /// What `POST /api/v1/captures` takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CaptureRequest {
     #[serde(default)]

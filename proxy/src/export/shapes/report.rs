@@ -5,11 +5,12 @@ use super::{
     TransactionShape,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The document of `report --format json`: what every other format, `audit` and `diff` are made of.
 ///
 /// Parts that an older proxy doesn't send are empty.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Report {
     pub(crate) info: Info,
     pub(crate) summary: Summary,
@@ -36,16 +37,17 @@ pub(crate) struct Report {
 }
 
 /// `/api/v1/flame`: time by service, route, statement and phase.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Flame {
     pub(crate) name: String,
     pub(crate) value_ms: f64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
     pub(crate) children: Vec<Flame>,
 }
 
 /// What ran under one mark (a test, as a rule).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Mark {
     pub(crate) mark: String,
     pub(crate) units: u64,
@@ -66,7 +68,7 @@ pub(crate) struct Mark {
 }
 
 /// The largest single values since start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Extremes {
     /// Longest time that a client left one transaction waiting without a break.
     pub(crate) idle_in_transaction_ms: f64,
