@@ -329,7 +329,7 @@ fn a_slow_store_or_none_touches_no_statement() {
 
 #[test]
 fn a_full_or_broken_spool_drops_and_counts() {
-    table("full");
+    table("filled");
     let folder = tempfile::tempdir().expect("a folder");
     let down = format!("http://127.0.0.1:{}", pgsonde_tests::free_port());
     let proxy = exporting(folder.path(), &down, "spool_max = \"1MiB\"");
@@ -338,13 +338,13 @@ fn a_full_or_broken_spool_drops_and_counts() {
     let filler = folder.path().join("spool/0-aa-1-5-pgsonde_statements.ndjson.zst");
     std::fs::write(&filler, vec![0; (1 << 20) - 10]).expect("the filler");
     let proxy = exporting(folder.path(), &down, "spool_max = \"1MiB\"");
-    load(&proxy, "full", 300);
+    load(&proxy, "filled", 300);
     proxy.settle();
     let dropped = || {
         proxy.metrics().matching("pgsonde_export_dropped_rows_total", &["reason=\"spool_full\""])
     };
     eventually("the rows are dropped and counted", LIMIT, || (dropped() >= 300.0).then_some(()));
-    assert_eq!(proxy.calls_and_errors("full"), (300, 0));
+    assert_eq!(proxy.calls_and_errors("filled"), (300, 0));
     proxy.await_line(&["the spool is full"]);
     let told = proxy.api("info")["exports"][0]["dropped"]["spool_full"].as_u64();
     assert!(told >= Some(300), "{told:?}");
