@@ -290,7 +290,7 @@ fn events(on: &str, global: bool) -> String {
     format!(
         "CREATE VIEW IF NOT EXISTS pgsonde_events{on} AS SELECT {} FROM pgsonde_statements {global}ANY LEFT JOIN \
          (SELECT digest, any(summary) AS summary, any(query_text) AS query_text FROM pgsonde_digests GROUP BY digest) \
-         USING digest",
+         AS texts USING digest",
         columns.join(", ")
     )
 }
@@ -306,9 +306,10 @@ fn create(table: &Table, dialect: Dialect, name: &str, on: &str) -> String {
         // Writing into a String can't fail.
         let _ = writeln!(sql, "    `{column}` {kind}{} ,", commented(comment, codec, dialect));
     }
+    // Computed where it is read: a stored one could not be inserted through a table of a cluster.
     let ts = match dialect {
-        Dialect::Modern => "DateTime64(6) MATERIALIZED fromUnixTimestamp64Micro(toInt64(ts_us))",
-        Dialect::Compat => "DateTime MATERIALIZED toDateTime(intDiv(ts_us, 1000000))",
+        Dialect::Modern => "DateTime64(6) ALIAS fromUnixTimestamp64Micro(toInt64(ts_us))",
+        Dialect::Compat => "DateTime ALIAS toDateTime(intDiv(ts_us, 1000000))",
     };
     let _ = writeln!(sql, "    `ts` {ts}{}", commented("ts_us as a time.", "", dialect));
     let engine = if table.ev == "digest" { "ReplacingMergeTree" } else { "MergeTree" };
