@@ -121,9 +121,17 @@ fn three_proxies_write_one_store_and_the_report_is_the_fleets() {
             .then_some(stored)
     });
 
-    // Statement by statement what the proxies themselves say: calls, rows, errors, time, percentiles.
+    same_statements(&merged, &stored);
+    same_finding(&merged, &stored);
+    renderings(&clickhouse, &source);
+    books_of_the_export(&proxies);
+    bytes_per_statement(&clickhouse, &proxies);
+}
+
+/// What the proxies themselves say: calls, rows, errors, time, percentiles.
+fn same_statements(merged: &Value, stored: &Value) {
     let items = |report: &Value| report["statements"]["items"].as_array().cloned().expect("items");
-    let (own, told) = (items(&merged), items(&stored));
+    let (own, told) = (items(merged), items(stored));
     assert_eq!(own.len(), told.len());
     for item in &own {
         let same = |other: &&Value| {
@@ -154,28 +162,35 @@ fn three_proxies_write_one_store_and_the_report_is_the_fleets() {
             assert!(near && a.is_some() == b.is_some(), "{field}: {a:?} {b:?}");
         }
     }
+}
+
+fn same_finding(merged: &Value, stored: &Value) {
     let finding = &stored["findings"]["items"][0];
     assert_eq!(finding["id"], merged["findings"]["items"][0]["id"]);
     assert_eq!(finding["kind"], "n_plus_one");
     assert_eq!(finding["evidence"]["proxies"], 3);
     assert!(finding["fix"]["text"].as_str().is_some_and(|text| text.contains("joinedload")));
+}
 
+fn renderings(clickhouse: &ClickHouse, source: &str) {
     let events = clickhouse.rows(
         "SELECT query_text, db_name, ts, duration_us FROM pgsonde_events WHERE db_name = 'store' LIMIT 3",
     );
     assert!(events.iter().all(|row| row["query_text"] != ""), "{events:?}");
-    for proxy in &proxies {
+    for form in ["text", "html", "md"] {
+        let output = pgsonde(&["report", source, "--format", form], "");
+        assert!(output.is_ok() && output.stdout.contains("customers"), "{form}: {output:?}");
+    }
+}
+
+fn books_of_the_export(proxies: &[Proxy]) {
+    for proxy in proxies {
         let info = proxy.api("info");
         assert_eq!(info["exports"][0]["exporter"], "clickhouse", "{info}");
         assert_eq!(exported(proxy, "failures_total"), 0.0);
         assert_eq!(exported(proxy, "dropped_rows_total"), 0.0);
         assert!(exported(proxy, "rows_total") > 10.0);
     }
-    for form in ["text", "html", "md"] {
-        let output = pgsonde(&["report", &source, "--format", form], "");
-        assert!(output.is_ok() && output.stdout.contains("customers"), "{form}: {output:?}");
-    }
-    bytes_per_statement(&clickhouse, &proxies);
 }
 
 fn bytes_per_statement(clickhouse: &ClickHouse, proxies: &[Proxy]) {
