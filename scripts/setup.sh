@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the named parts need and this machine lacks; costs nothing when all is there.
 #
-#   scripts/setup.sh build postgres python node ruby java go prometheus clickhouse chdb haproxy web chromium
+#   scripts/setup.sh build postgres python node ruby java go prometheus clickhouse chdb haproxy web chromium container
 #
 # System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
 # into target/venv, those of Node into target/node. Rust itself is a precondition.
@@ -60,6 +60,7 @@ want_node() {
 }
 
 want_web() { want_node; }
+want_container() { have buildah || missing+=(buildah); have ss || missing+=(iproute2); have strip || missing+=(binutils); }
 want_chromium() { have chromium || missing+=(chromium); }
 
 want_ruby() { ruby -e 'require "active_record"; require "pg"' 2>/dev/null || missing+=(ruby ruby-activerecord ruby-pg); }
@@ -161,7 +162,7 @@ web_page() {
 }
 
 for part in "$@"; do
-  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus, clickhouse, chdb, web, chromium)"
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus, clickhouse, chdb, web, chromium, container)"
   "want_$part"
 done
 install_missing

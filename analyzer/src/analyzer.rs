@@ -157,6 +157,8 @@ impl Analyzer {
             Event::Described { text, fields } => {
                 self.texts.describe(*text, fields.of(&batch.fields), batch);
             }
+            // For a planner, not for statistics.
+            Event::Values(_) => {}
             Event::Prepared { session, text, took_us } => self.prepared(*session, *text, *took_us),
             Event::WideParameters { text, parameters } => {
                 self.texts.widen(*text, *parameters);

@@ -57,6 +57,71 @@ pub struct RecordBatch {
     pub samples: Vec<WidthSample>,
     /// Arena of the bytes per column that width samples hold.
     pub widths: Vec<u64>,
+    /// Arena of bind values as they came; empty unless a planner is to be asked with them.
+    pub values: ValueArena,
+}
+
+/// Bind values as they came. Shown nowhere: also not by `Debug`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ValueArena(Vec<u8>);
+
+impl std::fmt::Debug for ValueArena {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes of values", self.0.len())
+    }
+}
+
+impl ValueArena {
+    /// Adds the values of one execution: their types (OIDs, little-endian), then the halves of the values themselves.
+    pub fn add(&mut self, types: &[u32], halves: [&[u8]; 2]) -> Span {
+        let start = self.0.len();
+        types.iter().for_each(|oid| self.0.extend_from_slice(&oid.to_le_bytes()));
+        halves.iter().for_each(|half| self.0.extend_from_slice(half));
+        Span { start: start as u32, len: (self.0.len() - start) as u32 }
+    }
+
+    /// The bytes of one execution.
+    pub fn of(&self, span: Span) -> &[u8] {
+        span.of(&self.0)
+    }
+
+    /// Bytes held.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Room for so many bytes without an allocation.
+    pub fn make_room(&mut self, bytes: usize) {
+        self.0.reserve(bytes.saturating_sub(self.0.len()));
+    }
+
+    /// Forgets them, and keeps the room.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The bind values of one execution, for a planner to be asked with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ValuesRecord {
+    /// Whose.
+    pub session: SessionId,
+    /// The text.
+    pub text: TextKey,
+    /// Time to the first row, microseconds.
+    pub first_row_us: u64,
+    /// As [`StatementRecord::binds_hash`].
+    pub binds_hash: u64,
+    /// Values, each with a type.
+    pub count: u16,
+    /// In the arena `values`: types as u32, then per value its format (1 = binary), its length as i32 (-1 = NULL) and
+    /// its bytes; all little-endian.
+    pub values: Span,
 }
 
 /// A statement text that the analyzer may not know yet.
@@ -153,6 +218,8 @@ pub enum Event {
         /// Upper bound of what parsing took: the way to the server and back is in it.
         took_us: u64,
     },
+    /// The bind values of an execution whose record follows. Not for statistics.
+    Values(ValuesRecord),
     /// Parameters of a text whose declared types no integer column is compared with by its index.
     /// Sent once per text and epoch.
     WideParameters {

@@ -36,7 +36,7 @@ pub const TRANSACTION_BUCKETS_US: [u64; 10] =
 pub const UNIT_BUCKETS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
 
 /// Cumulative-free bucket counts over `N` bounds; the last element of `counts` lies above all bounds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets<const N: usize> {
     /// Observations per bucket (not cumulative).
     pub counts: [u64; N],

@@ -199,8 +199,19 @@ impl Answer {
 
 /// Empties a batch but keeps its capacity.
 pub fn clear(batch: &mut RecordBatch) {
-    let RecordBatch { epoch, events, texts, bytes, binds, columns, fields, cells, samples, widths } =
-        batch;
+    let RecordBatch {
+        epoch,
+        events,
+        texts,
+        bytes,
+        binds,
+        columns,
+        fields,
+        cells,
+        samples,
+        widths,
+        values,
+    } = batch;
     *epoch = 0;
     events.clear();
     texts.clear();
@@ -211,4 +222,5 @@ pub fn clear(batch: &mut RecordBatch) {
     cells.clear();
     samples.clear();
     widths.clear();
+    values.clear();
 }

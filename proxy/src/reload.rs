@@ -41,6 +41,7 @@ impl Reach<'_> {
         let tls = protection::fresh(self.shared, &settings.proxy).await;
         let tls = tls.map_err(|problem| settings.point(problem))?;
         self.take_over(&before.settings, &settings, &changed);
+        self.change_capture(&settings).await;
         self.shared.set_current(Current { settings, tls: Arc::new(tls) });
         for key in waiting {
             tracing::warn!(key, "changed in the configuration, but needs a restart");
@@ -61,6 +62,16 @@ impl Reach<'_> {
             let limits = Box::new(with_moments(new.limits()));
             // The analyzer ends only with the process.
             let _ = self.analyzer.send(AnalyzerOrder::Limits(limits));
+        }
+    }
+
+    /// Off this thread, which accepts clients: the old file is ended first.
+    async fn change_capture(&self, new: &Settings) {
+        let (events, capture) = (Arc::clone(&self.shared.events), new.capture.clone());
+        let changed = tokio::task::spawn_blocking(move || events.change(&capture)).await;
+        if let Ok(Err(problem)) = changed {
+            let (code, why) = (problem.code_text(), problem.to_text());
+            tracing::error!(code, why, "the capture could not go on with its new settings");
         }
     }
 

@@ -32,9 +32,11 @@ fn init(clickhouse: &ClickHouse, password: &str, more: &[&str]) {
 fn exporting(folder: &Path, url: &str, more: &str) -> Proxy {
     let spool = folder.join("spool").display().to_string();
     let file = folder.join("pgsonde.toml");
+    let given = more.contains("batch_interval");
+    let interval = if given { "" } else { "batch_interval = \"100ms\"\n" };
     let text = format!(
         "[proxy]\nupstream = \"{}\"\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-         [export.clickhouse]\nurl = \"{url}\"\nspool = \"{spool}\"\nbatch_interval = \"100ms\"\n{more}\n",
+         [export.clickhouse]\nurl = \"{url}\"\nspool = \"{spool}\"\n{interval}{more}\n",
         server().upstream(),
     );
     std::fs::write(&file, text).expect("the configuration is written");

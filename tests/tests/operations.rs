@@ -90,6 +90,50 @@ fn a_reload_takes_over_what_may_change_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_capture_goes_on_in_a_new_file_with_new_settings_and_nothing_is_lost() {
+    let postgres = Postgres::start();
+    let captures = tempfile::tempdir().expect("a temporary folder");
+    let text = |more: &str| {
+        let (upstream, folder) = (postgres.upstream(), captures.path().display());
+        format!(
+            "upstream = '{upstream}'\nlisten = '127.0.0.1:0'\n[capture]\ndir = '{folder}'\n{more}"
+        )
+    };
+    let config = Config::new(&text("level = 1\n"));
+    let proxy = config.start();
+    postgres.psql_ok(proxy.port(), "SELECT 'before'");
+    proxy.settle();
+
+    config.write(&text("level = 9\nflush_interval = '200ms'\n"));
+    proxy.signal("HUP");
+    proxy.await_line(&["was read again", "capture.level", "capture.flush_interval"]);
+    let files = || {
+        let found = std::fs::read_dir(captures.path()).expect("a folder").flatten();
+        let mut paths: Vec<PathBuf> = found.map(|file| file.path()).collect();
+        paths.sort();
+        paths
+    };
+    eventually("a second file", LIMIT, || (files().len() == 2).then_some(()));
+    postgres.psql_ok(proxy.port(), "SELECT 'after', 1");
+    proxy.settle();
+    assert_eq!(proxy.stop(), 0);
+    for (file, columns) in files().iter().zip([1, 2]) {
+        let mut report = std::process::Command::new(paths::pgsonde());
+        report.arg("report").arg(file).args(["--format", "json"]);
+        let output = pgsonde_tests::run_ok(&mut report, "", LIMIT).stdout;
+        let report: serde_json::Value = serde_json::from_str(&output).expect("JSON");
+        let items = report["statements"]["items"].as_array().expect("statements");
+        let ours: Vec<_> = items
+            .iter()
+            .filter(|item| item["summary"].as_str().is_some_and(|s| s.starts_with("SELECT")))
+            .collect();
+        assert_eq!((ours.len(), &ours[0]["calls"]), (1, &serde_json::json!(1)), "{output}");
+        let marks = ours[0]["query_text"].as_str().unwrap_or_default().matches('?').count();
+        assert_eq!(marks, columns, "each file holds its own half");
+    }
+}
+
+#[test]
 fn a_certificate_that_cannot_be_read_is_named_with_its_line_and_changes_nothing() {
     let fake = FakeServer::start();
     let good = format!("upstream = '{}'\nlisten = '127.0.0.1:0'\n", fake.upstream());

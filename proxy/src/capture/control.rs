@@ -32,6 +32,8 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 struct Running {
     listener: u64,
+    /// It was asked for with an end of its own.
+    ends: bool,
     thread: JoinHandle<()>,
 }
 
@@ -40,7 +42,7 @@ struct Running {
 pub struct Events {
     /// Who listens.
     pub hub: EventHub,
-    settings: CaptureSettings,
+    settings: Mutex<CaptureSettings>,
     unit_gap_us: u64,
     counts: Arc<Counts>,
     /// Ordinal of the next file, so that captures of one process have names of their own.
@@ -53,7 +55,7 @@ impl Events {
     pub fn new(settings: &Settings) -> Self {
         Self {
             hub: EventHub::default(),
-            settings: settings.capture.clone(),
+            settings: Mutex::new(settings.capture.clone()),
             unit_gap_us: u64::try_from(settings.profile.unit_gap.as_micros()).unwrap_or(u64::MAX),
             counts: Arc::default(),
             next_file: Arc::new(AtomicU64::new(1)),
@@ -70,8 +72,22 @@ impl Events {
     }
 
     /// How captures are configured.
-    pub(crate) fn settings(&self) -> &CaptureSettings {
-        &self.settings
+    pub(crate) fn settings(&self) -> CaptureSettings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on captures are configured so. One that runs goes on in a new file, unless it has an end of its own:
+    /// that one keeps its settings. Waits for the last frame of the old file.
+    ///
+    /// # Errors
+    /// PGS0112: the folder can't be written to any more.
+    pub(crate) fn change(&self, new: &CaptureSettings) -> Result<(), Problem> {
+        if self.settings() == *new {
+            return Ok(());
+        }
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        let goes_on = self.running().as_ref().is_some_and(|running| !running.ends);
+        if goes_on && self.stop() { self.start_capture() } else { Ok(()) }
     }
 
     /// What is the same in all lines.
@@ -115,8 +131,8 @@ impl Events {
 
     /// The captures of the folder, oldest first.
     pub(crate) fn files(&self) -> Vec<files::Found> {
-        let folder = self.settings.dir.as_deref();
-        folder.and_then(|folder| files::list(folder).ok()).unwrap_or_default()
+        let folder = self.settings().dir;
+        folder.and_then(|folder| files::list(&folder).ok()).unwrap_or_default()
     }
 
     /// Whether a capture is being written.
@@ -129,7 +145,7 @@ impl Events {
     /// # Errors
     /// PGS0112: the folder can't be written to.
     pub fn start_capture(&self) -> Result<(), Problem> {
-        if self.settings.dir.is_some() { self.start(Ends::default()).map(|_| ()) } else { Ok(()) }
+        if self.settings().dir.is_some() { self.start(Ends::default()).map(|_| ()) } else { Ok(()) }
     }
 
     /// Starts a capture; false where one runs already, or where the settings name no folder.
@@ -137,8 +153,9 @@ impl Events {
     /// # Errors
     /// PGS0112: the folder can't be written to.
     pub(crate) fn start(&self, ends: Ends) -> Result<bool, Problem> {
+        let settings = self.settings();
         let mut running = self.running();
-        let Some(folder) = self.settings.dir.clone().filter(|_| running.is_none()) else {
+        let Some(folder) = settings.dir.clone().filter(|_| running.is_none()) else {
             return Ok(false);
         };
         let refused = |error: &std::io::Error| {
@@ -149,9 +166,10 @@ impl Events {
         files::prepare(&folder)
             .and_then(|()| files::probe(&folder))
             .map_err(|error| refused(&error))?;
+        let has_end = ends.bytes.is_some() || ends.after.is_some();
         let (listener, ear) = self.hub.listen_on_thread();
         let writer = Writer::new(
-            &self.settings,
+            &settings,
             folder.clone(),
             self.identity(),
             Arc::clone(&self.counts),
@@ -162,7 +180,7 @@ impl Events {
             .name("pgsonde-capture".to_owned())
             .spawn(move || writer.run(&ear))
             .map_err(|error| refused(&error))?;
-        *running = Some(Running { listener, thread });
+        *running = Some(Running { listener, ends: has_end, thread });
         Ok(true)
     }
 

@@ -144,6 +144,8 @@ pub struct FindingSettings {
     pub close_after: Duration,
     /// Distinct values in one unit.
     pub n_plus_one_min_repeats: usize,
+    /// Loops of look-ups are told of only where the data flow is proved.
+    pub n_plus_one_require_proof: bool,
     /// Whether missing indexes are looked for.
     pub missing_index_enabled: bool,
     /// Kinds that are not reported.
@@ -161,6 +163,8 @@ pub struct FindingSettings {
 pub struct MetricSettings {
     /// Digests with series of their own.
     pub digests: usize,
+    /// Histograms of their times too.
+    pub digest_histograms: bool,
     /// (service, route) rows.
     pub routes: usize,
     /// Findings with a series of their own.
@@ -313,6 +317,10 @@ impl Settings {
         limits.flow.executions_min = self.findings.n_plus_one_min_repeats;
         limits.missing_index.enabled = self.findings.missing_index_enabled;
         limits.disabled.clone_from(&self.findings.disabled);
+        if self.findings.n_plus_one_require_proof {
+            // The look-ups whose values come from nowhere that was seen.
+            limits.disabled.push(FindingKind::LoopedLookup);
+        }
         limits.mutes.clone_from(&self.findings.mutes);
         for (finding, value) in FINDING_KEYS.iter().zip(&self.findings.thresholds) {
             (finding.set)(&mut limits, *value);
@@ -512,6 +520,7 @@ impl Values {
         FindingSettings {
             close_after: self.duration("findings.close_after"),
             n_plus_one_min_repeats: self.count("findings.n_plus_one.min_repeats"),
+            n_plus_one_require_proof: self.flag("findings.n_plus_one.require_proof"),
             missing_index_enabled: self.flag("findings.missing_index.enabled"),
             disabled: match self.values.get("findings.disable") {
                 Some(Value::FindingKinds(kinds)) => kinds.clone(),
@@ -550,6 +559,7 @@ impl Values {
     fn metrics(&self) -> MetricSettings {
         MetricSettings {
             digests: self.count("metrics.digests"),
+            digest_histograms: self.flag("metrics.digest_histograms"),
             routes: self.count("metrics.routes"),
             findings: self.count("metrics.findings"),
             pairs: self.count("metrics.pairs"),

@@ -1,11 +1,12 @@
 //! The metric catalogue: every family that this version can fill truthfully, as plain rows.
 //!
 //! Names, labels, units and buckets are a contract with dashboards and alert rules. Families whose data does not
-//! exist yet (advisor, per-digest histograms) are absent rather than always 0.
+//! exist yet (advisor) are absent rather than always 0.
 
 use super::api::{digest_text, finding_text};
 use super::status::{Mode, OVERHEAD_BUCKETS_NS, ProxyCounters, SETUP_BUCKETS_US};
-use super::sticky::{DigestSeries, OTHER};
+use super::sticky::{DIGEST_BUCKETS_US, DigestSeries, OTHER};
+use crate::config::MetricSettings;
 use pgsonde_analyzer::finding::{Kind as FindingKind, Severity, State};
 use pgsonde_analyzer::snapshot::{
     Buckets, Phases, STATEMENT_BUCKETS_US, Snapshot, TRANSACTION_BUCKETS_US, UNIT_BUCKETS,
@@ -68,6 +69,7 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("digest_errors_total", Counter, DIGEST, "Failed executions of the costliest digests."),
     ("digest_rows_total", Counter, DIGEST, "Rows of the costliest digests."),
     ("digest_seconds_total", Counter, &["database", "digest", "phase"], "Time of the costliest digests by phase."),
+    ("digest_duration_seconds", Histogram, DIGEST, "Time of one statement of the costliest digests; with metrics.digest_histograms."),
     ("digest_info", Gauge, &["database", "digest", "operation", "summary", "pg_queryid"], "Names of the exported digests, for joins."),
     ("route_units_total", Counter, ROUTE, "Units of work by route."),
     ("route_statements_total", Counter, ROUTE, "Statements by route."),
@@ -108,7 +110,7 @@ pub(crate) fn families(
     snapshot: &Snapshot,
     proxy: &ProxyCounters,
     digests: &[DigestSeries],
-    findings_max: usize,
+    settings: &MetricSettings,
 ) -> Vec<Family> {
     let mut sheet = Sheet::default();
     sheet.sets(snapshot);
@@ -117,7 +119,10 @@ pub(crate) fn families(
     sheet.services(snapshot);
     sheet.digests(snapshot, digests);
     sheet.routes(snapshot);
-    sheet.findings(snapshot, findings_max);
+    if settings.digest_histograms {
+        sheet.digest_histograms(digests);
+    }
+    sheet.findings(snapshot, settings.findings);
     sheet.connections(proxy);
     sheet.losses(proxy);
     sheet.analyzer(snapshot, proxy);
@@ -268,6 +273,15 @@ impl Sheet {
                 self.number("digest_seconds_total", &[database, &digest, phase], seconds(us));
             }
             self.flag("digest_info", &[database, &digest, operation, summary, ""]);
+        }
+    }
+
+    /// Of residents only: not all times of `other` are known.
+    fn digest_histograms(&mut self, series: &[DigestSeries]) {
+        for row in series {
+            let Some(digest) = row.digest.map(digest_text) else { continue };
+            let (name, times) = ("digest_duration_seconds", &row.counters.durations);
+            self.buckets(name, &[&row.database, &digest], &DIGEST_BUCKETS_US, times, 1e6);
         }
     }
 

@@ -35,7 +35,7 @@ impl Exporter {
             descriptions: descriptions()?,
             snapshots,
             status,
-            findings_max: settings.findings,
+            settings,
             digests: Mutex::new(StickyDigests::new(settings.digests)),
         }))?;
         Ok(Self { registry })
@@ -57,7 +57,7 @@ struct SnapshotCollector {
     descriptions: Vec<Desc>,
     snapshots: Arc<dyn SnapshotSource>,
     status: Arc<dyn ProxyStatus>,
-    findings_max: usize,
+    settings: MetricSettings,
     digests: Mutex<StickyDigests>,
 }
 
@@ -73,7 +73,7 @@ impl Collector for SnapshotCollector {
         let snapshot = self.snapshots.snapshot();
         let digests = table.update(&snapshot);
         drop(table);
-        let families = catalogue::families(&snapshot, &proxy, &digests, self.findings_max);
+        let families = catalogue::families(&snapshot, &proxy, &digests, &self.settings);
         families.into_iter().map(render).collect()
     }
 }

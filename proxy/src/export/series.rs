@@ -2,6 +2,7 @@
 
 use super::catalogue::{CATALOGUE, Type};
 use super::status::{OVERHEAD_BUCKETS_NS, SETUP_BUCKETS_US};
+use super::sticky::DIGEST_BUCKETS_US;
 use crate::config::MetricSettings;
 use pgsonde_analyzer::finding::Kind;
 use pgsonde_analyzer::snapshot::{STATEMENT_BUCKETS_US, TRANSACTION_BUCKETS_US, UNIT_BUCKETS};
@@ -21,6 +22,7 @@ struct Rows {
     sets: usize,
     errors: usize,
     digests: usize,
+    digest_histograms: usize,
     routes: usize,
     findings: usize,
 }
@@ -35,6 +37,7 @@ impl Rows {
             sets: limits.statement_sets + pairs,
             errors: limits.error_sets + pairs,
             digests: limits.digests + pairs,
+            digest_histograms: if limits.digest_histograms { limits.digests } else { 0 },
             routes: limits.routes + pairs,
             findings: limits.findings,
         }
@@ -58,6 +61,7 @@ impl Rows {
                 self.digests
             }
             "digest_seconds_total" => self.digests * 2,
+            "digest_duration_seconds" => self.digest_histograms,
             "route_units_total" | "route_statements_total" => self.routes,
             "route_seconds_total" => self.routes * 3,
             "findings" => kinds * 3,
@@ -79,6 +83,7 @@ fn lines(family: &str, kind: Type) -> usize {
         _ if kind != Type::Histogram => return 1,
         "statement_duration_seconds" => STATEMENT_BUCKETS_US.len(),
         "transaction_duration_seconds" => TRANSACTION_BUCKETS_US.len(),
+        "digest_duration_seconds" => DIGEST_BUCKETS_US.len(),
         "unit_statements" => UNIT_BUCKETS.len(),
         "connection_setup_seconds" => SETUP_BUCKETS_US.len(),
         _ => OVERHEAD_BUCKETS_NS.len(),
@@ -199,17 +204,22 @@ mod tests {
         let (metrics, _) = limits("");
         assert!(series_bound(&metrics) < 6_100, "{}", series_bound(&metrics));
         let (most, _) = limits(
-            "[metrics]\npairs = 256\nstatement_sets = 2048\nerror_sets = 1024\ndigests = 1000\nroutes = 1000\nfindings = 500\n",
+            "[metrics]\ndigest_histograms = true\npairs = 256\nstatement_sets = 2048\nerror_sets = 1024\ndigests = 1000\nroutes = 1000\nfindings = 500\n",
         );
+        let (histograms, _) = limits("[metrics]\ndigest_histograms = true\n");
+        assert_eq!(series_bound(&histograms), series_bound(&metrics) + 100 * 11);
         assert!(series_bound(&most) > 10 * series_bound(&metrics));
     }
 
     #[test]
     fn hostile_names_stay_under_the_bound() {
         let small = "[metrics]\npairs = 3\nstatement_sets = 8\nerror_sets = 8\ndigests = 5\nroutes = 4\nfindings = 2\n";
-        for (text, sessions) in
-            [("", 2_000), (small, 500), ("[metrics]\ndigests = 0\nroutes = 0\n", 300)]
-        {
+        for (text, sessions) in [
+            ("", 2_000),
+            ("[metrics]\ndigest_histograms = true\n", 2_000),
+            (small, 500),
+            ("[metrics]\ndigests = 0\nroutes = 0\n", 300),
+        ] {
             let (metrics, limits) = limits(text);
             let text = scrape(&mut filled(limits, sessions, 20), metrics);
             let (exposed, bound) = (exposed(&text), series_bound(&metrics));
@@ -223,9 +233,8 @@ mod tests {
         }
     }
 
-    /// cargo test -p pgsonde --lib -- --ignored --nocapture hostile_million
+    /// cargo test -p pgsonde --lib -- --nocapture hostile_million
     #[test]
-    #[ignore = "takes minutes"]
     fn hostile_million() {
         let (metrics, limits) = limits("");
         let mut analyzer = filled(limits, 50_000, 20);

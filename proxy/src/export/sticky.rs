@@ -4,7 +4,7 @@
 //! series while it is resident, else to `other` of its database. A series therefore starts at 0 when its digest
 //! enters and simply ends when it leaves; what ran before and after is in `other`, and sums stay true.
 
-use pgsonde_analyzer::snapshot::{DigestTotals, Snapshot};
+use pgsonde_analyzer::snapshot::{Buckets, DigestRow, DigestTotals, ROW_BUCKETS_US, Snapshot};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -21,6 +21,10 @@ const REPLACEMENTS_MAX: usize = 5;
 /// One hour in microseconds.
 const REPLACEMENT_SPAN_US: u64 = 3_600 * 1_000_000;
 
+/// Upper bounds in microseconds of a digest's histogram. Each is one of [`ROW_BUCKETS_US`], so that the counts are exact.
+pub(crate) const DIGEST_BUCKETS_US: [u64; 8] =
+    [1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000];
+
 /// Label of what has no series of its own.
 pub(crate) const OTHER: &str = "other";
 
@@ -35,9 +39,15 @@ pub(crate) struct Counters {
     pub(crate) rows: u64,
     pub(crate) first_row_us: u64,
     pub(crate) transfer_us: u64,
+    /// Times of exactly timed executions, in microseconds; empty in `other`, of which not all times are known.
+    pub(crate) durations: Buckets<8>,
 }
 
 impl Counters {
+    fn of_row(row: &DigestRow) -> Self {
+        Self { durations: durations(row), ..Self::of(&row.totals) }
+    }
+
     fn of(totals: &DigestTotals) -> Self {
         Self {
             calls: totals.calls,
@@ -45,6 +55,7 @@ impl Counters {
             rows: totals.rows,
             first_row_us: totals.phases.first_row_us,
             transfer_us: totals.phases.transfer_us,
+            durations: Buckets::default(),
         }
     }
 
@@ -55,6 +66,13 @@ impl Counters {
             rows: rule(self.rows, right.rows),
             first_row_us: rule(self.first_row_us, right.first_row_us),
             transfer_us: rule(self.transfer_us, right.transfer_us),
+            durations: Buckets {
+                counts: std::array::from_fn(|bucket| {
+                    rule(self.durations.counts[bucket], right.durations.counts[bucket])
+                }),
+                above: rule(self.durations.above, right.durations.above),
+                sum: rule(self.durations.sum, right.durations.sum),
+            },
         }
     }
 
@@ -128,7 +146,7 @@ impl StickyDigests {
     pub(crate) fn update(&mut self, snapshot: &Snapshot) -> Vec<DigestSeries> {
         let vanished = self.forget_missing(snapshot);
         for row in &snapshot.digests {
-            self.take_row(&row.database, row.digest, Counters::of(&row.totals), snapshot.at_us);
+            self.take_row(&row.database, row.digest, Counters::of_row(row), snapshot.at_us);
         }
         self.take_unplaced(snapshot, vanished);
         if snapshot.at_us >= self.window_start_us.saturating_add(WINDOW_US) {
@@ -151,7 +169,7 @@ impl StickyDigests {
             Some(resident) => resident.exported = resident.exported.plus(gain),
             None => {
                 let other = self.others.entry(database.clone()).or_default();
-                *other = other.plus(gain);
+                *other = other.plus(Counters { durations: Buckets::default(), ..gain });
             }
         }
     }
@@ -262,6 +280,22 @@ impl StickyDigests {
     }
 }
 
+/// The row's buckets and the sum of its times, in fewer buckets.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn durations(row: &DigestRow) -> Buckets<8> {
+    let mut buckets = Buckets::default();
+    for (bound, count) in ROW_BUCKETS_US.iter().zip(row.buckets) {
+        match DIGEST_BUCKETS_US.iter().position(|wider| bound <= wider) {
+            Some(index) => buckets.counts[index] += count,
+            None => buckets.above += count,
+        }
+    }
+    buckets.above += row.buckets[ROW_BUCKETS_US.len()];
+    // Exact up to 2^52 us, 142 years of statement time.
+    buckets.sum = (row.latency.mean_us * row.latency.count as f64).round() as u64;
+    buckets
+}
+
 #[allow(clippy::cast_precision_loss)]
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
@@ -307,6 +341,31 @@ mod tests {
         let expected =
             [("a", Some(1), 50), ("b", Some(2), 40), ("b", None, 30), ("other", None, 7)];
         assert_eq!(calls(&rows), expected.map(|(d, k, n)| (d.to_owned(), k, n)));
+    }
+
+    #[test]
+    fn times_are_those_since_the_digest_entered() {
+        let timed = |counts: &[(u64, u64)]| {
+            let mut snapshot = snapshot(1, &[("a", 1, 0), ("a", 2, 0)], 0);
+            for row in &mut snapshot.digests {
+                for (us, count) in counts {
+                    row.buckets[ROW_BUCKETS_US.partition_point(|bound| bound < us)] += count;
+                    row.latency.mean_us += (us * count) as f64;
+                    row.latency.count += count;
+                }
+                row.latency.mean_us /= row.latency.count as f64;
+            }
+            snapshot
+        };
+        let mut table = StickyDigests::new(1);
+        table.update(&timed(&[(700, 2), (1_000, 1), (1_001, 4), (20_000_000, 1)]));
+        let rows = table.update(&timed(&[(700, 5), (1_000, 1), (1_001, 4), (20_000_000, 1)]));
+        let [resident, other] = &rows[..] else { panic!("{rows:?}") };
+        let times = resident.counters.durations;
+        assert_eq!((times.counts, times.above), ([6, 4, 0, 0, 0, 0, 0, 0], 1));
+        assert_eq!(times.sum, 5 * 700 + 1_000 + 4 * 1_001 + 20_000_000);
+        assert_eq!(other.counters.durations, Buckets::default(), "not all of them are known");
+        assert!(DIGEST_BUCKETS_US.iter().all(|bound| ROW_BUCKETS_US.contains(bound)));
     }
 
     #[test]

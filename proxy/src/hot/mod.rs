@@ -14,6 +14,7 @@ pub mod observe;
 pub mod outbox;
 pub mod plan;
 pub mod relay;
+pub mod ring;
 mod scratch;
 pub mod standing;
 pub mod watch;

@@ -2,10 +2,11 @@
 
 use super::outbox::Outbox;
 use super::plan::{BINDS_HASHED_MAX, Formats, Plans, is_wide};
+use super::ring::{Kept, ValueRing};
 use super::scratch::Scratch;
 use pgsonde_analyzer::record::{
     self, BindCell, Driver, Event, Field, SessionId, SessionOpened, StatementRecord, Tag, TextKey,
-    Timing, TrafficRecord, TransactionRecord,
+    Timing, TrafficRecord, TransactionRecord, ValuesRecord,
 };
 use pgsonde_analyzer::value::{ColumnShape, Salt, SelectedColumns, select_columns, text_key};
 use pgsonde_wire::backend::{Column, DataRow, RowDescription};
@@ -45,6 +46,7 @@ pub struct BoundPortal {
     binds_hash: u64,
     bind_count: u16,
     array_elements: u32,
+    values: Kept,
 }
 
 /// One execution on its way. Its bind cells lie in the observer's queue at absolute positions.
@@ -58,6 +60,7 @@ pub struct Request {
     array_elements: u32,
     binds_hash: u64,
     parsed: bool,
+    values: Kept,
 }
 
 /// Observes one session.
@@ -73,6 +76,9 @@ pub struct SessionObserver {
     held: Scratch,
     held_record: StatementRecord,
     held_binds: Vec<BindCell>,
+    /// Values of the execution that ended, and its plan.
+    held_values: (Kept, u64),
+    ring: ValueRing,
     /// Bind cells of requests on their way, oldest first.
     binds: VecDeque<BindCell>,
     /// Absolute position of the first cell in `binds`.
@@ -106,6 +112,8 @@ impl SessionObserver {
             held: Scratch::default(),
             held_record: StatementRecord::default(),
             held_binds: Vec::new(),
+            held_values: (Kept::default(), 0),
+            ring: ValueRing::default(),
             binds: VecDeque::new(),
             binds_begin: 0,
             parsed: TextKey::default(),
@@ -148,12 +156,13 @@ impl SessionObserver {
     /// Frees what is only needed while the session is followed.
     pub fn forget(&mut self) {
         (self.plans, self.binds) = (Plans::default(), VecDeque::new());
+        self.ring = ValueRing::default();
         (self.current, self.held) = (Scratch::default(), Scratch::default());
     }
 
     /// Bytes of the values of requests on their way.
     pub fn held_bytes(&self) -> usize {
-        self.binds.capacity() * size_of::<BindCell>()
+        self.binds.capacity() * size_of::<BindCell>() + self.ring.held_bytes()
     }
 
     fn add_tally(&mut self, tally: Tally) {
@@ -221,7 +230,25 @@ impl SessionObserver {
         }
     }
 
+    /// Hands the values of the execution over, if a planner can use them.
+    fn hand_over_values(&mut self, first_row_us: u64) {
+        let (kept, plan) = std::mem::take(&mut self.held_values);
+        let Some(values) = self.ring.read(kept) else { return };
+        let Some(plan) = self.plans.find_mut(plan) else { return };
+        let count = usize::from(self.held_record.bind_count);
+        let wanted = plan.wants_values(first_row_us);
+        if let Some(types) = plan.types.get(..count).filter(|_| wanted) {
+            let StatementRecord { session, text, binds_hash, bind_count: count, .. } =
+                self.held_record;
+            let span = record::Span::default();
+            let of =
+                ValuesRecord { session, text, first_row_us, binds_hash, count, values: span };
+            self.outbox.borrow_mut().values(of, types, values);
+        }
+    }
+
     fn emit(&mut self, settled: &Settled) {
+        self.hand_over_values(settled.first_row_us);
         let mut outbox = self.outbox.borrow_mut();
         let binds = outbox.binds(&self.held_binds);
         let columns = self.held.place_columns(&mut outbox);
@@ -285,10 +312,14 @@ impl Observer for SessionObserver {
         let salt = &self.salt;
         let BoundPortal { binds, .. } = portal;
         binds.clear();
+        // Only where a planner can be asked.
+        let mut ring = self.outbox.borrow().wants_values().then_some(&mut self.ring);
+        ring.iter_mut().for_each(|ring| ring.begin());
         let mut binds_hash = 0;
         let mut elements = 0;
         let formats = bind.each_value(|index, value| {
             binds_hash = salt.fold(binds_hash, value);
+            ring.iter_mut().for_each(|ring| ring.add(bind.formats.is_binary(index), value));
             if let (Some(oid), Some(value)) = (types.get(index), value) {
                 let binary = bind.formats.is_binary(index);
                 let slot = index as u16 + 1;
@@ -296,6 +327,7 @@ impl Observer for SessionObserver {
                 elements = elements.max(count);
             }
         })?;
+        portal.values = ring.map(ValueRing::end).filter(|_| formats.is_some()).unwrap_or_default();
         portal.statement = statement;
         portal.binds_hash = binds_hash;
         portal.bind_count = bind.values_count;
@@ -323,6 +355,7 @@ impl Observer for SessionObserver {
             bind_count: portal.bind_count,
             array_elements: portal.array_elements,
             parsed,
+            values: portal.values,
         }
     }
 
@@ -387,6 +420,8 @@ impl Observer for SessionObserver {
         let tag = tag_of(ended.tag);
         self.held.forget_useless(tag, ended);
         let (outcome, sqlstate) = outcome(ended.outcome);
+        let whole = outcome == record::Outcome::Ok && !ended.part;
+        self.held_values = if whole { (request.values, request.statement.plan) } else { Default::default() };
         self.held_record = StatementRecord {
             session: self.session,
             text: request.statement.text,

@@ -4,10 +4,11 @@
 //! session would, an idle session owns none, and one clock per worker sends off what has become old.
 
 use pgsonde_analyzer::record::{
-    BindCell, Event, Field, NewText, RecordBatch, ResultColumn, Span, TextKey, Timing, WidthSample,
+    BindCell, Event, Field, NewText, RecordBatch, ResultColumn, Span, TextKey, Timing,
+    ValuesRecord, WidthSample,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 /// Events that fill a batch.
@@ -18,6 +19,9 @@ pub const BATCH_TEXT_BYTES_MAX: usize = 32 * 1024;
 
 /// Result cells that fill a batch.
 pub const BATCH_CELLS_MAX: usize = 16 * 1024;
+
+/// Bytes of bind values that fill a batch.
+pub const BATCH_VALUE_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of texts that are carried over from batches that found no room.
 const KEPT_TEXT_BYTES_MAX: usize = 256 * 1024;
@@ -36,6 +40,8 @@ pub struct OutboxCounters {
     pub dropped_statements: AtomicU64,
     /// Batches waiting.
     pub queued_batches: AtomicU64,
+    /// Whether bind values are kept for a planner.
+    pub values_wanted: AtomicBool,
 }
 
 /// A batch and where it comes from, so that it can go back empty.
@@ -94,6 +100,7 @@ impl Outbox {
         self.batch.events.len() >= BATCH_EVENTS_MAX
             || self.batch.bytes.len() >= BATCH_TEXT_BYTES_MAX
             || self.batch.cells.len() >= BATCH_CELLS_MAX
+            || self.batch.values.len() >= BATCH_VALUE_BYTES_MAX
     }
 
     /// Hands over a text unless this worker did so before in the present epoch.
@@ -150,12 +157,27 @@ impl Outbox {
         self.batch.samples.len() as u32
     }
 
+    /// Whether bind values are kept for a planner.
+    pub fn wants_values(&self) -> bool {
+        self.counters.values_wanted.load(Relaxed)
+    }
+
+    /// Adds an event with the values of an execution.
+    pub fn values(&mut self, record: ValuesRecord, types: &[u32], values: [&[u8]; 2]) {
+        let values = self.batch.values.add(types, values);
+        self.push(Event::Values(ValuesRecord { values, ..record }));
+    }
+
     /// Sends off everything.
     pub fn send(&mut self) {
         if self.batch.events.is_empty() && self.batch.texts.is_empty() {
             return;
         }
-        let empty = self.spare.try_recv().unwrap_or_default();
+        let mut empty = self.spare.try_recv().unwrap_or_default();
+        if self.wants_values() {
+            // Once per batch that goes round.
+            empty.values.make_room(2 * BATCH_VALUE_BYTES_MAX);
+        }
         let mut batch = std::mem::replace(&mut self.batch, empty);
         batch.epoch = self.epoch;
         let statements = counted_statements(&batch);

@@ -25,6 +25,33 @@ pub struct Plan {
     /// Columns worth hashing.
     pub columns: SelectedColumns,
     used: u64,
+    /// Executions that ended since values are kept.
+    ended: u64,
+    /// Moving average of their time to the first row, microseconds.
+    mean_us: u64,
+}
+
+/// The values of this many first executions of a statement are handed over …
+const FIRST_EXECUTIONS: u64 = 3;
+/// … then those of one in so many …
+const EXECUTIONS_PER_SAMPLE: u64 = 64;
+/// … and those of executions that took so many times the moving average.
+const SLOW_FACTOR: u64 = 4;
+
+impl Plan {
+    /// Notes an execution; whether its values are worth handing over.
+    pub fn wants_values(&mut self, first_row_us: u64) -> bool {
+        let slow = first_row_us > self.mean_us.saturating_mul(SLOW_FACTOR);
+        let wanted = self.ended < FIRST_EXECUTIONS
+            || slow
+            || self.ended.is_multiple_of(EXECUTIONS_PER_SAMPLE);
+        self.mean_us = match self.ended {
+            0 => first_row_us,
+            _ => self.mean_us - self.mean_us / 8 + first_row_us / 8,
+        };
+        self.ended += 1;
+        wanted
+    }
 }
 
 /// The plans of one session. Keyed by text, not by name: a name may change its meaning, a text doesn't.
@@ -45,6 +72,11 @@ impl Plans {
         let plan = self.plans.entry(key).or_default();
         plan.used = self.clock;
         plan
+    }
+
+    /// The plan under this key, to note executions.
+    pub fn find_mut(&mut self, key: u64) -> Option<&mut Plan> {
+        self.plans.get_mut(&key)
     }
 
     /// The plan under this key.
@@ -96,6 +128,15 @@ mod tests {
         }
         assert!(plans.find(10 * PLANS_MAX as u64 - 1).is_some());
         assert!(plans.find(0).is_none());
+    }
+
+    #[test]
+    fn values_are_wanted_of_the_first_the_slow_and_one_in_many() {
+        let mut plan = Plan::default();
+        let wanted: Vec<u64> = (0..200).filter(|_| plan.wants_values(1_000)).collect();
+        assert_eq!(wanted, [0, 1, 2, 64, 128, 192]);
+        assert!(plan.wants_values(4_100));
+        assert!(!plan.wants_values(4_100), "the average has risen");
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn start_with(admin: &str) -> Running {
         started: std::time::UNIX_EPOCH,
         metrics: MetricSettings {
             digests: 100,
+            digest_histograms: false,
             routes: 128,
             findings: 100,
             pairs: 24,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const SETTINGS: MetricSettings = MetricSettings {
     digests: 100,
+    digest_histograms: false,
     routes: 128,
     findings: 100,
     pairs: 24,
@@ -87,7 +88,9 @@ fn every_series_is_unique_and_counted() {
 
 #[test]
 fn the_full_fixture_fills_the_whole_catalogue() {
-    let scrape = scrape(fixture::snapshot());
+    let settings = MetricSettings { digest_histograms: true, ..SETTINGS };
+    let source = Fixed::new(fixture::snapshot(), fixture::counters());
+    let scrape = Scrape::parse(&exporter(&source, settings).text().unwrap());
     for (name, kind, _, _) in CATALOGUE {
         let kind_text = format!("{kind:?}").to_lowercase();
         assert_eq!(scrape.types.get(&format!("pgsonde_{name}")), Some(&kind_text), "{name}");
