@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the named parts need and this machine lacks; costs nothing when all is there.
 #
-#   scripts/setup.sh build postgres python node ruby java go prometheus clickhouse haproxy web chromium container
+#   scripts/setup.sh build postgres python node ruby java go prometheus clickhouse chdb haproxy web chromium container
 #
 # System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
 # into target/venv, those of Node into target/node. Rust itself is a precondition.
@@ -45,6 +45,8 @@ want_postgres() { server_bin >/dev/null || missing+=("postgresql-$POSTGRES_MAJOR
 want_prometheus() { have promtool || missing+=(prometheus); }
 # The server alone, as a program: the tests start it themselves, as their own user.
 want_clickhouse() { have clickhouse-server || missing+=(clickhouse-server); }
+# A current engine for the tests, as a Python package of 182 MB.
+want_chdb() { want_python; }
 want_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy); }
 
 want_python() {
@@ -109,6 +111,16 @@ python_packages() {
   cp "$wanted" "$stamp"
 }
 
+chdb_package() {
+  local wanted=tests/drivers/chdb.txt stamp=$VENV/chdb.txt
+  cmp -s "$wanted" "$stamp" && return 0
+  printf 'setup: pip install -r %s (into %s)\n' "$wanted" "$VENV" >&2
+  mkdir -p "$TARGET"
+  [ -x "$VENV/bin/python" ] || python3 -m venv "$VENV"
+  "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r "$wanted"
+  cp "$wanted" "$stamp"
+}
+
 node_is_new_enough() {
   have node && have npm && printf '%s\n%s\n' "$NODE_MINIMUM" "$(node -p process.versions.node)" | sort -CV
 }
@@ -150,11 +162,12 @@ web_page() {
 }
 
 for part in "$@"; do
-  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus, clickhouse, web, chromium, container)"
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, prometheus, clickhouse, chdb, web, chromium, container)"
   "want_$part"
 done
 install_missing
 [[ " $* " != *" python "* ]] || python_packages
+[[ " $* " != *" chdb "* ]] || chdb_package
 [[ " $* " != *" node "* ]] || node_packages
 [[ " $* " != *" web "* ]] || web_page
 [[ " $* " != *" postgres "* ]] || server_bin >/dev/null || fail "no PostgreSQL server found; set PGSONDE_PG_BIN"

@@ -1,7 +1,7 @@
-//! A real ClickHouse, Debian's 18.16, on loopback and free ports, in a folder of its own.
+//! A real ClickHouse, Debian's 18.16, on loopback and free ports, in a folder of its own; and a current engine.
 
 use crate::guard::{Guard, Owner};
-use crate::{eventually, free_port};
+use crate::{eventually, free_port, paths};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,7 +36,42 @@ pub fn is_installed() -> bool {
     there
 }
 
+/// Whether the current engine is installed; says so if not, and fails under `CI`.
+///
+/// # Panics
+/// If it is missing while `CI` is set.
+pub fn is_modern_installed() -> bool {
+    let mut python = std::process::Command::new(paths::python());
+    let there = python.args(["-c", "import chdb"]).output().is_ok_and(|out| out.status.success());
+    assert!(there || std::env::var_os("CI").is_none(), "chdb is missing");
+    if !there {
+        eprintln!("skipped: chdb");
+    }
+    there
+}
+
 impl ClickHouse {
+    /// Starts a current engine behind the HTTP interface.
+    ///
+    /// # Panics
+    /// If it doesn't answer.
+    pub fn start_modern() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let http = free_port();
+        let program = paths::workspace().join("tests/drivers/store.py");
+        let args = [
+            program.display().to_string(),
+            http.to_string(),
+            folder.path().join("data").display().to_string(),
+        ];
+        let process = Guard::start(&paths::python(), &args, "TERM", None, Owner::default());
+        let store = Self { folder, http, tcp: 0, password: String::new(), process: Some(process) };
+        eventually("the engine answers", READY_LIMIT, || {
+            ureq::get(format!("{}/ping", store.url())).call().ok()
+        });
+        store
+    }
+
     /// Starts one whose user `default` has this password, as member of the cluster `pair` of these TCP ports.
     ///
     /// # Panics
@@ -114,6 +149,18 @@ impl ClickHouse {
     /// The port of its HTTP interface.
     pub fn port(&self) -> u16 {
         self.http
+    }
+
+    /// Processor time that it has taken, in seconds.
+    ///
+    /// # Panics
+    /// If it doesn't run.
+    pub fn processor_seconds(&self) -> f64 {
+        let pid = self.process.as_ref().expect("it runs").pid();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        // utime and stime, in hundredths of a second.
+        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
     }
 
     /// What it answers to a statement, or its refusal.

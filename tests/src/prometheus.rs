@@ -27,14 +27,25 @@ impl Prometheus {
     /// # Panics
     /// If it doesn't get ready, or doesn't scrape the proxy.
     pub fn start(proxy: &Proxy) -> Self {
+        Self::start_before(&[proxy])
+    }
+
+    /// The same before several proxies.
+    ///
+    /// # Panics
+    /// If it doesn't get ready, or doesn't scrape all of them.
+    pub fn start_before(proxies: &[&Proxy]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let rules = paths::workspace().join("dashboards/prometheus");
-        let target = proxy.admin().trim_start_matches("http://");
+        let target =
+            |proxy: &&Proxy| format!("\"{}\"", proxy.admin().trim_start_matches("http://"));
+        let targets: Vec<String> = proxies.iter().map(target).collect();
         let config = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              rule_files: [{rules}/rules.yml, {rules}/alerts.yml]\n\
-             scrape_configs: [{{job_name: pgsonde, static_configs: [{{targets: [\"{target}\"]}}]}}]\n",
+             scrape_configs: [{{job_name: pgsonde, static_configs: [{{targets: [{targets}]}}]}}]\n",
             rules = rules.display(),
+            targets = targets.join(", "),
         );
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config).expect("the configuration is written");
@@ -55,7 +66,8 @@ impl Prometheus {
         // It finds its targets seconds later. Counters must have been seen at 0: only then does what comes
         // afterwards count as an increase.
         eventually("the first scrape", READY_LIMIT, || {
-            (!prometheus.query("up{job=\"pgsonde\"} == 1").is_empty()).then_some(())
+            let up = prometheus.query("up{job=\"pgsonde\"} == 1").len();
+            (up == proxies.len()).then_some(())
         });
         prometheus
     }

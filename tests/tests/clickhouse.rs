@@ -1,6 +1,6 @@
 //! The export to a real ClickHouse: what arrives is what was done, each once, whatever happens in between.
 
-use pgsonde_tests::clickhouse::{ClickHouse, is_installed};
+use pgsonde_tests::clickhouse::{ClickHouse, is_installed, is_modern_installed};
 use pgsonde_tests::{Postgres, Proxy, eventually, paths, python, run, run_ok, signal};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -32,9 +32,11 @@ fn init(clickhouse: &ClickHouse, password: &str, more: &[&str]) {
 fn exporting(folder: &Path, url: &str, more: &str) -> Proxy {
     let spool = folder.join("spool").display().to_string();
     let file = folder.join("pgsonde.toml");
+    let given = more.contains("batch_interval");
+    let interval = if given { "" } else { "batch_interval = \"100ms\"\n" };
     let text = format!(
         "[proxy]\nupstream = \"{}\"\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-         [export.clickhouse]\nurl = \"{url}\"\nspool = \"{spool}\"\nbatch_interval = \"100ms\"\n{more}\n",
+         [export.clickhouse]\nurl = \"{url}\"\nspool = \"{spool}\"\n{interval}{more}\n",
         server().upstream(),
     );
     std::fs::write(&file, text).expect("the configuration is written");
@@ -66,6 +68,8 @@ fn each_once(clickhouse: &ClickHouse, count: u64) {
     let distinct = "SELECT uniqExact(proxy_id, session, seq) FROM pgsonde_statements WHERE db_operation = 'select'";
     assert_eq!(clickhouse.number(distinct), count);
     let summed = "SELECT sumMerge(calls) FROM pgsonde_minutes WHERE db_operation = 'select'";
+    // The view gets a row a moment after its table.
+    eventually("the sums by minute", LIMIT, || (clickhouse.number(summed) >= count).then_some(()));
     assert_eq!(clickhouse.number(summed), count, "the sums by minute counted each once");
 }
 
@@ -119,9 +123,17 @@ fn three_proxies_write_one_store_and_the_report_is_the_fleets() {
             .then_some(stored)
     });
 
-    // Statement by statement what the proxies themselves say: calls, rows, errors, time, percentiles.
+    same_statements(&merged, &stored);
+    same_finding(&merged, &stored);
+    renderings(&clickhouse, &source);
+    books_of_the_export(&proxies);
+    bytes_per_statement(&clickhouse, &proxies);
+}
+
+/// What the proxies themselves say: calls, rows, errors, time, percentiles.
+fn same_statements(merged: &Value, stored: &Value) {
     let items = |report: &Value| report["statements"]["items"].as_array().cloned().expect("items");
-    let (own, told) = (items(&merged), items(&stored));
+    let (own, told) = (items(merged), items(stored));
     assert_eq!(own.len(), told.len());
     for item in &own {
         let same = |other: &&Value| {
@@ -152,28 +164,35 @@ fn three_proxies_write_one_store_and_the_report_is_the_fleets() {
             assert!(near && a.is_some() == b.is_some(), "{field}: {a:?} {b:?}");
         }
     }
+}
+
+fn same_finding(merged: &Value, stored: &Value) {
     let finding = &stored["findings"]["items"][0];
     assert_eq!(finding["id"], merged["findings"]["items"][0]["id"]);
     assert_eq!(finding["kind"], "n_plus_one");
     assert_eq!(finding["evidence"]["proxies"], 3);
     assert!(finding["fix"]["text"].as_str().is_some_and(|text| text.contains("joinedload")));
+}
 
+fn renderings(clickhouse: &ClickHouse, source: &str) {
     let events = clickhouse.rows(
         "SELECT query_text, db_name, ts, duration_us FROM pgsonde_events WHERE db_name = 'store' LIMIT 3",
     );
     assert!(events.iter().all(|row| row["query_text"] != ""), "{events:?}");
-    for proxy in &proxies {
+    for form in ["text", "html", "md"] {
+        let output = pgsonde(&["report", source, "--format", form], "");
+        assert!(output.is_ok() && output.stdout.contains("customers"), "{form}: {output:?}");
+    }
+}
+
+fn books_of_the_export(proxies: &[Proxy]) {
+    for proxy in proxies {
         let info = proxy.api("info");
         assert_eq!(info["exports"][0]["exporter"], "clickhouse", "{info}");
         assert_eq!(exported(proxy, "failures_total"), 0.0);
         assert_eq!(exported(proxy, "dropped_rows_total"), 0.0);
         assert!(exported(proxy, "rows_total") > 10.0);
     }
-    for form in ["text", "html", "md"] {
-        let output = pgsonde(&["report", &source, "--format", form], "");
-        assert!(output.is_ok() && output.stdout.contains("customers"), "{form}: {output:?}");
-    }
-    bytes_per_statement(&clickhouse, &proxies);
 }
 
 fn bytes_per_statement(clickhouse: &ClickHouse, proxies: &[Proxy]) {
@@ -329,7 +348,7 @@ fn a_slow_store_or_none_touches_no_statement() {
 
 #[test]
 fn a_full_or_broken_spool_drops_and_counts() {
-    table("full");
+    table("filled");
     let folder = tempfile::tempdir().expect("a folder");
     let down = format!("http://127.0.0.1:{}", pgsonde_tests::free_port());
     let proxy = exporting(folder.path(), &down, "spool_max = \"1MiB\"");
@@ -338,13 +357,13 @@ fn a_full_or_broken_spool_drops_and_counts() {
     let filler = folder.path().join("spool/0-aa-1-5-pgsonde_statements.ndjson.zst");
     std::fs::write(&filler, vec![0; (1 << 20) - 10]).expect("the filler");
     let proxy = exporting(folder.path(), &down, "spool_max = \"1MiB\"");
-    load(&proxy, "full", 300);
+    load(&proxy, "filled", 300);
     proxy.settle();
     let dropped = || {
         proxy.metrics().matching("pgsonde_export_dropped_rows_total", &["reason=\"spool_full\""])
     };
     eventually("the rows are dropped and counted", LIMIT, || (dropped() >= 300.0).then_some(()));
-    assert_eq!(proxy.calls_and_errors("full"), (300, 0));
+    assert_eq!(proxy.calls_and_errors("filled"), (300, 0));
     proxy.await_line(&["the spool is full"]);
     let told = proxy.api("info")["exports"][0]["dropped"]["spool_full"].as_u64();
     assert!(told >= Some(300), "{told:?}");
@@ -460,4 +479,103 @@ fn a_poisoned_batch_is_counted_and_holds_nobody_up() {
     let refused =
         proxy.metrics().matching("pgsonde_export_dropped_rows_total", &["reason=\"refused\""]);
     assert_eq!(refused, 5.0);
+}
+
+/// Modern tables, tokens and queries on a current engine; a batch that is sent twice is there once, also in the sums.
+#[test]
+fn a_current_engine_holds_each_row_once_and_gives_the_report() {
+    if !is_modern_installed() {
+        return;
+    }
+    table("modern");
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = ClickHouse::start_modern();
+    init(&store, "", &[]);
+    let lossy = Lossy::before(store.port());
+    let proxy = exporting(folder.path(), &format!("http://127.0.0.1:{}", lossy.port), "");
+    load(&proxy, "modern", 30);
+    each_once(&store, 30);
+    lossy.loses.store(true, Relaxed);
+    load(&proxy, "modern", 70);
+    eventually("an answer gets lost", LIMIT, || (lossy.lost.load(Relaxed) >= 1).then_some(()));
+    lossy.loses.store(false, Relaxed);
+    each_once(&store, 100);
+    let token = "INSERT INTO pgsonde_statements SETTINGS insert_deduplication_token = 'again', \
+                 deduplicate_blocks_in_dependent_materialized_views = 1 FORMAT JSONEachRow\n\
+                 {\"proxy_id\":\"x\",\"ts_us\":1795366743123456,\"db_operation\":\"select\",\"digest\":\"0\",\"outcome\":\"ok\"}";
+    for _ in 0..2 {
+        assert_eq!(store.query(token), "");
+    }
+    assert_eq!(store.number(STATEMENTS), 101);
+    assert_eq!(store.number("SELECT sumMerge(calls) FROM pgsonde_minutes WHERE digest = '0'"), 1);
+    let ts = store.query("SELECT ts FROM pgsonde_statements WHERE proxy_id = 'x'");
+    assert!(ts.ends_with(".123456"), "{ts}");
+    let source = format!("clickhouse://127.0.0.1:{}/default", store.port());
+    let output = pgsonde(&["report", &source, "--format", "json"], "");
+    let report: Value =
+        serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let items = report["statements"]["items"].as_array().expect("items");
+    let of = |item: &&Value| item["tables"][0] == "modern";
+    let item = items.iter().find(of).unwrap_or_else(|| panic!("{report}"));
+    let own = proxy.api("statements?limit=500");
+    let own = own["items"].as_array().and_then(|items| items.iter().find(of).cloned()).expect("it");
+    for field in ["calls", "rows", "errors", "total_ms", "query_text", "max_ms"] {
+        assert_eq!(item[field], own[field], "{field}");
+    }
+}
+
+/// The figures of docs/scaling.md: `cargo test --workspace --test clickhouse -- --ignored --nocapture figures`.
+#[test]
+#[ignore = "prints figures and judges nothing"]
+fn figures() {
+    if !is_installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let clickhouse = ClickHouse::start("", None);
+    init(&clickhouse, "", &[]);
+    let proxy = exporting(folder.path(), &clickhouse.url(), "batch_interval = \"1s\"");
+    let postgres = server();
+    let limit = Duration::from_secs(120);
+    postgres.pgbench(proxy.port(), &["-i", "-s", "2", "-q"], limit);
+    postgres.pgbench(proxy.port(), &["-c", "8", "-M", "prepared", "-T", "20", "-n"], limit);
+    proxy.settle();
+    eventually("the spool is empty", limit, || {
+        (exported(&proxy, "spool_bytes") == 0.0).then_some(())
+    });
+    let (rows, wire) = (exported(&proxy, "rows_total"), exported(&proxy, "bytes_total"));
+    println!("pgbench: {rows} rows, {:.1} bytes of the wire per row (gzip)", wire / rows);
+    for table in ["statements", "transactions", "minutes"] {
+        let parts = format!("FROM system.parts WHERE active AND table = 'pgsonde_{table}'");
+        clickhouse.query(&format!("OPTIMIZE TABLE pgsonde_{table} FINAL"));
+        let [rows, bytes] = ["rows", "bytes_on_disk"]
+            .map(|what| clickhouse.number(&format!("SELECT sum({what}) {parts}")) as f64);
+        println!(
+            "pgsonde_{table}: {rows} rows, {:.1} bytes of the disk per row",
+            bytes / rows.max(1.0)
+        );
+    }
+    inserts_per_core(&clickhouse);
+}
+
+/// Batches of 10,000 rows one after another, by the processor time that the store takes for them.
+fn inserts_per_core(clickhouse: &ClickHouse) {
+    const ROWS: usize = 10_000;
+    const BATCHES: u32 = 40;
+    let sample =
+        clickhouse.query("SELECT * FROM pgsonde_statements LIMIT 10000 FORMAT JSONEachRow");
+    let lines = sample.lines().count();
+    println!("a line of the store's own: {} bytes", sample.len() / lines.max(1));
+    let sql = format!("INSERT INTO pgsonde_statements FORMAT JSONEachRow\n{sample}");
+    let (before, started) = (clickhouse.processor_seconds(), std::time::Instant::now());
+    for _ in 0..BATCHES {
+        assert_eq!(clickhouse.query(&sql), "");
+    }
+    let (busy, wall) = (clickhouse.processor_seconds() - before, started.elapsed().as_secs_f64());
+    let rows = lines.min(ROWS) as f64 * f64::from(BATCHES);
+    println!(
+        "{:.0} rows a second by the wall clock, {:.0} per core, with the sums by minute",
+        rows / wall,
+        rows / busy
+    );
 }

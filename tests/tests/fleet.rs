@@ -13,6 +13,7 @@ use pgsonde_analyzer::record::{
 use pgsonde_analyzer::snapshot::{DigestRow, Snapshot};
 use pgsonde_analyzer::value::{Salt, text_key};
 use pgsonde_tests::load::{Config, Load, Mode};
+use pgsonde_tests::prometheus::{self, Prometheus};
 use pgsonde_tests::random::Random;
 use pgsonde_tests::{Output, Postgres, Proxy, eventually, paths, python, run, run_ok};
 use serde_json::Value;
@@ -103,7 +104,13 @@ fn three_proxies_are_one_report() {
     }
     assert!(report["notes"][0].as_str().is_some_and(|note| note.contains("3 proxies")));
 
-    // Saved snapshots give the same, in any order, and every form can be made of them.
+    one_row_in_prometheus(&proxies, found[0]["id"].as_str().expect("an id"));
+
+    saved_snapshots(&proxies, &report, &sum);
+}
+
+/// Saved ones give the same, in any order, and every form can be made of them.
+fn saved_snapshots(proxies: &[Proxy], report: &Value, sum: &BTreeMap<String, u64>) {
     let folder = tempfile::tempdir().expect("a folder");
     let files: Vec<String> = (0..3)
         .map(|at| {
@@ -115,12 +122,12 @@ fn three_proxies_are_one_report() {
     for order in [[0, 1, 2], [2, 0, 1]] {
         let files = order.map(|at| files[at].as_str());
         let again = merged_json(&[files[0], files[1], files[2], "--top", "500"]);
-        assert_eq!(calls(&again), sum);
+        assert_eq!(&calls(&again), sum);
         assert_eq!(again["findings"]["items"][0]["id"], report["findings"]["items"][0]["id"]);
     }
     let html = folder.path().join("fleet.html").to_string_lossy().into_owned();
     run_ok(
-        Command::new(paths::pgsonde()).args(["merge", &files[0], sources[1], "-o", &html]),
+        Command::new(paths::pgsonde()).args(["merge", &files[0], proxies[1].admin(), "-o", &html]),
         "",
         LIMIT,
     );
@@ -129,6 +136,36 @@ fn three_proxies_are_one_report() {
     assert!(text.stdout.contains("customers"), "{}", text.stdout);
 
     refusals(&files, folder.path());
+}
+
+/// The dashboard's table of findings has one row for what three proxies see, and its sums are theirs.
+fn one_row_in_prometheus(proxies: &[Proxy], finding: &str) {
+    if !prometheus::is_installed() {
+        return;
+    }
+    let all: Vec<&Proxy> = proxies.iter().collect();
+    let prometheus = Prometheus::start_before(&all);
+    let raw = format!("pgsonde_finding_info{{finding=\"{finding}\"}}");
+    assert_eq!(prometheus.query(&raw).len(), 3);
+    let board = paths::workspace().join("dashboards/grafana/pgsonde-findings.json");
+    let board: Value =
+        serde_json::from_str(&std::fs::read_to_string(board).expect("the board")).expect("JSON");
+    let panels = board["panels"].as_array().expect("panels");
+    let exprs = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let expr = exprs
+        .filter_map(|target| target["expr"].as_str())
+        .find(|expr| expr.contains("pgsonde_finding_info"))
+        .expect("the table of findings");
+    let expr = expr.replace("$job", ".+").replace("$instance", ".+");
+    let rows = prometheus.query(&expr);
+    let of_it = rows.iter().filter(|row| row["metric"]["finding"] == finding).count();
+    assert_eq!(of_it, 1, "{rows:#?}");
+    let instances = prometheus.query("count(sum by (instance) (pgsonde_statements_total))");
+    assert_eq!(instances[0]["value"][1], "3");
+    let sum = &prometheus.query("sum(pgsonde_statements_total)")[0]["value"][1];
+    let own: f64 =
+        proxies.iter().map(|proxy| proxy.metrics().sum("pgsonde_statements_total")).sum();
+    assert_eq!(sum.as_str().and_then(|text| text.parse().ok()), Some(own));
 }
 
 fn refusals(files: &[String], folder: &Path) {

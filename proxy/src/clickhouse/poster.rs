@@ -38,7 +38,6 @@ pub(super) struct Poster {
     uncertain: HashSet<String>,
     unreadable: u32,
     back_off: Duration,
-    own: HashSet<String>,
 }
 
 impl Poster {
@@ -59,7 +58,6 @@ impl Poster {
             uncertain: found.into_iter().map(|batch| batch.token).collect(),
             unreadable: 0,
             back_off: BACK_OFF_MIN,
-            own: HashSet::new(),
         }
     }
 
@@ -123,7 +121,6 @@ impl Poster {
 
     fn finished(&mut self, batch: &Batch) {
         self.uncertain.remove(&batch.token);
-        self.own.remove(&batch.token);
         self.unreadable = 0;
         self.spool.remove(batch);
     }
@@ -131,7 +128,8 @@ impl Poster {
     /// Whether the next batch may be tried.
     fn failed(&mut self, batch: &Batch, refusal: &Refusal) -> Result<(), ()> {
         self.counts.fail("cannot export to ClickHouse; trying again", refusal.words());
-        if matches!(refusal, Refusal::Unknown(_)) {
+        // A refusal says nothing of the rows either: where a view fails, they stand in its table already.
+        if !matches!(refusal, Refusal::Unreachable(_)) {
             self.uncertain.insert(batch.token.clone());
         }
         // The store may be another one when it is back.

@@ -92,26 +92,26 @@ struct DigestFields {
     digest: String,
     db_name: String,
     db_operation: String,
-    calls: u64,
-    errors: u64,
-    rows: u64,
+    n_calls: u64,
+    n_errors: u64,
+    n_rows: u64,
     received_bytes: u64,
     sent_bytes: u64,
-    batch_members: u64,
+    n_batch_members: u64,
     queue_us: u64,
     first_row_us: u64,
     transfer_us: u64,
     client_stall_us: u64,
-    think_in_transaction_us: u64,
-    timed: u64,
+    think_us: u64,
+    n_timed: u64,
     sum_us: u64,
     sum_squares: f64,
     min_us: u64,
     max_us: u64,
     bounds: Vec<u64>,
     counts: Vec<u64>,
-    first_seen_us: u64,
-    last_seen_us: u64,
+    first_us: u64,
+    last_us: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -130,36 +130,37 @@ struct SourceFields {
     db_name: String,
     service: String,
     route: String,
-    calls: u64,
+    n: u64,
     total_us: u64,
 }
+
+/// Columns of sums, and what they are called here.
+const SUMMED: [(&str, &str); 14] = [
+    ("calls", "n_calls"),
+    ("errors", "n_errors"),
+    ("rows_sum", "n_rows"),
+    ("received_bytes_sum", "received_bytes"),
+    ("sent_bytes_sum", "sent_bytes"),
+    ("batch_members", "n_batch_members"),
+    ("queue_us_sum", "queue_us"),
+    ("first_row_us_sum", "first_row_us"),
+    ("transfer_us_sum", "transfer_us"),
+    ("client_stall_us_sum", "client_stall_us"),
+    ("think_in_transaction_us", "think_us"),
+    ("timed", "n_timed"),
+    ("duration_us_sum", "sum_us"),
+    ("duration_us_squares", "sum_squares"),
+];
 
 /// Everything but findings; with the number of executions.
 fn statements(client: &Client, range: Range) -> Result<(Sketched, u64), Refusal> {
     let minutes = minutes(range);
-    let sums: Vec<String> = [
-        "calls",
-        "errors",
-        "rows",
-        "received_bytes",
-        "sent_bytes",
-        "batch_members",
-        "queue_us",
-        "first_row_us",
-        "transfer_us",
-        "client_stall_us",
-        "think_in_transaction_us",
-        "timed",
-        "sum_us",
-        "sum_squares",
-    ]
-    .iter()
-    .map(|column| format!("sumMerge({column}) AS {column}"))
-    .collect();
+    let sums: Vec<String> =
+        SUMMED.iter().map(|(column, name)| format!("sumMerge({column}) AS {name}")).collect();
     let sql = format!(
-        "SELECT digest, db_name, any(db_operation) AS db_operation, {}, minMerge(min_us) AS min_us, \
-         maxMerge(max_us) AS max_us, sumMapMerge(durations) AS d, d.1 AS bounds, d.2 AS counts, \
-         minMerge(first_seen_us) AS first_seen_us, maxMerge(last_seen_us) AS last_seen_us \
+        "SELECT digest, db_name, any(db_operation) AS db_operation, {}, minMerge(duration_us_min) AS min_us, \
+         maxMerge(duration_us_max) AS max_us, sumMapMerge(durations) AS d, d.1 AS bounds, d.2 AS counts, \
+         minMerge(first_seen_us) AS first_us, maxMerge(last_seen_us) AS last_us \
          FROM pgsonde_minutes WHERE {minutes} GROUP BY digest, db_name \
          ORDER BY sum_us DESC, digest LIMIT {DIGESTS_MAX}",
         sums.join(", ")
@@ -212,9 +213,9 @@ fn digest(fields: DigestFields, text: Option<&Text>, from_us: u64) -> (DigestRow
         parsed: text.source == "parser",
         tables: text.tables.iter().map(|name| Arc::from(name.as_str())).collect(),
         totals: DigestTotals {
-            calls: fields.calls,
-            errors: fields.errors,
-            rows: fields.rows,
+            calls: fields.n_calls,
+            errors: fields.n_errors,
+            rows: fields.n_rows,
             received_bytes: fields.received_bytes,
             sent_bytes: fields.sent_bytes,
             phases: Phases {
@@ -222,19 +223,19 @@ fn digest(fields: DigestFields, text: Option<&Text>, from_us: u64) -> (DigestRow
                 first_row_us: fields.first_row_us,
                 transfer_us: fields.transfer_us,
                 client_stall_us: fields.client_stall_us,
-                think_in_transaction_us: fields.think_in_transaction_us,
+                think_in_transaction_us: fields.think_us,
                 think_idle_us: 0,
             },
-            batch_members: fields.batch_members,
+            batch_members: fields.n_batch_members,
         },
         buckets,
-        first_seen_us: fields.first_seen_us.saturating_sub(from_us),
-        last_seen_us: fields.last_seen_us.saturating_sub(from_us),
+        first_seen_us: fields.first_us.saturating_sub(from_us),
+        last_seen_us: fields.last_us.saturating_sub(from_us),
         ..DigestRow::default()
     };
     let durations = DurationSketch {
         sketch: Sketch { coarse: false, values },
-        count: fields.timed,
+        count: fields.n_timed,
         min_us: fields.min_us,
         max_us: fields.max_us,
         sum_us: u128::from(fields.sum_us),
@@ -266,9 +267,9 @@ type ByDigest<T> = BTreeMap<(String, String), Vec<T>>;
 
 fn sources(client: &Client, minutes: &str) -> Result<ByDigest<SourceRow>, Refusal> {
     let sql = format!(
-        "SELECT digest, db_name, service, route, sumMerge(calls) AS calls, sumMerge(queue_us) + \
-         sumMerge(first_row_us) + sumMerge(transfer_us) + sumMerge(client_stall_us) AS total_us \
-         FROM pgsonde_minutes WHERE {minutes} GROUP BY digest, db_name, service, route ORDER BY calls DESC"
+        "SELECT digest, db_name, service, route, sumMerge(calls) AS n, sumMerge(queue_us_sum) + \
+         sumMerge(first_row_us_sum) + sumMerge(transfer_us_sum) + sumMerge(client_stall_us_sum) AS total_us \
+         FROM pgsonde_minutes WHERE {minutes} GROUP BY digest, db_name, service, route ORDER BY n DESC"
     );
     let mut sources: ByDigest<SourceRow> = BTreeMap::new();
     for fields in rows::<SourceFields>(client, &sql)? {
@@ -276,7 +277,7 @@ fn sources(client: &Client, minutes: &str) -> Result<ByDigest<SourceRow>, Refusa
             user: Arc::from(""),
             application_name: fields.service.into(),
             route: fields.route.into(),
-            calls: fields.calls,
+            calls: fields.n,
             total_us: fields.total_us,
         });
     }

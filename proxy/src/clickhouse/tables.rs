@@ -187,25 +187,26 @@ const BUCKET: &str = "toUInt64(if(duration_us < 256, duration_us, bitShiftLeft(b
     toUInt8(floor(log2(duration_us)) - 7)), toUInt8(floor(log2(duration_us)) - 7))))";
 const TIMED: &str = "timing IN ('', 'bound') AND outcome != 'aborted'";
 
-/// Name, aggregate function with its arguments' types, value, how it is read.
+/// Name (none of a column of executions: an alias would stand for itself), aggregate function with its arguments'
+/// types, value, how it is read.
 #[rustfmt::skip]
 const SUMS: &[(&str, &str, &str, &str)] = &[
     ("calls", "sum, UInt64", "sumState(toUInt64(1))", "Executions."),
     ("errors", "sum, UInt64", "sumState(toUInt64(outcome != 'ok'))", "Failed executions."),
-    ("rows", "sum, UInt64", "sumState(rows)", "Rows."),
-    ("received_bytes", "sum, UInt64", "sumState(received_bytes)", "Bytes of requests."),
-    ("sent_bytes", "sum, UInt64", "sumState(sent_bytes)", "Bytes of answers."),
+    ("rows_sum", "sum, UInt64", "sumState(rows)", "Rows."),
+    ("received_bytes_sum", "sum, UInt64", "sumState(received_bytes)", "Bytes of requests."),
+    ("sent_bytes_sum", "sum, UInt64", "sumState(sent_bytes)", "Bytes of answers."),
     ("batch_members", "sum, UInt64", "sumState(toUInt64(timing IN ('batch', 'batch_last')))", "Members of batches, without a time of their own."),
-    ("queue_us", "sum, UInt64", "sumState(if(timing = 'batch', toUInt64(0), queue_us))", "Request read to forwarded."),
-    ("first_row_us", "sum, UInt64", "sumState(if(timing = 'batch', toUInt64(0), first_row_us))", "Forwarded to first row."),
-    ("transfer_us", "sum, UInt64", "sumState(if(timing = 'batch', toUInt64(0), transfer_us))", "First row to completion."),
-    ("client_stall_us", "sum, UInt64", "sumState(if(timing = 'batch', toUInt64(0), client_stall_us))", "The client took nothing."),
+    ("queue_us_sum", "sum, UInt64", "sumState(if(timing = 'batch', toUInt64(0), queue_us))", "Request read to forwarded."),
+    ("first_row_us_sum", "sum, UInt64", "sumState(if(timing = 'batch', toUInt64(0), first_row_us))", "Forwarded to first row."),
+    ("transfer_us_sum", "sum, UInt64", "sumState(if(timing = 'batch', toUInt64(0), transfer_us))", "First row to completion."),
+    ("client_stall_us_sum", "sum, UInt64", "sumState(if(timing = 'batch', toUInt64(0), client_stall_us))", "The client took nothing."),
     ("think_in_transaction_us", "sum, UInt64", "sumState(if(in_transaction = 1, think_us, toUInt64(0)))", "The client left a transaction waiting."),
     ("timed", "sum, UInt64", "sumState(toUInt64({timed}))", "Executions timed by themselves."),
-    ("sum_us", "sum, UInt64", "sumState(if({timed}, duration_us, toUInt64(0)))", "Sum of their durations."),
-    ("sum_squares", "sum, Float64", "sumState(if({timed}, toFloat64(duration_us) * toFloat64(duration_us), toFloat64(0)))", "Sum of the squares of their durations."),
-    ("min_us", "min, UInt64", "minState(if({timed}, duration_us, toUInt64(18446744073709551615)))", "Shortest."),
-    ("max_us", "max, UInt64", "maxState(if({timed}, duration_us, toUInt64(0)))", "Longest."),
+    ("duration_us_sum", "sum, UInt64", "sumState(if({timed}, duration_us, toUInt64(0)))", "Sum of their durations."),
+    ("duration_us_squares", "sum, Float64", "sumState(if({timed}, toFloat64(duration_us) * toFloat64(duration_us), toFloat64(0)))", "Sum of the squares of their durations."),
+    ("duration_us_min", "min, UInt64", "minState(if({timed}, duration_us, toUInt64(18446744073709551615)))", "Shortest."),
+    ("duration_us_max", "max, UInt64", "maxState(if({timed}, duration_us, toUInt64(0)))", "Longest."),
     ("durations", "sumMap, Array(UInt64), Array(UInt64)", "sumMapState([{bucket}], [toUInt64({timed})])", "Executions by bucket of a histogram with two significant digits: sumMapMerge gives the lowest value of each and its number."),
     ("first_seen_us", "min, UInt64", "minState(ts_us)", "First execution, Unix microseconds."),
     ("last_seen_us", "max, UInt64", "maxState(ts_us)", "Latest execution, Unix microseconds."),
@@ -273,12 +274,25 @@ pub(crate) fn statements(dialect: Dialect, database: &str, cluster: Option<&str>
     all.push(minutes(dialect, &local(MINUTES), &on));
     distributed(MINUTES, &mut all);
     all.push(view(&local(MINUTES), &local("pgsonde_statements"), &on));
-    all.push(format!(
-        "CREATE VIEW IF NOT EXISTS pgsonde_events{on} AS SELECT * FROM pgsonde_statements ANY LEFT JOIN \
-         (SELECT digest, any(summary) AS summary, any(query_text) AS query_text FROM pgsonde_digests GROUP BY digest) \
-         USING digest"
-    ));
+    all.push(events(&on, cluster.is_some()));
     all
+}
+
+/// Executions with their texts.
+fn events(on: &str, global: bool) -> String {
+    let columns: Vec<String> = TABLES[0]
+        .columns
+        .iter()
+        .map(|Column(name, ..)| format!("`{name}`"))
+        .chain(["ts", "summary", "query_text"].map(str::to_owned))
+        .collect();
+    let global = if global { "GLOBAL " } else { "" };
+    format!(
+        "CREATE VIEW IF NOT EXISTS pgsonde_events{on} AS SELECT {} FROM pgsonde_statements {global}ANY LEFT JOIN \
+         (SELECT digest, any(summary) AS summary, any(query_text) AS query_text FROM pgsonde_digests GROUP BY digest) \
+         AS texts USING digest",
+        columns.join(", ")
+    )
 }
 
 fn create(table: &Table, dialect: Dialect, name: &str, on: &str) -> String {
@@ -292,9 +306,10 @@ fn create(table: &Table, dialect: Dialect, name: &str, on: &str) -> String {
         // Writing into a String can't fail.
         let _ = writeln!(sql, "    `{column}` {kind}{} ,", commented(comment, codec, dialect));
     }
+    // Computed where it is read: a stored one could not be inserted through a table of a cluster.
     let ts = match dialect {
-        Dialect::Modern => "DateTime64(6) MATERIALIZED fromUnixTimestamp64Micro(toInt64(ts_us))",
-        Dialect::Compat => "DateTime MATERIALIZED toDateTime(intDiv(ts_us, 1000000))",
+        Dialect::Modern => "DateTime64(6) ALIAS fromUnixTimestamp64Micro(toInt64(ts_us))",
+        Dialect::Compat => "DateTime ALIAS toDateTime(intDiv(ts_us, 1000000))",
     };
     let _ = writeln!(sql, "    `ts` {ts}{}", commented("ts_us as a time.", "", dialect));
     let engine = if table.ev == "digest" { "ReplacingMergeTree" } else { "MergeTree" };
@@ -362,19 +377,14 @@ fn view(minutes: &str, statements: &str, on: &str) -> String {
         .iter()
         .map(|(column, _, value, _)| {
             let value = value.replace("{timed}", TIMED).replace("{bucket}", BUCKET);
-            format!("{value} AS {column}_")
+            format!("{value} AS {column}")
         })
         .collect();
-    let renamed: Vec<String> =
-        SUMS.iter().map(|(column, ..)| format!("{column}_ AS {column}")).collect();
-    // Two steps: an alias named as the column that it sums would stand for itself.
     format!(
         "CREATE MATERIALIZED VIEW IF NOT EXISTS {minutes}_view{on} TO {minutes} AS \
-         SELECT minute, db_name, service, route, digest, db_operation, proxy_id, {} FROM (\
          SELECT toStartOfMinute(toDateTime(intDiv(ts_us, 1000000))) AS minute, db_name, service, route, digest, \
          db_operation, proxy_id, {} FROM {statements} \
-         GROUP BY minute, db_name, service, route, digest, db_operation, proxy_id)",
-        renamed.join(", "),
+         GROUP BY minute, db_name, service, route, digest, db_operation, proxy_id",
         sums.join(", ")
     )
 }

@@ -7,7 +7,6 @@ use crate::clickhouse::Place;
 use crate::problem::Problem;
 use std::path::PathBuf;
 use std::time::Duration;
-use url::Url;
 
 use super::Secret;
 
@@ -16,8 +15,6 @@ use super::Secret;
 pub struct ExportSettings {
     /// `[export.clickhouse]`; absent = off.
     pub clickhouse: Option<ClickHouseSettings>,
-    /// `[export.otlp]`; absent = off.
-    pub otlp: Option<OtlpSettings>,
 }
 
 /// To ClickHouse over HTTP.
@@ -41,21 +38,6 @@ pub struct ClickHouseSettings {
     pub kinds: Kinds,
 }
 
-/// To an OpenTelemetry collector over HTTP.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OtlpSettings {
-    /// Base, below which `/v1/traces`, `/v1/metrics` and `/v1/logs` are.
-    pub url: Url,
-    /// Value of the header `Authorization`.
-    pub authorization: Option<Secret>,
-    /// Time between two sends.
-    pub interval: Duration,
-    /// Share of the units whose statements become spans, in parts per million.
-    pub sample_millionths: u64,
-    /// Statements from this duration on always become spans.
-    pub slow: Duration,
-}
-
 const S: u64 = 1_000_000;
 const MIB: u64 = 1 << 20;
 
@@ -73,27 +55,16 @@ pub(super) const EXPORT_KEYS: &[Key] = &[
     key("export.clickhouse.batch_interval", "1s", Kind::Duration(S / 10, 60 * S, false)),
     key("export.clickhouse.sample", "100%", Kind::Share),
     key("export.clickhouse.events", "", Kind::EventKinds),
-    key("export.otlp.url", "", Kind::Web),
-    key("export.otlp.authorization", "", Kind::Secret),
-    key("export.otlp.interval", "10s", Kind::Duration(S / 10, 300 * S, false)),
-    key("export.otlp.sample", "1%", Kind::Share),
-    key("export.otlp.slow", "1s", Kind::Duration(1_000, 3_600 * S, false)),
 ];
 
 /// The rule of `Kind::Web`.
 pub(super) fn check_url(text: &str) -> Result<(), String> {
-    Place::parse(text).map(|_| ()).or_else(|rule| {
-        // A collector may live below a path.
-        let url = Url::parse(text).map_err(|_| rule.clone())?;
-        let plain = url.password().is_none() && url.username().is_empty();
-        let web = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
-        if plain && web { Ok(()) } else { Err(rule) }
-    })
+    Place::parse(text).map(|_| ())
 }
 
 impl Values {
     pub(super) fn export(&self) -> Result<ExportSettings, Problem> {
-        Ok(ExportSettings { clickhouse: self.clickhouse()?, otlp: self.otlp()? })
+        Ok(ExportSettings { clickhouse: self.clickhouse()? })
     }
 
     fn clickhouse(&self) -> Result<Option<ClickHouseSettings>, Problem> {
@@ -120,21 +91,6 @@ impl Values {
             },
         }))
     }
-
-    fn otlp(&self) -> Result<Option<OtlpSettings>, Problem> {
-        let text = self.text("export.otlp.url");
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let wrong = || Problem::new(204, "`export.otlp.url` is http(s)://host[:4318][/path]");
-        Ok(Some(OtlpSettings {
-            url: Url::parse(&text).map_err(|_| wrong())?,
-            authorization: None,
-            interval: self.duration("export.otlp.interval"),
-            sample_millionths: self.number("export.otlp.sample"),
-            slow: self.duration("export.otlp.slow"),
-        }))
-    }
 }
 
 impl ExportSettings {
@@ -150,9 +106,6 @@ impl ExportSettings {
         };
         if let Some(clickhouse) = &mut self.clickhouse {
             clickhouse.password = read("export.clickhouse.password")?;
-        }
-        if let Some(otlp) = &mut self.otlp {
-            otlp.authorization = read("export.otlp.authorization")?;
         }
         Ok(())
     }

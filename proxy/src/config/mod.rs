@@ -19,7 +19,7 @@ pub(crate) mod units;
 mod upstream;
 
 pub use address::{Address, Listen};
-pub use export::{ClickHouseSettings, ExportSettings, OtlpSettings};
+pub use export::{ClickHouseSettings, ExportSettings};
 pub(crate) use file::ConfigFile;
 pub(crate) use given::{Reloaded, Shown};
 pub(crate) use keys::nearest;

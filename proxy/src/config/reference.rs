@@ -138,11 +138,6 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("export.clickhouse.batch_interval", RESTART, "Time after which a smaller batch leaves."),
     of("export.clickhouse.sample", RESTART, "Share of the units of work that are exported, whole ones; counters are never sampled."),
     of("export.clickhouse.events", RESTART, "Kinds of lines that are exported; absent = all."),
-    of("export.otlp.url", RESTART, "OpenTelemetry collector: http(s)://host:4318, below which /v1/metrics, /v1/traces and /v1/logs are; absent = no export."),
-    of("export.otlp.authorization", RESTART, "Where the value of the header Authorization is: env:NAME or file:PATH; absent = none."),
-    of("export.otlp.interval", RESTART, "Time between two sends."),
-    of("export.otlp.sample", RESTART, "Share of the units of work whose statements become spans, whole ones."),
-    of("export.otlp.slow", RESTART, "Statements that take this long or longer always become spans."),
     of("log.level", LIVE, "Least severe events of the log on stderr; PGSONDE_LOG sets a filter instead."),
     of("log.format", LIVE, "text, or json: one object per line."),
 ];

@@ -95,9 +95,9 @@ pub struct CaptureCounts {
 /// What an exporter came to since start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExporterCounts {
-    /// `clickhouse` or `otlp`.
+    /// `clickhouse`.
     pub exporter: &'static str,
-    /// Rows (spans, points, logs) that the other side has.
+    /// Rows that the other side has.
     pub rows: u64,
     /// Bytes of their bodies, compressed.
     pub bytes: u64,
