@@ -1,5 +1,6 @@
 //! What acceptor, workers, analyzer thread and admin interface share.
 
+use crate::advisor::live::AdvisorState;
 use crate::capture::Events;
 use crate::clock;
 use crate::config::{Endpoint, ProxySettings, Settings};
@@ -56,6 +57,8 @@ pub struct Shared {
     pub cancels_waiting: Semaphore,
     /// Who listens to events, and the capture.
     pub events: Arc<Events>,
+    /// The index advisor.
+    pub advisor: Arc<AdvisorState>,
     /// What sessions hold to be followed.
     pub tracking: Arc<TrackingBudget>,
     lifecycle: AtomicU8,
@@ -147,6 +150,7 @@ impl Shared {
             cancels_waiting: Semaphore::new(
                 CANCEL_CONNECTIONS_MAX + CANCEL_CONNECTIONS_WAITING_MAX,
             ),
+            advisor: Arc::default(),
             tracking: Arc::default(),
             current: RwLock::new(Arc::new(Current {
                 settings: settings.clone(),
@@ -350,6 +354,7 @@ impl ProxyStatus for Shared {
             limits: self.limits(),
             reload_successful: self.reloads.successful.load(Relaxed),
             reload_success_unix_s: of(&self.reloads.success_unix_s),
+            advisor: self.advisor.status(),
         }
     }
 

@@ -7,6 +7,7 @@ mod file;
 mod findings;
 mod given;
 mod keys;
+mod missing_index;
 pub(crate) mod mutes;
 mod reference;
 pub(crate) mod sample;
@@ -20,6 +21,7 @@ pub use address::{Address, Listen};
 pub(crate) use file::ConfigFile;
 pub(crate) use given::{Reloaded, Shown};
 pub(crate) use keys::nearest;
+pub use missing_index::{AdvisorSettings, WhatIf};
 pub use secret::Secret;
 pub use tls::{Auth, MinVersion, TlsSettings};
 pub(crate) use units::{duration_us, size_bytes};
@@ -140,6 +142,8 @@ pub struct FindingSettings {
     pub n_plus_one_min_repeats: usize,
     /// Whether missing indexes are looked for.
     pub missing_index_enabled: bool,
+    /// Who is asked about them.
+    pub advisor: AdvisorSettings,
     /// Kinds that are not reported.
     pub disabled: Vec<FindingKind>,
     /// File of mutes, if there is one.
@@ -228,6 +232,7 @@ impl Settings {
             let variable = |name: &str| std::env::var(name).ok();
             settings.admin.token = Some(secret::read_token(place, variable)?);
         }
+        settings.read_side_connection()?;
         settings.flags = Some(flags.clone());
         Ok(settings)
     }
@@ -455,7 +460,7 @@ impl Values {
             let given = self.given.get("admin.listen").map(|given| &given.origin);
             let source =
                 given.map_or_else(String::new, |origin| source_words("admin.listen", origin));
-            return Err(open_admin(&source, &listen));
+            return Err(secret::open_admin(&source, &listen));
         }
         let allowed_hosts = match self.values.get("admin.allowed_hosts") {
             Some(Value::Names(names)) => names.clone(),
@@ -501,6 +506,7 @@ impl Values {
             close_after: self.duration("findings.close_after"),
             n_plus_one_min_repeats: self.count("findings.n_plus_one.min_repeats"),
             missing_index_enabled: self.flag("findings.missing_index.enabled"),
+            advisor: self.advisor(),
             disabled: match self.values.get("findings.disable") {
                 Some(Value::FindingKinds(kinds)) => kinds.clone(),
                 _ => Vec::new(),
@@ -583,16 +589,6 @@ fn source_words(name: &str, origin: &Origin) -> String {
         Origin::Environment(variable) => variable.clone(),
         Origin::Flag(flag) => (*flag).to_owned(),
     }
-}
-
-/// Statements and findings are for this machine's eyes, unless a token protects them.
-fn open_admin(source: &str, open: &Address) -> Problem {
-    Problem::new(
-        708,
-        format!("{source}: the admin listener may not be open to others ({open}) without a token"),
-    )
-    .note("it shows statement texts and takes orders")
-    .help("set admin.token (`env:NAME` or `file:PATH`), or admin.api = false for health and metrics alone, or use a loopback address such as 127.0.0.1:9635")
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ impl Kind {
             Self::Secret => "\"env:PGSONDE_TOKEN\"",
             Self::Hosts => "[\"pgsonde.internal\"]",
             Self::FindingKinds => "[\"polling\"]",
+            Self::Size(..) => "\"350MiB\"",
             Self::EventKinds => "[\"statement\", \"finding\"]",
             _ => "\"/etc/pgsonde/…\"",
         }

@@ -1,7 +1,7 @@
 //! The metric catalogue: every family that this version can fill truthfully, as plain rows.
 //!
 //! Names, labels, units and buckets are a contract with dashboards and alert rules. Families whose data does not
-//! exist yet (advisor, export, per-digest histograms) are absent rather than always 0.
+//! exist yet (export, per-digest histograms) are absent rather than always 0.
 
 use super::api::{digest_text, finding_text};
 use super::status::{Mode, OVERHEAD_BUCKETS_NS, ProxyCounters, SETUP_BUCKETS_US};
@@ -95,6 +95,8 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("config_last_reload_success_timestamp_seconds", Gauge, &[], "When the configuration in force was read, in seconds since 1970."),
     ("capture_written_bytes_total", Counter, &[], "Bytes written to capture files, compressed."),
     ("capture_errors_total", Counter, &[], "Failures of capture files, and events that found the queue of the capture full."),
+    ("advisor_explains_total", Counter, &["outcome"], "EXPLAINs of the index advisor on the target by outcome."),
+    ("advisor_skipped_total", Counter, &["reason"], "What the index advisor left out by reason."),
     ("build_info", Gauge, &["version", "revision", "rustc"], "What runs."),
 ];
 
@@ -392,6 +394,12 @@ impl Sheet {
         self.count("config_last_reload_success_timestamp_seconds", &[], at_s);
         self.count("capture_written_bytes_total", &[], proxy.capture.written_bytes);
         self.count("capture_errors_total", &[], proxy.capture.errors);
+        for (outcome, count) in &proxy.advisor.explains {
+            self.count("advisor_explains_total", &[outcome], *count);
+        }
+        for (reason, count) in &proxy.advisor.skipped {
+            self.count("advisor_skipped_total", &[reason], *count);
+        }
         let build = proxy.build;
         self.flag("build_info", &[build.version, build.revision, build.rustc]);
     }

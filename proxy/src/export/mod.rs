@@ -34,7 +34,7 @@ pub(crate) use shapes::kind_words;
 
 pub use formats::Format;
 pub use status::{
-    Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
+    AdvisorDatabase, AdvisorProblem, AdvisorStatus, Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
     Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus,
     SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
 };
