@@ -13,7 +13,8 @@ const ADVICE_LIMIT: Duration = Duration::from_secs(120);
 const CANARY: &str = "canary7f3a";
 
 /// The read-only role of the documentation.
-const ROLE: &str = "create role advisor login password 'hunter2hunter2'; grant pg_read_all_data to advisor";
+const ROLE: &str =
+    "create role advisor login password 'hunter2hunter2'; grant pg_read_all_data to advisor";
 
 fn app(postgres: &Postgres, port: u16, args: &[&str]) -> Value {
     let url = format!("postgresql://postgres@127.0.0.1:{port}/postgres");
@@ -48,7 +49,7 @@ fn side_url(postgres: &Postgres) -> String {
 }
 
 fn finding(proxy: &Proxy, tier: &str) -> Option<Value> {
-    let all = proxy.api("findings?kind=missing_index&state=all");
+    let all = proxy.api("findings?kind=missing_index");
     let list = all["items"].as_array().cloned().unwrap_or_default();
     list.into_iter().find(|finding| finding["tier"] == tier)
 }
@@ -66,7 +67,14 @@ fn awaited(proxy: &Proxy, tier: &str) -> Value {
 }
 
 fn assert_no_value(proxy: &Proxy) {
-    for path in ["/", "/metrics", "/api/v1/info", "/api/v1/findings?state=all", "/api/v1/report", "/api/v1/statements"] {
+    for path in [
+        "/",
+        "/metrics",
+        "/api/v1/info",
+        "/api/v1/findings",
+        "/api/v1/report",
+        "/api/v1/statements",
+    ] {
         let (_, body) = proxy.http(path);
         assert!(!body.contains(CANARY), "{path} shows a value");
     }
@@ -108,7 +116,11 @@ fn plays_through(tier: &str, keys: &str) {
     let ms = |name: &str| helped["evidence"][name].as_f64().unwrap_or_else(|| panic!("{case}"));
     assert!(ms("measured_after_ms") < ms("measured_before_ms") / 2.0, "{case}");
     assert_no_value(&proxy);
-    assert!(!std::fs::read_to_string(postgres.folder().join("log")).unwrap_or_default().contains("CREATE TABLE pgsonde"));
+    assert!(
+        !std::fs::read_to_string(postgres.folder().join("log"))
+            .unwrap_or_default()
+            .contains("CREATE TABLE pgsonde")
+    );
     assert_eq!(proxy.stop(), 0);
 }
 
@@ -127,9 +139,9 @@ fn problem(proxy: &Proxy, words: &str) -> Value {
     eventually(&format!("the problem {words}"), ADVICE_LIMIT, || {
         let info = proxy.api("info");
         let problems = info["advisor"]["problems"].as_array().cloned().unwrap_or_default();
-        let found = problems.iter().find(|problem| {
-            problem["what"].as_str().is_some_and(|what| what.contains(words))
-        });
+        let found = problems
+            .iter()
+            .find(|problem| problem["what"].as_str().is_some_and(|what| what.contains(words)));
         found.map(|found| {
             assert!(!found["remedy"].as_str().unwrap_or_default().is_empty(), "{found}");
             info["advisor"].clone()
@@ -140,16 +152,29 @@ fn problem(proxy: &Proxy, words: &str) -> Value {
 #[test]
 fn says_in_plain_words_why_it_can_say_no_more() {
     let postgres = prepared();
-    postgres.psql_ok(postgres.port(), "create role blind login; create role owner_role login; \
-        create role guarded login password 'rightright'; alter table readings owner to owner_role");
+    postgres.psql_ok(
+        postgres.port(),
+        "create role blind login; create role owner_role login; \
+        create role guarded login password 'rightright'; alter table readings owner to owner_role",
+    );
     let port = postgres.port();
     let url = |who: &str| format!("postgresql://{who}@127.0.0.1:{port}/postgres");
     let rows = [
-        (format!("postgresql://advisor@127.0.0.1:{}/postgres", pgsonde_tests::free_port()), "", "does not work", "suspect"),
+        (
+            format!("postgresql://advisor@127.0.0.1:{}/postgres", pgsonde_tests::free_port()),
+            "",
+            "does not work",
+            "suspect",
+        ),
         (url("nobody_there"), "", "does not work", "suspect"),
         (url("owner_role"), "", "could write", "suspect"),
         (url("blind"), "", "may not read readings", "verified"),
-        (side_url(&postgres), "shadow_bin_dir = '/nonexistent'", "no planner tries it", "estimated"),
+        (
+            side_url(&postgres),
+            "shadow_bin_dir = '/nonexistent'",
+            "no planner tries it",
+            "estimated",
+        ),
     ];
     for (side, keys, words, tier) in rows {
         let folder = tempfile::tempdir().expect("a temporary folder");

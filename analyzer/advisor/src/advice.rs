@@ -116,11 +116,7 @@ pub struct Gathered {
 }
 
 /// Verdicts and candidates; the estimator tells how many rows conditions let through.
-pub fn gather(
-    catalog: &Catalog,
-    workload: &Workload,
-    estimator: &mut dyn Estimator,
-) -> Gathered {
+pub fn gather(catalog: &Catalog, workload: &Workload, estimator: &mut dyn Estimator) -> Gathered {
     let mut specs: Vec<CandidateSpec> = Vec::new();
     let mut notes: Vec<String> = Vec::new();
     let mut verdicts: Vec<(usize, Oid, Verdict)> = Vec::new();

@@ -3,8 +3,8 @@
 use super::explain::{self, Probes};
 use super::shadow::{Fidelity, Place, Shadow, Tiered};
 use super::side::{OneSelect, Side, SideError};
-use super::workload_file::Line;
 use super::values;
+use super::workload_file::Line;
 use crate::export::advice as output;
 use pgsonde_advisor::advice::{self, Report};
 use pgsonde_advisor::catalog::Catalog;
@@ -259,7 +259,8 @@ impl Session {
             }
         }
         let formula = Formula::new(catalog, workload, probes);
-        let mut planner = Tiered::new(shadow, formula, catalog, workload, grammar, terms.explains_max);
+        let mut planner =
+            Tiered::new(shadow, formula, catalog, workload, grammar, terms.explains_max);
         let mut report = advice::run(catalog, workload, &specs, &mut planner, budget);
         if let Some(why) = planner.lost.take() {
             notes.push(unverified(&why, ""));
@@ -277,7 +278,10 @@ fn unverified(why: &str, remedy: &str) -> String {
 }
 
 /// How far the shadow's costs are those of the target; `None` where there was no shadow.
-pub(super) fn verification(workload: &Workload, fidelity: &[Fidelity]) -> Option<output::Verification> {
+pub(super) fn verification(
+    workload: &Workload,
+    fidelity: &[Fidelity],
+) -> Option<output::Verification> {
     if fidelity.is_empty() {
         return None;
     }

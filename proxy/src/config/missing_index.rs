@@ -81,7 +81,11 @@ impl Settings {
     }
 
     /// Takes over the connection that another reading found; the key's name if it is another one.
-    pub(super) fn take_side_connection(&mut self, fresh: &Self, old: &Self) -> Option<&'static str> {
+    pub(super) fn take_side_connection(
+        &mut self,
+        fresh: &Self,
+        old: &Self,
+    ) -> Option<&'static str> {
         let of = |settings: &Self| settings.findings.advisor.side_connection.clone();
         self.findings.advisor.side_connection = of(fresh);
         (of(fresh) != of(old)).then_some(SIDE_CONNECTION)

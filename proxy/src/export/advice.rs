@@ -237,7 +237,10 @@ pub(crate) fn advised_evidence(
         ("replaces", &found.replaces),
     ];
     evidence.extend(
-        lists.iter().filter(|(_, lines)| !lines.is_empty()).map(|(name, lines)| (*name, list(lines))),
+        lists
+            .iter()
+            .filter(|(_, lines)| !lines.is_empty())
+            .map(|(name, lines)| (*name, list(lines))),
     );
     if let Some(plans) = found.plans.first() {
         evidence.push(("plan_before", list(&plans.before.lines)));

@@ -34,9 +34,10 @@ pub(crate) use shapes::kind_words;
 
 pub use formats::Format;
 pub use status::{
-    AdvisorDatabase, AdvisorProblem, AdvisorStatus, Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
-    Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus,
-    SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
+    AdvisorDatabase, AdvisorProblem, AdvisorStatus, Build, CaptureCounts, ClientConnections,
+    ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode, OVERHEAD_BUCKETS_NS,
+    OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SETUP_BUCKETS_US, SnapshotSource,
+    UpstreamState,
 };
 
 /// The report of one moment of a proxy.

@@ -142,7 +142,6 @@ pub struct AdvisorDatabase {
     pub notes: Vec<String>,
 }
 
-
 /// What the capture came to since start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaptureCounts {

@@ -241,8 +241,7 @@ impl SessionObserver {
             let StatementRecord { session, text, binds_hash, bind_count: count, .. } =
                 self.held_record;
             let span = record::Span::default();
-            let of =
-                ValuesRecord { session, text, first_row_us, binds_hash, count, values: span };
+            let of = ValuesRecord { session, text, first_row_us, binds_hash, count, values: span };
             self.outbox.borrow_mut().values(of, types, values);
         }
     }
@@ -421,7 +420,8 @@ impl Observer for SessionObserver {
         self.held.forget_useless(tag, ended);
         let (outcome, sqlstate) = outcome(ended.outcome);
         let whole = outcome == record::Outcome::Ok && !ended.part;
-        self.held_values = if whole { (request.values, request.statement.plan) } else { Default::default() };
+        self.held_values =
+            if whole { (request.values, request.statement.plan) } else { Default::default() };
         self.held_record = StatementRecord {
             session: self.session,
             text: request.statement.text,

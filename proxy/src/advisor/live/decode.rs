@@ -15,7 +15,11 @@ const EPOCH_DAYS: i64 = 730_425;
 const ELEMENTS_MAX: i32 = 10_000;
 
 /// The literals by parameter number; `None` where one can't be written.
-pub(super) fn literals(catalog: &Catalog, values: &[u8], count: u16) -> Option<BTreeMap<u32, String>> {
+pub(super) fn literals(
+    catalog: &Catalog,
+    values: &[u8],
+    count: u16,
+) -> Option<BTreeMap<u32, String>> {
     let (types, mut rest) = values.split_at_checked(4 * usize::from(count))?;
     let mut found = BTreeMap::new();
     for (number, oid) in (1_u32..).zip(types.chunks_exact(4)) {
@@ -112,7 +116,10 @@ fn text(catalog: &Catalog, oid: u32, value: &[u8]) -> Option<String> {
         701 => Some(f64::from_be_bytes(value.try_into().ok()?).to_string()),
         17 => Some(value.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))),
         19 | 25 | 114 | 705 | 1042 | 1043 => utf8(value),
-        3802 => value.split_first().filter(|(version, _)| **version == 1).and_then(|(_, rest)| utf8(rest)),
+        3802 => value
+            .split_first()
+            .filter(|(version, _)| **version == 1)
+            .and_then(|(_, rest)| utf8(rest)),
         1082 => date(i64::from(i32::from_be_bytes(value.try_into().ok()?))),
         1083 => time(i64::from_be_bytes(value.try_into().ok()?)),
         1114 => moment(i64::from_be_bytes(value.try_into().ok()?), ""),
@@ -260,13 +267,17 @@ mod tests {
     #[test]
     fn writes_values_as_literals() {
         let uuid: Vec<u8> = (0..16).collect();
-        let interval = [&3_i64.to_be_bytes()[..], &2_i32.to_be_bytes(), &1_i32.to_be_bytes()].concat();
+        let interval =
+            [&3_i64.to_be_bytes()[..], &2_i32.to_be_bytes(), &1_i32.to_be_bytes()].concat();
         // 12345.678: groups 1, 2345, 6780.
         let numeric = [0, 3, 0, 1, 0, 0, 0, 3, 0, 1, 9, 41, 26, 124];
         // 0.0005: group 5 at weight -1.
         let small = [0, 1, 0xff, 0xff, 0x40, 0, 0, 4, 0, 5];
-        let ints = [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1][..],
-            &[0, 0, 0, 4, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff]].concat();
+        let ints = [
+            &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1][..],
+            &[0, 0, 0, 4, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff],
+        ]
+        .concat();
         let rows: [(u32, bool, Option<&[u8]>, &str); 21] = [
             (23, true, Some(&[0, 0, 0, 42]), "42"),
             (23, true, Some(&[0xff, 0xff, 0xff, 0xff]), "'-1'::int4"),
@@ -283,7 +294,12 @@ mod tests {
             (1082, true, Some(&60_i32.to_be_bytes()), "'2000-03-01'::date"),
             (1082, true, Some(&(-1_i32).to_be_bytes()), "'1999-12-31'::date"),
             (1114, true, Some(&(-1_i64).to_be_bytes()), "'1999-12-31 23:59:59.999999'::timestamp"),
-            (1184, true, Some(&3_600_000_000_i64.to_be_bytes()), "'2000-01-01 01:00:00.000000+00'::timestamptz"),
+            (
+                1184,
+                true,
+                Some(&3_600_000_000_i64.to_be_bytes()),
+                "'2000-01-01 01:00:00.000000+00'::timestamptz",
+            ),
             (1186, true, Some(&interval), "'1 months 2 days 3 microseconds'::interval"),
             (2950, true, Some(&uuid), "'00010203-0405-0607-0809-0a0b0c0d0e0f'::uuid"),
             (3802, true, Some(b"\x01{\"a\":1}"), "'{\"a\":1}'::jsonb"),

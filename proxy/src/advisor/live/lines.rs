@@ -64,9 +64,7 @@ pub(super) fn targets(samples: &Samples, snapshot: &Snapshot) -> Vec<Target> {
             found.push((count, Target { origin, seen, all: all.clone(), main: at == 0 }));
         }
     }
-    found.sort_by(|one, other| {
-        other.0.cmp(&one.0).then_with(|| one.1.origin.cmp(&other.1.origin))
-    });
+    found.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.origin.cmp(&other.1.origin)));
     found.into_iter().map(|(_, target)| target).collect()
 }
 
@@ -120,9 +118,12 @@ pub(super) fn lines(
             real.push((values::numbered(&row.query_text), 1.0));
         }
         let sum: f64 = real.iter().map(|(_, share)| share).sum();
-        found.extend(real.into_iter().map(|(text, share)| {
-            Line { text, calls: calls * share / sum.max(f64::MIN_POSITIVE) }
-        }));
+        found.extend(
+            real.into_iter().map(|(text, share)| Line {
+                text,
+                calls: calls * share / sum.max(f64::MIN_POSITIVE),
+            }),
+        );
     }
     found
 }

@@ -4,11 +4,11 @@ use super::after::{Built, Watched};
 use super::lines::{self, Target};
 use super::state::AdvisorState;
 use super::{suspects, words};
+use crate::advisor::image;
 use crate::advisor::pace::Pace;
 use crate::advisor::run::{Session, Terms, normalise, verification};
 use crate::advisor::shadow::Place;
 use crate::advisor::side::{Side, SideError};
-use crate::advisor::image;
 use crate::config::{AdvisorSettings, Secret, WhatIf};
 use crate::export::advice::Known;
 use crate::export::{AdvisorDatabase, AdvisorProblem};
@@ -95,10 +95,10 @@ impl Runner {
     }
 
     fn connected(&mut self, target: &Target) -> Result<Line, SideError> {
-        if let Some(line) = self.sides.remove(&target.origin.database) {
-            if !line.side.is_closed() {
-                return Ok(line);
-            }
+        if let Some(line) = self.sides.remove(&target.origin.database)
+            && !line.side.is_closed()
+        {
+            return Ok(line);
         }
         let mut config: tokio_postgres::Config = self
             .url
@@ -142,7 +142,10 @@ impl Runner {
         if (catalog.database.role_is_superuser || owns) && !self.settings.allow_powerful_role {
             self.state.skip("powerful_role");
             let considered = suspects(snapshot, target).collect();
-            return Ok(Judged { considered, ..Judged::none(words::powerful(&catalog.database.role)) });
+            return Ok(Judged {
+                considered,
+                ..Judged::none(words::powerful(&catalog.database.role))
+            });
         }
         let grammar = self.grammar.take().unwrap_or_default();
         normalise(&mut catalog, &grammar);
@@ -224,7 +227,9 @@ impl Runner {
             .catalog
             .relations
             .values()
-            .filter(|relation| !relation.readable && (used.is_empty() || used.contains(&relation.oid)))
+            .filter(|relation| {
+                !relation.readable && (used.is_empty() || used.contains(&relation.oid))
+            })
             .map(|relation| relation.name.as_str())
             .take(10)
             .collect();
@@ -273,7 +278,8 @@ fn verdicts(
         let table = table.map_or("", |relation| relation.name.as_str());
         let suspect = suspected.iter().find(|finding| {
             let Some(child) = &finding.child else { return false };
-            let same = child.table.as_deref().and_then(|name| name.rsplit('.').next()) == Some(table);
+            let same =
+                child.table.as_deref().and_then(|name| name.rsplit('.').next()) == Some(table);
             same && helps.iter().any(|(digest, _)| *digest == child.digest)
                 && !watched.iter().any(|known| known.id == finding.id)
         });
@@ -282,7 +288,7 @@ fn verdicts(
     verdicts.extend(watched.iter().map(|watched| watched.advised.clone()));
     for suspect in suspected {
         if !verdicts.iter().any(|verdict| verdict.id == suspect.id) {
-            verdicts.push(words.rejected(suspect, &report.advice));
+            verdicts.extend(words.rejected(suspect, &report.advice));
         }
     }
     (verdicts, watched)
@@ -320,9 +326,8 @@ fn search_path(catalog: &Catalog, target: &Target, default: &[String]) -> Vec<St
     };
     let own = target.origin.search_path.as_deref().map(str::to_owned);
     let written = own.or_else(|| of_role(Some(user))).or_else(|| of_role(None));
-    let text = written.unwrap_or_else(|| {
-        catalog.settings.get("search_path").cloned().unwrap_or_default()
-    });
+    let text =
+        written.unwrap_or_else(|| catalog.settings.get("search_path").cloned().unwrap_or_default());
     let schemas: Vec<String> = text
         .split(',')
         .map(|name| name.trim().trim_matches(['"', '\'']).to_owned())

@@ -38,7 +38,9 @@ pub(super) fn failed() -> AdvisorProblem {
 
 pub(super) fn powerful(role: &str) -> AdvisorProblem {
     problem(
-        &format!("the role {role} of the side connection could write (it is a superuser or owns tables): it is not used"),
+        &format!(
+            "the role {role} of the side connection could write (it is a superuser or owns tables): it is not used"
+        ),
         "use a role with SELECT alone, or set findings.missing_index.allow_powerful_role = true",
     )
 }
@@ -52,7 +54,10 @@ pub(super) fn busy() -> AdvisorProblem {
 
 pub(super) fn unreadable(tables: &[&str]) -> AdvisorProblem {
     problem(
-        &format!("the role of the side connection may not read {}: nothing is advised there", tables.join(", ")),
+        &format!(
+            "the role of the side connection may not read {}: nothing is advised there",
+            tables.join(", ")
+        ),
         "GRANT SELECT ON these tables to it, or GRANT pg_read_all_data (PostgreSQL 14 and newer)",
     )
 }
@@ -93,9 +98,8 @@ pub(super) struct Words<'a> {
 
 impl Words<'_> {
     fn row(&self, digest: u64) -> Option<&DigestRow> {
-        let own = |row: &&DigestRow| {
-            row.digest == digest && row.database == self.target.origin.database
-        };
+        let own =
+            |row: &&DigestRow| row.digest == digest && row.database == self.target.origin.database;
         self.snapshot.digests.iter().find(own)
     }
 
@@ -169,20 +173,16 @@ impl Words<'_> {
         if let Some(ms) = saved {
             evidence.push(("saved_ms_per_hour", EvidenceValue::Number(ms)));
         }
-        let count = advice.statements.len();
-        let sentence = format!(
-            "An index on `{table}` ({}) would save {}{} {count} statement{}{}.",
-            keys.join(", "),
-            share_words(advice),
-            saved.map_or_else(String::new, |ms| format!(", about {ms:.0} ms per hour,")) + " of",
-            if count == 1 { "" } else { "s" },
-            if verified { "; the planner chooses it" } else { " (estimated: no planner has tried it)" },
-        );
+        let sentence = sentence(&table, &keys, advice, saved);
         let verdict = IndexVerdict {
             id: suspect.map_or((advice.id >> 16) & 0xffff_ffff_ffff, |finding| finding.id),
             variant,
             proof: if verified { Proof::Plan } else { Proof::Text },
-            severity: if advice.saving_share >= WARNING_SHARE { Severity::Warning } else { Severity::Info },
+            severity: if advice.saving_share >= WARNING_SHARE {
+                Severity::Warning
+            } else {
+                Severity::Info
+            },
             state: State::Open,
             database: self.target.origin.database.clone(),
             service: suspect.map_or_else(|| Arc::from(""), |finding| finding.service.clone()),
@@ -199,27 +199,26 @@ impl Words<'_> {
             evidence,
             saved_ms_per_hour: saved,
         };
-        let method = match spec.method {
-            Method::Btree => "btree",
-            Method::Gin => "gin",
-        };
-        let index = Built {
-            table: relation.map(ddl::qualified).unwrap_or_default(),
-            name: ddl::name(catalog, spec),
-            method: method.to_owned(),
-            keys,
-            valid: true,
-        };
-        Watched { id: verdict.id, origin: self.target.origin.clone(), index, helps, advised: verdict, before: None }
+        let index = built(catalog, advice, keys);
+        Watched {
+            id: verdict.id,
+            origin: self.target.origin.clone(),
+            index,
+            helps,
+            advised: verdict,
+            before: None,
+        }
     }
 
-    /// A suspect that no index would help.
-    pub(super) fn rejected(&self, suspect: &Finding, advice: &[Advice]) -> IndexVerdict {
+    /// A suspect that no index would help; `None` where nothing is known, so that it keeps its own words.
+    pub(super) fn rejected(&self, suspect: &Finding, advice: &[Advice]) -> Option<IndexVerdict> {
         let digest = suspect.child.as_ref().map_or(0, |child| child.digest);
         let (reason, why) = self.reason(digest, suspect, advice);
-        let table = suspect.child.as_ref().and_then(|child| child.table.clone()).unwrap_or_default();
-        let waits = matches!(reason, "stale_statistics" | "type_mismatch" | "not_planned");
-        IndexVerdict {
+        let table =
+            suspect.child.as_ref().and_then(|child| child.table.clone()).unwrap_or_default();
+        let waits = matches!(reason, "stale_statistics" | "type_mismatch");
+        let known = reason != "not_planned";
+        known.then(|| IndexVerdict {
             id: suspect.id,
             variant: if waits { "suspect" } else { "rejected" },
             proof: Proof::Text,
@@ -229,13 +228,17 @@ impl Words<'_> {
             service: suspect.service.clone(),
             columns: suspect.column.clone().unwrap_or_default(),
             digest,
-            query_text: suspect.child.as_ref().map(|child| child.query_text.clone()).unwrap_or_default(),
+            query_text: suspect
+                .child
+                .as_ref()
+                .map(|child| child.query_text.clone())
+                .unwrap_or_default(),
             sentence: format!("No index is advised on `{table}`: {why}."),
             fix: Fix { orm: None, text: remedy(reason, &table), sql: None },
             evidence: vec![("reason", EvidenceValue::Text(Arc::from(reason)))],
             saved_ms_per_hour: None,
             table,
-        }
+        })
     }
 
     fn reason(&self, digest: u64, suspect: &Finding, advice: &[Advice]) -> (&'static str, String) {
@@ -243,12 +246,15 @@ impl Words<'_> {
         let Some(at) = self.known.workload.digests.iter().position(|known| known.id == id) else {
             return ("not_planned", "its statement could not be planned".to_owned());
         };
-        let served = advice.iter().find(|advice| {
-            advice.statements.iter().any(|affected| affected.digest == at)
-        });
+        let served = advice
+            .iter()
+            .find(|advice| advice.statements.iter().any(|affected| affected.digest == at));
         if let Some(served) = served {
             let name = ddl::name(self.catalog, &served.spec);
-            return ("served_by_another", format!("{name}, which is advised, serves the statement as well"));
+            return (
+                "served_by_another",
+                format!("{name}, which is advised, serves the statement as well"),
+            );
         }
         let verdicts = &self.known.report.verdicts;
         let verdict = verdicts.iter().find(|(digest, ..)| *digest == at);
@@ -260,7 +266,10 @@ impl Words<'_> {
         }
         match self.covering(suspect) {
             Some(index) => ("covered", format!("{index} serves the conditions already")),
-            None => ("no_gain", "no index that was tried would save enough to be worth its cost".to_owned()),
+            None => (
+                "no_gain",
+                "no index that was tried would save enough to be worth its cost".to_owned(),
+            ),
         }
     }
 
@@ -283,10 +292,41 @@ impl Words<'_> {
     }
 }
 
+/// `An index on …  would save …`
+fn sentence(table: &str, keys: &[String], advice: &Advice, saved: Option<f64>) -> String {
+    let verified = advice.trust != Trust::Formula;
+    let count = advice.statements.len();
+    let rate = saved.map_or_else(String::new, |ms| format!(", about {ms:.0} ms per hour,"));
+    format!(
+        "An index on `{table}` ({}) would save {}{rate} of {count} statement{}{}.",
+        keys.join(", "),
+        share_words(advice),
+        if count == 1 { "" } else { "s" },
+        if verified { "; the planner chooses it" } else { " (estimated: no planner has tried it)" },
+    )
+}
+
+/// The index as the catalogue will have it.
+fn built(catalog: &Catalog, advice: &Advice, keys: Vec<String>) -> Built {
+    let method = match advice.spec.method {
+        Method::Btree => "btree",
+        Method::Gin => "gin",
+    };
+    let relation = catalog.relations.get(&advice.spec.table);
+    Built {
+        table: relation.map(ddl::qualified).unwrap_or_default(),
+        name: ddl::name(catalog, &advice.spec),
+        method: method.to_owned(),
+        keys,
+        valid: true,
+    }
+}
+
 fn share_words(advice: &Advice) -> String {
-    let (before, after) = advice.statements.iter().fold((0.0, 0.0), |sum, affected| {
-        (sum.0 + affected.before, sum.1 + affected.after)
-    });
+    let (before, after) = advice
+        .statements
+        .iter()
+        .fold((0.0, 0.0), |sum, affected| (sum.0 + affected.before, sum.1 + affected.after));
     let share = (1.0 - after / f64::max(before, f64::MIN_POSITIVE)).clamp(0.0, 1.0);
     format!("{:.0} % of the cost", share * 100.0)
 }
@@ -299,7 +339,9 @@ fn verdict_words(catalog: &Catalog, table: u32, code: &str, text: &str) -> (&'st
         "V3" => ("one_off", "the statement ran once".to_owned()),
         "V5" => ("stale_statistics", text.to_owned()),
         "V7" => ("type_mismatch", text.to_owned()),
-        "V11" => ("low_selectivity", "the conditions let through more than 15 % of the rows".to_owned()),
+        "V11" => {
+            ("low_selectivity", "the conditions let through more than 15 % of the rows".to_owned())
+        }
         "V12" => ("stops_early", "its LIMIT stops the scan early enough".to_owned()),
         _ => ("rejected", text.to_owned()),
     }
@@ -309,7 +351,6 @@ fn remedy(reason: &str, table: &str) -> String {
     match reason {
         "stale_statistics" => format!("Run ANALYZE {table}; it is looked at again by itself."),
         "type_mismatch" => "Give the parameter the column's type.".to_owned(),
-        "not_planned" => "See the notes of the index advisor in /api/v1/info.".to_owned(),
         _ => "The time goes elsewhere: look at the statement's plan, at locks and at the rows that it returns.".to_owned(),
     }
 }
