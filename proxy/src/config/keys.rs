@@ -163,7 +163,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("findings.missing_index.enabled", "true", Kind::Bool),
     key("findings.missing_index.side_connection", "", Kind::Secret),
     key("findings.missing_index.capture_values", "true", Kind::Bool),
-    key("findings.missing_index.what_if", "shadow", Kind::Word(&["shadow", "hypopg", "off"])),
+    key("findings.missing_index.what_if", "shadow", Kind::Word(&["shadow", "off"])),
     key("findings.missing_index.shadow_bin_dir", "", Kind::Path),
     key("findings.missing_index.shadow_dir", "", Kind::Path),
     key("findings.missing_index.shadow_user", "postgres", Kind::Name),

@@ -14,8 +14,6 @@ pub enum WhatIf {
     /// In a private scratch server.
     #[default]
     Shadow,
-    /// By the extension, on the target.
-    HypoPg,
     /// Nowhere: arithmetic on the target's own estimates.
     Off,
 }
@@ -47,7 +45,6 @@ impl Values {
     /// As the keys say; the secret is not read.
     pub(super) fn advisor(&self) -> AdvisorSettings {
         let what_if = match self.text("findings.missing_index.what_if").as_str() {
-            "hypopg" => WhatIf::HypoPg,
             "off" => WhatIf::Off,
             _ => WhatIf::Shadow,
         };

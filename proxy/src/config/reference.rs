@@ -66,7 +66,7 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("findings.missing_index.enabled", LIVE, "Whether missing indexes are looked for; false also ends the side connection."),
     of("findings.missing_index.side_connection", LIVE, "Where the URL of a read-only role is: env:NAME or file:PATH. With it, suspects are checked against catalogue and planner: at most 2 EXPLAINs a second of at most 2 s, never ANALYZE; absent = suspects only, without DDL."),
     of("findings.missing_index.capture_values", LIVE, "Up to three sets of real values per statement, in memory only, for EXPLAIN; false = plans with common values of the statistics, and nothing is verified."),
-    of("findings.missing_index.what_if", LIVE, "Where candidate indexes are planned: in a private scratch server without rows (shadow), by an extension that must be there already (hypopg), or nowhere (off: advice is estimated)."),
+    of("findings.missing_index.what_if", LIVE, "Where candidate indexes are planned: in a private scratch server without rows (shadow), or nowhere (off: advice is estimated)."),
     of("findings.missing_index.shadow_bin_dir", LIVE, "Folder of initdb and postgres of the server's major version; absent = found by itself."),
     of("findings.missing_index.shadow_dir", LIVE, "Folder to make the scratch server in; absent = the runtime folder."),
     of("findings.missing_index.shadow_user", LIVE, "Account that the scratch server runs as where pgsonde runs as root."),

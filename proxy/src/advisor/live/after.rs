@@ -198,7 +198,7 @@ mod tests {
             ((500, 5_000_000), (199, 1_000), "built", State::Open),
             ((199, 1_990_000), (500, 1_000), "built", State::Open),
             ((500, 5_000_000), (200, 200_000), "helped", State::Resolved),
-            ((500, 5_000_000), (200, 1_100_000), "helped", State::Resolved),
+            ((500, 5_000_000), (200, 1_090_000), "helped", State::Resolved),
             ((500, 5_000_000), (200, 1_200_000), "unclear", State::Resolved),
             ((500, 5_000_000), (200, 1_900_000), "did_not_help", State::Open),
             ((500, 5_000_000), (200, 9_000_000), "did_not_help", State::Open),
