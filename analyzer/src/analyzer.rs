@@ -4,7 +4,7 @@ use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts, Wanted};
 use crate::events::{Closed, Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
-use crate::finding::{MuteRule, MuteTarget};
+use crate::finding::{IndexVerdict, MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
 use crate::history::History;
 use crate::known::KnownText;
@@ -475,6 +475,17 @@ impl Analyzer {
         }
         self.units.end_traces(&mut self.labels);
         self.tick(now);
+    }
+
+    /// Takes what the index advisor says, in place of all that it said before.
+    pub fn advise(&mut self, verdicts: Vec<IndexVerdict>, now: Micros) {
+        self.findings.advise(verdicts, now);
+    }
+
+    /// The digest of a text that is one statement, if the text is known.
+    pub fn digest_of(&mut self, text: TextKey) -> Option<u64> {
+        let entry = self.texts.find(text)?;
+        entry.single().map(|statement| statement.digest)
     }
 
     /// Silences the findings that the rule names, from the next snapshot on; false where there is no room for one

@@ -443,3 +443,38 @@ pub struct Finding {
     /// Up to three occurrences.
     pub examples: Vec<Example>,
 }
+
+/// What the index advisor says of one index, laid over what the wire says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexVerdict {
+    /// Id of the finding, 48 bits: that of the suspect where there was one.
+    pub id: u64,
+    /// `rejected`, `estimated`, `verified`, `helped`, `did_not_help`, `unclear`.
+    pub variant: &'static str,
+    /// [`Proof::Plan`] where a planner has chosen the index, [`Proof::Observed`] where it was built and measured.
+    pub proof: Proof,
+    /// At least this severe.
+    pub severity: Severity,
+    /// Resolved where nothing is left to do.
+    pub state: State,
+    /// Database.
+    pub database: Arc<str>,
+    /// Service that sends most of it; empty where it isn't known.
+    pub service: Arc<str>,
+    /// Table.
+    pub table: Arc<str>,
+    /// Its columns, `table.column` and comma separated.
+    pub columns: Arc<str>,
+    /// The statement that it helps most.
+    pub digest: u64,
+    /// Its redacted text.
+    pub query_text: Arc<str>,
+    /// One sentence for people.
+    pub sentence: String,
+    /// What to do.
+    pub fix: Fix,
+    /// Numbers and lists.
+    pub evidence: Vec<(&'static str, EvidenceValue)>,
+    /// What it would save, milliseconds per hour, if the traffic tells.
+    pub saved_ms_per_hour: Option<f64>,
+}

@@ -111,6 +111,7 @@ impl Analysis {
                     analyzer.set_counters_only(counters_only);
                     self.announce_epoch(analyzer);
                 }
+                AnalyzerOrder::Advice(verdicts) => analyzer.advise(verdicts, clock::now_us()),
                 AnalyzerOrder::Mute(rule, to) => {
                     // Also for an analyzer that starts anew.
                     self.limits.mutes.push(rule.clone());
@@ -142,6 +143,7 @@ impl Analysis {
             self.restart(analyzer, counted_statements(&batch));
         }
         events.hear(analyzer);
+        self.shared.advisor.hear(&batch, analyzer);
         self.announce_epoch(analyzer);
         clear(&mut batch);
         // A full channel means that enough empty batches lie there already.

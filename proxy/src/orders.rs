@@ -2,7 +2,7 @@
 
 use crate::export::Mode;
 use crate::problem::Problem;
-use pgsonde_analyzer::finding::{MuteRule, MuteTarget};
+use pgsonde_analyzer::finding::{IndexVerdict, MuteRule, MuteTarget};
 use pgsonde_analyzer::limits::Limits;
 use pgsonde_analyzer::merge::Sketched;
 use tokio::sync::{mpsc, oneshot};
@@ -68,6 +68,8 @@ pub enum AnalyzerOrder {
     Limits(Box<Limits>),
     /// Leave texts and findings aside, or take them up again.
     CountersOnly(bool),
+    /// What the index advisor says, in place of all that it said before.
+    Advice(Vec<IndexVerdict>),
     /// Silence; false where there is no room for one more rule.
     Mute(MuteRule, oneshot::Sender<bool>),
     /// Take it back; false where there was none.

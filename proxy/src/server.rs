@@ -5,6 +5,7 @@ mod running;
 use running::Ready;
 pub use running::{Running, start};
 
+use crate::advisor::live::Live;
 use crate::analysis::Analysis;
 use crate::clock;
 use crate::config::Settings;
@@ -149,6 +150,9 @@ impl Machinery {
             resumptions: 0,
         };
         let analyzer = analysis.spawn()?;
+        let (shared_too, orders_too) = (Arc::clone(&shared), orders.clone());
+        let live = Live { shared: shared_too, snapshots: snapshots.clone(), orders: orders_too };
+        drop(live.spawn()?);
         Ok(Self { shared, workers, snapshots, analyzer, orders, turning_away: Rc::new(()) })
     }
 
@@ -266,6 +270,7 @@ async fn serve(
         () = drain(&machinery) => {}
         () = signals.end() => tracing::warn!("second signal: closing everything now"),
     }
+    shared.advisor.stop();
     shared.events.close();
     shared.exports.close();
     Ok(ending)

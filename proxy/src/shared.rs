@@ -1,5 +1,6 @@
 //! What acceptor, workers, analyzer thread and admin interface share.
 
+use crate::advisor::live::AdvisorState;
 use crate::capture::Events;
 use crate::clickhouse::Exports;
 use crate::clock;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub events: Arc<Events>,
     /// Where events go besides.
     pub exports: Exports,
+    /// The index advisor.
+    pub advisor: Arc<AdvisorState>,
     /// What sessions hold to be followed.
     pub tracking: Arc<TrackingBudget>,
     lifecycle: AtomicU8,
@@ -150,6 +153,7 @@ impl Shared {
             cancels_waiting: Semaphore::new(
                 CANCEL_CONNECTIONS_MAX + CANCEL_CONNECTIONS_WAITING_MAX,
             ),
+            advisor: Arc::default(),
             tracking: Arc::default(),
             current: RwLock::new(Arc::new(Current {
                 settings: settings.clone(),
@@ -355,6 +359,7 @@ impl ProxyStatus for Shared {
             limits: self.limits(),
             reload_successful: self.reloads.successful.load(Relaxed),
             reload_success_unix_s: of(&self.reloads.success_unix_s),
+            advisor: self.advisor.status(),
         }
     }
 

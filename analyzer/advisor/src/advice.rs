@@ -9,7 +9,7 @@ use crate::planner::{
     CandidateId, CandidateSpec, KeyPart, Method, Plan, PlanJob, Planner, SampleId, Trust,
 };
 use crate::select::{Chosen, Priced, Selection, Weighted};
-use crate::verdict::{self, Numbers};
+use crate::verdict::{self, Numbers, Verdict};
 use crate::workload::{BoundScan, Sample, Workload};
 use crate::write_cost::{self, WriteCost};
 use std::cell::RefCell;
@@ -100,16 +100,26 @@ pub struct Report {
     pub dispensable: Vec<Dispensable>,
     /// Candidates that were considered.
     pub candidates: usize,
+    /// Why scans got no candidate: digest, table, reason.
+    pub verdicts: Vec<(usize, Oid, Verdict)>,
+}
+
+/// What verdicts left over.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered {
+    /// Indexes worth trying.
+    pub specs: Vec<CandidateSpec>,
+    /// What people should know.
+    pub notes: Vec<String>,
+    /// As [`Report::verdicts`].
+    pub verdicts: Vec<(usize, Oid, Verdict)>,
 }
 
 /// Verdicts and candidates; the estimator tells how many rows conditions let through.
-pub fn gather(
-    catalog: &Catalog,
-    workload: &Workload,
-    estimator: &mut dyn Estimator,
-) -> (Vec<CandidateSpec>, Vec<String>) {
+pub fn gather(catalog: &Catalog, workload: &Workload, estimator: &mut dyn Estimator) -> Gathered {
     let mut specs: Vec<CandidateSpec> = Vec::new();
     let mut notes: Vec<String> = Vec::new();
+    let mut verdicts: Vec<(usize, Oid, Verdict)> = Vec::new();
     let calls: f64 = workload.digests.iter().map(|digest| digest.calls).sum();
     let calls_max = workload.digests.iter().map(|digest| digest.calls).fold(0.0, f64::max);
     let estimator = RefCell::new(estimator);
@@ -124,6 +134,7 @@ pub fn gather(
             let filtered = if own.is_empty() { f64::MAX } else { rows_of(&own) };
             let numbers = Numbers { filtered, calls, calls_max };
             if let Some(verdict) = verdict::of_scan(catalog, digest, sample, at, numbers) {
+                verdicts.extend(bound.table.map(|oid| (sample.digest, oid, verdict.clone())));
                 notes.extend(Some(verdict.text).filter(|text| !text.is_empty() && has_wish(bound)));
                 continue;
             }
@@ -156,7 +167,7 @@ pub fn gather(
     unique.truncate(CANDIDATES_MAX);
     notes.sort_unstable();
     notes.dedup();
-    (unique, notes)
+    Gathered { specs: unique, notes, verdicts }
 }
 
 fn has_wish(bound: &BoundScan) -> bool {
@@ -228,6 +239,7 @@ pub fn run(
         notes: Vec::new(),
         dispensable: dispensable(catalog),
         candidates: options.len(),
+        verdicts: Vec::new(),
     }
 }
 

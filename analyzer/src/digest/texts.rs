@@ -45,6 +45,11 @@ impl TextEntry {
         part.or(self.whole.as_ref()).or_else(|| self.parts.last().map(|part| &part.statement))
     }
 
+    /// The statement, if the text holds one alone.
+    pub(crate) fn single(&self) -> Option<&Arc<Statement>> {
+        self.parts.first().map(|part| &part.statement).filter(|_| self.parts.len() == 1)
+    }
+
     /// The literals of the statement at a position, as bind cells.
     pub(crate) fn literals(&self, member: u16) -> &[BindCell] {
         self.parts.get(usize::from(member)).map_or(&[], |part| &part.literals)

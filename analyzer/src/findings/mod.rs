@@ -188,6 +188,11 @@ impl Findings {
         self.settle(labels, digests);
     }
 
+    /// Takes what the index advisor says in place of what it said before.
+    pub(crate) fn advise(&mut self, verdicts: Vec<crate::finding::IndexVerdict>, now: Micros) {
+        self.register.advise(verdicts, now);
+    }
+
     /// Silences what the rule names; false where there is no room for one more rule.
     pub(crate) fn mute(&mut self, rule: MuteRule) -> bool {
         self.register.mute(rule)

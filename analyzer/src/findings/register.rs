@@ -2,6 +2,7 @@
 
 mod life;
 mod mutes;
+mod verdicts;
 
 use super::cost::{Costs, OccurrenceCost};
 use super::hour::Hour;
@@ -9,7 +10,8 @@ use super::samples::Samples;
 use super::severity::{Weight, grows_with_rows};
 use crate::Map;
 use crate::finding::{
-    Child, Cost, EvidenceValue, Example, Finding, Fix, Kind, Parent, Proof, Severity, State,
+    Child, Cost, EvidenceValue, Example, Finding, Fix, IndexVerdict, Kind, Parent, Proof, Severity,
+    State,
 };
 use crate::flow::ParentEnded;
 use crate::labels::DatabaseId;
@@ -129,6 +131,8 @@ pub(crate) struct Register {
     parents: Map<(DatabaseId, u64), Vec<RouteSum>>,
     opened: Vec<(Kind, u64)>,
     mutes: Mutes,
+    /// What the index advisor says, by finding.
+    verdicts: Map<u64, IndexVerdict>,
     /// What the application says that it does.
     pub(crate) marks: Marks,
     /// Claims that found no place.
@@ -143,6 +147,7 @@ impl Register {
             parents: Map::default(),
             opened: Vec::new(),
             mutes: Mutes::new(&limits.mutes),
+            verdicts: Map::default(),
             marks: Marks::new(limits.marks_max),
             overflowed: 0,
         }
@@ -286,6 +291,7 @@ impl Register {
                 let mut finding = entry.finding(now, long_enough.then_some(window_us));
                 finding.ratio = self.ratio(entry).map(|(ratio, _)| ratio);
                 finding.severity = self.severity(entry, share);
+                self.lay_over(&mut finding, entry);
                 self.silence(&mut finding, entry, now);
                 finding
             })

@@ -56,6 +56,14 @@ macro_rules! indexes {
     };
 }
 
+/// Whether more than 80 % of the connections are taken.
+pub(super) const BUSY: &str = "SELECT (SELECT sum(numbackends) FROM pg_stat_database) \
+    > 0.8 * current_setting('max_connections')::int AS busy";
+
+/// Another one wherever an index comes, goes or becomes valid.
+pub(super) const INDEX_MARK: &str = "SELECT count(*) AS count, coalesce(sum(indexrelid::int8), 0) AS sum \
+    FROM pg_index WHERE indisvalid";
+
 pub(super) const SETTINGS: &str = "SELECT name, setting FROM pg_settings \
     WHERE category LIKE 'Query Tuning%' OR name LIKE 'jit%' OR name IN ('block_size', 'segment_size', \
     'server_version_num', 'server_version', 'work_mem', 'hash_mem_multiplier', 'max_parallel_workers_per_gather', \

@@ -3,8 +3,11 @@
 mod catalog_sql;
 mod explain;
 mod image;
+pub mod live;
 pub mod offline;
+mod pace;
 mod rows;
+mod run;
 mod shadow;
 mod side;
 mod values;

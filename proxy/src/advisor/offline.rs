@@ -1,35 +1,21 @@
 //! `pgsonde advise`: a file of statements and a database; advice.
 
-use super::explain::{self, Probes};
-use super::shadow::{Fidelity, Place, Shadow, Tiered};
-use super::side::{OneSelect, Side, SideError};
-use super::{image, values, workload_file};
+use super::run::{Session, Terms, normalise, verification};
+use super::shadow::Place;
+use super::side::{Side, SideError};
+use super::{image, workload_file};
 use crate::export::advice as output;
 use crate::problem::Problem;
-use pgsonde_advisor::advice::{self, Report};
 use pgsonde_advisor::catalog::Catalog;
-use pgsonde_advisor::facts::{Operation, StatementFacts};
-use pgsonde_advisor::formula::Formula;
-use pgsonde_advisor::workload::{self, Digest, Sample, Workload};
 use pgsonde_analyzer::digest::grammar::Grammar;
-use pgsonde_analyzer::digest::grammar::scans::Names;
-use pgsonde_analyzer::text;
-use pgsonde_analyzer::value::Salt;
-use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use tokio_postgres::Config;
 use workload_file::Line;
 
 /// Stack of the thread that parses, bytes: statements nest deeply.
 const STACK_BYTES: usize = 16 << 20;
-/// Samples of a digest.
-const SAMPLES_MAX: usize = 3;
-/// Texts of a digest that are planned to find the costliest.
-const TRIED_MAX: usize = 8;
 /// EXPLAINs in the shadow in one run.
 const EXPLAINS_MAX: usize = 3_000;
-/// Texts of a digest that are looked at for constants.
-const TEXTS_MAX: usize = 200;
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -79,9 +65,9 @@ fn advise(options: &Options) -> Result<(), Problem> {
     normalise(&mut catalog, &grammar);
     let (lines, mut notes) = source.lines(&catalog.database.name, &grammar);
     notes.extend(powers(&catalog));
-    let mut session = Session { side, grammar, catalog, notes };
+    let mut session = Session { side, grammar, catalog, notes, unverified: None };
     let workload = session.workload(&lines);
-    let (report, fidelity) = session.report(&workload, options);
+    let (report, fidelity) = session.report(&workload, &terms(options));
     let verification = verification(&workload, &fidelity);
     let known = output::Known {
         catalog: &session.catalog,
@@ -180,20 +166,6 @@ fn unreachable(config: &Config, error: &SideError) -> Problem {
         .help("check that the server runs there, and user, password and database of --url")
 }
 
-/// Predicates and expressions of existing indexes in the parser's normal text.
-fn normalise(catalog: &mut Catalog, grammar: &Grammar) {
-    for relation in catalog.relations.values_mut() {
-        for index in &mut relation.indexes {
-            if let Some(predicate) = &index.predicate {
-                index.predicate_conjuncts = grammar.normal_conjuncts(predicate).unwrap_or_default();
-            }
-            for key in index.keys.iter_mut().filter(|key| key.column.is_none()) {
-                key.normal = grammar.normal_expression(&key.text);
-            }
-        }
-    }
-}
-
 fn powers(catalog: &Catalog) -> Vec<String> {
     let owns = catalog.relations.values().any(|relation| relation.owned);
     let mut notes = Vec::new();
@@ -216,244 +188,15 @@ fn powers(catalog: &Catalog) -> Vec<String> {
     notes
 }
 
-/// Names as the session's search_path resolves them.
-struct CatalogNames<'a> {
-    catalog: &'a Catalog,
-    path: &'a [String],
-}
-
-impl Names for CatalogNames<'_> {
-    fn columns(&self, schema: Option<&str>, relation: &str) -> Option<Vec<String>> {
-        let found = self.catalog.find(schema, relation, self.path)?;
-        Some(found.columns.iter().map(|column| column.name.clone()).collect())
-    }
-
-    fn view(&self, schema: Option<&str>, relation: &str) -> Option<String> {
-        let found = self.catalog.find(schema, relation, self.path)?;
-        found.view.clone().filter(|_| found.kind == 'v')
-    }
-}
-
-/// The texts of one digest with their calls.
-#[derive(Default)]
-struct Group {
-    redacted: String,
-    texts: BTreeMap<String, f64>,
-    calls: f64,
-}
-
-struct Session {
-    side: Side,
-    grammar: Grammar,
-    catalog: Catalog,
-    notes: Vec<String>,
-}
-
-impl Session {
-    fn workload(&mut self, lines: &[Line]) -> Workload {
-        let mut groups: BTreeMap<u64, Group> = BTreeMap::new();
-        let mut order: Vec<u64> = Vec::new();
-        for line in lines {
-            let info = text::read(line.text.as_bytes(), &Salt::new(0, 0));
-            let Some(part) = info.parts.first() else { continue };
-            let analysed = self.grammar.analyse(&part.parser_text);
-            let key = analysed.map_or(part.shape, |analysed| analysed.fingerprint);
-            let group = groups.entry(key).or_insert_with(|| {
-                order.push(key);
-                Group { redacted: part.redacted.clone(), ..Group::default() }
-            });
-            group.calls += line.calls;
-            *group.texts.entry(line.text.clone()).or_insert(0.0) += line.calls;
-        }
-        let mut workload = Workload::default();
-        for key in order {
-            if let Some(group) = groups.remove(&key) {
-                self.add_digest(&mut workload, key, &group);
-            }
-        }
-        workload.writes.sort_by_key(|(oid, _)| *oid);
-        for mut sample in advice::foreign_key_samples(&self.catalog, &workload) {
-            let select = OneSelect::checked(&self.grammar, &sample.select);
-            sample.base =
-                select.and_then(|select| explain::base_plan(&mut self.side, &select).ok());
-            workload.samples.push(sample);
-        }
-        workload
-    }
-
-    fn facts(&self, text: &str) -> Option<StatementFacts> {
-        let names = CatalogNames { catalog: &self.catalog, path: &self.side.search_path };
-        self.grammar.scans(text, &names)
-    }
-
-    fn add_digest(&mut self, workload: &mut Workload, key: u64, group: &Group) {
-        let mut texts: Vec<(&String, f64)> =
-            group.texts.iter().map(|(text, calls)| (text, *calls)).collect();
-        texts.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(other.0)));
-        let Some(facts) = texts.first().and_then(|(text, _)| self.facts(text)) else { return };
-        if facts.operation == Operation::Other {
-            return;
-        }
-        let digest = workload.digests.len();
-        workload.digests.push(Digest {
-            id: format!("{key:016x}"),
-            text: group.redacted.clone(),
-            calls: group.calls,
-            operation: facts.operation,
-            constants: self.constants(&texts, group.calls),
-        });
-        let samples = self.samples(&texts, digest, &group.redacted);
-        let covered: f64 = samples.iter().map(|sample| sample.weight).sum();
-        let rows =
-            samples.first().and_then(|sample| sample.base.as_ref()).map_or(1.0, |plan| plan.rows);
-        for mut sample in samples {
-            sample.weight *= group.calls / covered.max(f64::MIN_POSITIVE);
-            workload.samples.push(sample);
-        }
-        let values: f64 = texts.iter().take(TEXTS_MAX).map(|(_, calls)| calls).sum();
-        for (text, calls) in texts.iter().take(TEXTS_MAX) {
-            if let Some(facts) = self.facts(text) {
-                let calls = calls * group.calls / values.max(1.0);
-                workload.add_writes(&self.catalog, &facts, &self.side.search_path, calls, rows);
-            }
-        }
-    }
-
-    /// Share of calls by text of a conjunct.
-    fn constants(&self, texts: &[(&String, f64)], calls: f64) -> Vec<(String, f64)> {
-        let mut shares: BTreeMap<String, f64> = BTreeMap::new();
-        for (text, count) in texts.iter().take(TEXTS_MAX) {
-            let scans = self.facts(text).map(|facts| facts.scans).unwrap_or_default();
-            for text in scans
-                .iter()
-                .flat_map(|scan| &scan.predicates)
-                .filter_map(|predicate| predicate.text.as_ref())
-            {
-                *shares.entry(text.clone()).or_insert(0.0) += count / calls;
-            }
-        }
-        shares.into_iter().collect()
-    }
-
-    /// The most frequent text, the costliest of the next, and one from the middle.
-    fn samples(&mut self, texts: &[(&String, f64)], digest: usize, redacted: &str) -> Vec<Sample> {
-        let mut found: Vec<Sample> = Vec::new();
-        let mut tried: Vec<(&String, f64)> = texts.iter().take(TRIED_MAX - 1).copied().collect();
-        if texts.len() >= TRIED_MAX {
-            tried.push(texts[texts.len() / 2]);
-        }
-        for (text, calls) in tried {
-            found.extend(self.sample(text, calls, digest, redacted));
-        }
-        if found.len() > SAMPLES_MAX {
-            let last = found.pop();
-            let rest = found.split_off(1);
-            let cost = |sample: &Sample| sample.base.as_ref().map_or(0.0, |plan| plan.cost);
-            let costliest = rest.into_iter().max_by(|one, other| cost(one).total_cmp(&cost(other)));
-            found.extend(costliest.into_iter().chain(last));
-        }
-        found
-    }
-
-    fn sample(&mut self, text: &str, weight: f64, digest: usize, redacted: &str) -> Option<Sample> {
-        let mut facts = self.facts(text)?;
-        let mut text = text.to_owned();
-        let assumed_values = facts.parameters;
-        if assumed_values {
-            let filled = values::filled(&self.catalog, &facts, &self.side.search_path, &text);
-            let Some((filled, known)) =
-                filled.and_then(|text| Some((text.clone(), self.facts(&text)?)))
-            else {
-                self.note(format!(
-                    "`{redacted}` has parameters that nothing gives a value for: skipped"
-                ));
-                return None;
-            };
-            (text, facts) = (filled, known);
-        }
-        // nothing is read by INSERT … VALUES
-        let select = OneSelect::checked(&self.grammar, &text)?;
-        let scans = workload::bind(&self.catalog, &facts, &self.side.search_path);
-        match explain::base_plan(&mut self.side, &select) {
-            Ok(plan) => Some(Sample {
-                digest,
-                weight,
-                select: select.into_text(),
-                scans,
-                base: Some(plan),
-                foreign_key_of: None,
-                assumed_values,
-            }),
-            Err(SideError::Server { code, .. }) => {
-                self.note(format!(
-                    "the server could not plan `{redacted}` (SQLSTATE {code}): skipped"
-                ));
-                None
-            }
-            Err(error) => {
-                self.note(format!("`{redacted}` was not planned: {error}"));
-                None
-            }
-        }
-    }
-
-    fn note(&mut self, note: String) {
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
-        }
-    }
-
-    fn report(&mut self, workload: &Workload, options: &Options) -> (Report, Vec<Fidelity>) {
-        let budget = options.budget_bytes.unwrap_or_else(|| advice::default_budget(&self.catalog));
-        let mut known = HashMap::new();
-        let search_path = self.side.search_path.clone();
-        let Self { side, grammar, catalog, .. } = self;
-        let mut probes = Probes { side, grammar, catalog, workload, known: &mut known };
-        let (specs, mut notes) = advice::gather(catalog, workload, &mut probes);
-        let mut shadow = None;
-        if options.verified && !specs.is_empty() {
-            match Shadow::build(catalog, workload, &search_path, &place(options)) {
-                Ok(built) => shadow = Some(built),
-                Err(error) => notes.push(unverified(&error.why, &error.remedy)),
-            }
-        }
-        let formula = Formula::new(catalog, workload, probes);
-        let mut planner = Tiered::new(shadow, formula, catalog, workload, grammar, EXPLAINS_MAX);
-        let mut report = advice::run(catalog, workload, &specs, &mut planner, budget);
-        notes.extend(planner.lost.take().map(|why| unverified(&why, "")));
-        report.notes = notes;
-        (report, std::mem::take(&mut planner.fidelity))
-    }
-}
-
-fn place(options: &Options) -> Place {
-    Place {
+fn terms(options: &Options) -> Terms {
+    let place = Place {
         programs: options.shadow_bin_dir.clone(),
         folder: options.shadow_dir.clone(),
         user: options.shadow_user.clone(),
+    };
+    Terms {
+        budget_bytes: options.budget_bytes,
+        shadow: options.verified.then_some(place),
+        explains_max: EXPLAINS_MAX,
     }
-}
-
-fn unverified(why: &str, remedy: &str) -> String {
-    let remedy = if remedy.is_empty() { String::new() } else { format!(" To verify: {remedy}.") };
-    format!("the advice is estimated only, no planner has tried it: {why}.{remedy}")
-}
-
-/// How far the shadow's costs are those of the target; `None` where there was no shadow.
-fn verification(workload: &Workload, fidelity: &[Fidelity]) -> Option<output::Verification> {
-    if fidelity.is_empty() {
-        return None;
-    }
-    let digest = |at: usize| &workload.digests[workload.samples[at].digest];
-    let mut doubts: Vec<(String, String)> = Vec::new();
-    for (at, found) in fidelity.iter().enumerate() {
-        let doubt = found.doubt.clone().map(|doubt| (digest(at).text.clone(), doubt));
-        doubts.extend(doubt.filter(|doubt| !doubts.contains(doubt)));
-    }
-    Some(output::Verification {
-        statements: fidelity.len(),
-        exact: fidelity.iter().filter(|found| found.is_exact()).count(),
-        costs: fidelity.iter().map(|found| (found.live, found.shadow)).collect(),
-        doubts,
-    })
 }

@@ -3,7 +3,10 @@
 //! Everything runs in `READ ONLY` transactions under short limits. The server never hears of a statement that the
 //! parser has not found to be one SELECT behind a plain EXPLAIN.
 
+use super::catalog_sql as sql;
+use super::pace::Pace;
 use super::rows::Cells;
+use pgsonde_advisor::ddl;
 use pgsonde_analyzer::digest::grammar::Grammar;
 use rustls::{ClientConfig, RootCertStore};
 use std::time::Duration;
@@ -64,6 +67,10 @@ pub(super) struct Side {
     pub(super) search_path: Vec<String>,
     /// Statements sent so far.
     pub(super) sent: u64,
+    /// What is set in each transaction that explains, beside the limits.
+    local: String,
+    /// Holds EXPLAINs back on a database that others live from.
+    pace: Option<Pace>,
 }
 
 impl Side {
@@ -78,11 +85,48 @@ impl Side {
                 SideError::Connect(format!("no answer within {} s", CONNECT_LIMIT.as_secs()))
             })?
         })?;
-        let mut side = Self { runtime, client, search_path: Vec::new(), sent: 0 };
+        let (search_path, local) = (Vec::new(), String::new());
+        let mut side = Self { runtime, client, search_path, sent: 0, local, pace: None };
         side.run(CONTRACT)?;
         side.check_contract()?;
         side.search_path = side.schemas()?;
         Ok(side)
+    }
+
+    /// Looks names up as the sessions do whose statements are explained.
+    pub(super) fn use_path(&mut self, schemas: Vec<String>) {
+        let quoted: Vec<String> = schemas.iter().map(|name| ddl::quoted(name)).collect();
+        self.local = format!("SET LOCAL search_path = {}; ", quoted.join(", "));
+        self.search_path = schemas;
+    }
+
+    /// Holds EXPLAINs back from now on.
+    pub(super) fn pace(&mut self, pace: Pace) {
+        self.pace = Some(pace);
+    }
+
+    /// A new run begins: its EXPLAINs are counted anew.
+    pub(super) fn begin_run(&mut self) {
+        self.pace.iter_mut().for_each(Pace::begin);
+    }
+
+    /// Whether the connection is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Whether the server has hardly any connections left.
+    pub(super) fn is_busy(&mut self) -> Result<bool, SideError> {
+        let mut busy = false;
+        self.each(sql::BUSY, |row| busy = row.flag("busy"))?;
+        Ok(busy)
+    }
+
+    /// Changes when an index comes, goes, or becomes valid.
+    pub(super) fn index_mark(&mut self) -> Result<(u64, u64), SideError> {
+        let mut mark = (0, 0);
+        self.each(sql::INDEX_MARK, |row| mark = (row.number("count"), row.number("sum")))?;
+        Ok(mark)
     }
 
     /// The schemas that names are looked up in, for this role.
@@ -136,8 +180,14 @@ impl Side {
         } else {
             "SET LOCAL max_parallel_workers_per_gather = 0"
         };
-        let messages =
-            self.in_transaction(local, &format!("EXPLAIN (FORMAT JSON) {}", select.0))?;
+        self.pace.as_mut().map_or(Ok(()), Pace::wait)?;
+        let local = format!("{}{local}", self.local);
+        let begun = std::time::Instant::now();
+        let answer = self.in_transaction(&local, &format!("EXPLAIN (FORMAT JSON) {}", select.0));
+        if let Some(pace) = &mut self.pace {
+            pace.note(begun.elapsed(), answer.as_ref().err());
+        }
+        let messages = answer?;
         let text = messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0),
             _ => None,

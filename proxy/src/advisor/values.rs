@@ -114,7 +114,7 @@ fn elements(array: &str) -> Vec<String> {
 }
 
 /// Puts values in place of `$n` outside of quotes.
-fn replaced(text: &str, values: &BTreeMap<u32, String>) -> Option<String> {
+pub(super) fn replaced(text: &str, values: &BTreeMap<u32, String>) -> Option<String> {
     let mut found = String::with_capacity(text.len() + 64);
     let mut quote = None;
     let mut letters = text.char_indices().peekable();

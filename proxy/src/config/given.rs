@@ -115,6 +115,8 @@ impl Settings {
         if self.findings.mutes != settings.findings.mutes && !changed.contains(&"findings.mutes") {
             changed.push("findings.mutes");
         }
+        let moved = settings.take_side_connection(fresh, self);
+        changed.extend(moved.filter(|key| !changed.contains(key)));
         Ok(Reloaded { settings, changed, waiting })
     }
 }

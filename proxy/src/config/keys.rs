@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     FindingKinds,
     /// Where a secret is: `env:NAME` or `file:PATH`.
     Secret,
+    /// The name of an account.
+    Name,
     /// Names of hosts, at most 32.
     Hosts,
     /// Kinds of lines.
@@ -163,6 +165,15 @@ pub(crate) const KEYS: &[Key] = &[
     key("findings.n_plus_one.min_repeats", "5", Kind::Count(3, 1_000)),
     key("findings.n_plus_one.require_proof", "false", Kind::Bool),
     key("findings.missing_index.enabled", "true", Kind::Bool),
+    key("findings.missing_index.side_connection", "", Kind::Secret),
+    key("findings.missing_index.capture_values", "true", Kind::Bool),
+    key("findings.missing_index.what_if", "shadow", Kind::Word(&["shadow", "off"])),
+    key("findings.missing_index.shadow_bin_dir", "", Kind::Path),
+    key("findings.missing_index.shadow_dir", "", Kind::Path),
+    key("findings.missing_index.shadow_user", "postgres", Kind::Name),
+    key("findings.missing_index.budget_bytes", "", Kind::Size(MIB, u64::MAX)),
+    key("findings.missing_index.explains_max", "3000", Kind::Count(10, 100_000)),
+    key("findings.missing_index.allow_powerful_role", "false", Kind::Bool),
     key("metrics.pairs", "24", Kind::Count(1, 256)),
     key("metrics.statement_sets", "96", Kind::Count(8, 2_048)),
     key("metrics.error_sets", "64", Kind::Count(8, 1_024)),
@@ -258,7 +269,7 @@ impl Key {
                 listens(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
             }
             (Kind::Listens, Raw::List(list)) => listens(list),
-            (Kind::Path, Raw::Text(text)) => path(text),
+            (Kind::Path | Kind::Name, Raw::Text(text)) => path(text),
             (Kind::Web, Raw::Text(text)) => match check_url(text.trim()) {
                 Ok(()) => Ok(Value::Text(text.trim().to_owned())),
                 Err(rule) => Err((BAD_VALUE, rule)),
@@ -318,6 +329,7 @@ impl Kind {
             Self::Share => "a share in quotes (\"60%\")",
             Self::FindingKinds => "a list of kinds of findings",
             Self::Secret => "the place of a secret in quotes (\"env:NAME\")",
+            Self::Name => "a name in quotes",
             Self::Hosts => "a list of host names",
             Self::EventKinds => "a list of kinds of lines",
             Self::Bool => "true or false",

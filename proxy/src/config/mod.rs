@@ -8,6 +8,7 @@ mod file;
 mod findings;
 mod given;
 mod keys;
+mod missing_index;
 pub(crate) mod mutes;
 mod reference;
 mod refusals;
@@ -23,6 +24,7 @@ pub use export::{ClickHouseSettings, ExportSettings};
 pub(crate) use file::ConfigFile;
 pub(crate) use given::{Reloaded, Shown};
 pub(crate) use keys::nearest;
+pub use missing_index::{AdvisorSettings, WhatIf};
 pub use secret::Secret;
 pub use tls::{Auth, MinVersion, TlsSettings};
 pub(crate) use units::{duration_us, size_bytes};
@@ -148,6 +150,8 @@ pub struct FindingSettings {
     pub n_plus_one_require_proof: bool,
     /// Whether missing indexes are looked for.
     pub missing_index_enabled: bool,
+    /// Who is asked about them.
+    pub advisor: AdvisorSettings,
     /// Kinds that are not reported.
     pub disabled: Vec<FindingKind>,
     /// File of mutes, if there is one.
@@ -243,6 +247,7 @@ impl Settings {
             Raw::Text(place) => Some(place),
             _ => None,
         })?;
+        settings.read_side_connection()?;
         settings.flags = Some(flags.clone());
         Ok(settings)
     }
@@ -522,6 +527,7 @@ impl Values {
             n_plus_one_min_repeats: self.count("findings.n_plus_one.min_repeats"),
             n_plus_one_require_proof: self.flag("findings.n_plus_one.require_proof"),
             missing_index_enabled: self.flag("findings.missing_index.enabled"),
+            advisor: self.advisor(),
             disabled: match self.values.get("findings.disable") {
                 Some(Value::FindingKinds(kinds)) => kinds.clone(),
                 _ => Vec::new(),

@@ -79,6 +79,7 @@ impl Kind {
             Self::Hosts => "[\"pgsonde.internal\"]",
             Self::Web => "\"http://clickhouse.internal:8123\"",
             Self::FindingKinds => "[\"polling\"]",
+            Self::Size(..) => "\"350MiB\"",
             Self::EventKinds => "[\"statement\", \"finding\"]",
             _ => "\"/etc/pgsonde/…\"",
         }

@@ -67,7 +67,7 @@ impl Kind {
             Self::Web => text("^https?://"),
             Self::Address => text(":[0-9]+$"),
             Self::Listens => list(json!({ "type": "string", "minLength": 1 }), 8),
-            Self::Path => json!({ "type": "string", "minLength": 1 }),
+            Self::Path | Self::Name => json!({ "type": "string", "minLength": 1 }),
             Self::Count(low, high) if high <= EXACT_MAX => {
                 json!({ "type": "integer", "minimum": low, "maximum": high })
             }
@@ -122,7 +122,13 @@ impl Kind {
             Self::Listens => Some("1 to 8".to_owned()),
             Self::EventKinds => Some(Kinds::NAMES.join(", ")),
             Self::FindingKinds | Self::Hosts => Some("at most 32".to_owned()),
-            Self::Url | Self::Web | Self::Address | Self::Path | Self::Secret | Self::Bool => None,
+            Self::Url
+            | Self::Web
+            | Self::Address
+            | Self::Path
+            | Self::Name
+            | Self::Secret
+            | Self::Bool => None,
         }
     }
 }

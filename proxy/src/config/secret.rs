@@ -91,6 +91,34 @@ pub(super) fn read(
     Ok(Secret(secret.to_owned()))
 }
 
+/// Reads the URL of a connection that `place` names; `variable` looks up the environment. What it says is checked where
+/// it is used.
+pub(super) fn read_url(
+    key: &str,
+    place: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Secret, Problem> {
+    let unreadable = |why: &str| {
+        Problem::new(UNREADABLE, format!("{key}: {place}: {why}"))
+            .help("`env:NAME` names a variable, `file:PATH` a file whose first line is the URL")
+    };
+    let text = match place.split_once(':') {
+        Some(("env", name)) => {
+            variable(name.trim()).ok_or_else(|| unreadable("the variable is not set"))?
+        }
+        Some(("file", path)) => {
+            read_file(Path::new(path.trim())).map_err(|error| unreadable(&error.to_string()))?
+        }
+        _ => return Err(unreadable("expected `env:NAME` or `file:PATH`")),
+    };
+    let known = text.trim().parse::<tokio_postgres::Config>();
+    if !known.is_ok_and(|config| !config.get_hosts().is_empty()) {
+        let what = format!("{key} ({place}) is not a URL that PostgreSQL clients know");
+        return Err(Problem::new(UNFIT, what).help("postgresql://role:password@host:5432/database"));
+    }
+    Ok(Secret(text.trim().to_owned()))
+}
+
 fn read_file(path: &Path) -> std::io::Result<String> {
     let size = std::fs::metadata(path)?.len();
     if size > FILE_BYTES_MAX {

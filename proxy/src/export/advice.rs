@@ -9,10 +9,12 @@ use pgsonde_advisor::catalog::Catalog;
 use pgsonde_advisor::ddl;
 use pgsonde_advisor::planner::{KeyPart, Plan, PlanNode, Trust};
 use pgsonde_advisor::workload::Workload;
+use pgsonde_analyzer::finding::EvidenceValue;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything that a rendering needs to know.
@@ -66,13 +68,6 @@ struct Unverified {
 struct IndexFinding {
     #[serde(flatten)]
     finding: Finding,
-    tier: &'static str,
-    /// There where a planner has chosen the index.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ddl: Option<String>,
-    /// There where arithmetic has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proposed_ddl: Option<String>,
     index: String,
     table: String,
     columns: Vec<String>,
@@ -216,6 +211,50 @@ fn redacted(condition: &str) -> String {
     parts.join("; ")
 }
 
+/// What is known of an index, for the finding of a running proxy.
+pub(crate) fn advised_evidence(
+    known: &Known<'_>,
+    advice: &Advice,
+) -> Vec<(&'static str, EvidenceValue)> {
+    let list = |lines: &[String]| {
+        EvidenceValue::List(lines.iter().map(|line| Arc::from(line.as_str())).collect())
+    };
+    let found = finding(known, advice);
+    let number = EvidenceValue::Number;
+    let mut evidence = vec![
+        ("tier", EvidenceValue::Text(Arc::from(tier(advice.trust)))),
+        ("size_bytes", EvidenceValue::Count(found.size_bytes)),
+        ("saving_share", number(found.saving_share)),
+        ("cost_before", number(found.cost_before)),
+        ("cost_after", number(found.cost_after)),
+        ("write_entries", number(found.write_cost.entries)),
+        ("write_cost_units", number(found.write_cost.cost_units)),
+        ("write_wal_bytes", number(found.write_cost.wal_bytes)),
+    ];
+    let lists = [
+        ("reasons_against", &found.reasons_against),
+        ("hints", &found.hints),
+        ("replaces", &found.replaces),
+    ];
+    evidence.extend(
+        lists
+            .iter()
+            .filter(|(_, lines)| !lines.is_empty())
+            .map(|(name, lines)| (*name, list(lines))),
+    );
+    if let Some(plans) = found.plans.first() {
+        evidence.push(("plan_before", list(&plans.before.lines)));
+        evidence.push(("plan_after", list(&plans.after.lines)));
+        evidence.push(("cost_on_target", number(plans.cost_on_target)));
+        evidence.push(("cost_in_shadow", number(plans.cost_in_shadow)));
+    }
+    if let Some(shadow) = known.verification {
+        let words = format!("{} of {} plans within 0.1 %", shadow.exact, shadow.statements);
+        evidence.push(("fidelity", EvidenceValue::Text(Arc::from(words))));
+    }
+    evidence
+}
+
 fn existing(report: &Report) -> Vec<Existing> {
     let of = |found: &pgsonde_advisor::advice::Dispensable| Existing {
         table: found.table.clone(),
@@ -264,12 +303,8 @@ fn finding(known: &Known<'_>, advice: &Advice) -> IndexFinding {
         )
     });
     let text = advice.ddl.join("\n");
-    let verified = advice.trust != Trust::Formula;
     IndexFinding {
         finding: base(catalog, advice, &columns, &text, (before, after)),
-        tier: tier(advice.trust),
-        ddl: verified.then(|| text.clone()),
-        proposed_ddl: (!verified).then_some(text),
         index: ddl::name(catalog, spec),
         table: relation.map(ddl::qualified).unwrap_or_default(),
         columns,
@@ -358,6 +393,9 @@ fn base(
         fix: Fix { orm: None, text: fix_text(advice), sql: Some(sql.to_owned()) },
         rule: None,
         column: columns.first().map(|column| format!("{table}.{column}")),
+        tier: Some(tier(advice.trust).to_owned()),
+        ddl: verified.then(|| sql.to_owned()),
+        proposed_ddl: (!verified).then(|| sql.to_owned()),
         evidence,
         first_seen: at.clone(),
         last_seen: at,
@@ -381,7 +419,8 @@ fn unknown_cost(size_bytes: u64) -> Cost {
     }
 }
 
-fn fix_text(advice: &Advice) -> String {
+/// What to do about a missing index, in words.
+pub(crate) fn fix_text(advice: &Advice) -> String {
     let mut text = "Build the index outside of a transaction. If the build fails, it leaves an invalid index of that \
         name: drop it and try again."
         .to_owned();
@@ -428,7 +467,7 @@ fn for_people(
         text.push_str("No index would help this workload enough to be worth its cost.\n");
     }
     for finding in findings {
-        let sql = finding.ddl.as_ref().or(finding.proposed_ddl.as_ref());
+        let sql = finding.finding.ddl.as_ref().or(finding.finding.proposed_ddl.as_ref());
         let _ = writeln!(text, "{}\n", sql.map_or("", String::as_str));
         for statement in &finding.statements {
             let _ = writeln!(
@@ -449,7 +488,7 @@ fn for_people(
             bytes(finding.size_bytes),
             counted_entries(writes.entries)
         );
-        let _ = writeln!(text, "  sure   {}", finding.tier);
+        let _ = writeln!(text, "  sure   {}", finding.finding.tier.as_deref().unwrap_or_default());
         add_plans(&mut text, finding);
         for reason in finding.reasons_against.iter().chain(&finding.hints) {
             let _ = writeln!(text, "  but    {reason}");

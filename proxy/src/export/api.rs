@@ -69,6 +69,18 @@ pub(crate) fn health(proxy: &ProxyCounters) -> Health {
     }
 }
 
+/// How sure it is that an index is missing.
+fn tier(finding: &finding::Finding) -> Option<&str> {
+    let is_index = finding.kind == finding::Kind::MissingIndex;
+    is_index.then(|| finding.variant.unwrap_or("suspect"))
+}
+
+/// The statements that build the index, if it is advised in this tier.
+fn ddl_of(finding: &finding::Finding, tier: &str) -> Option<String> {
+    let is_of = finding.kind == finding::Kind::MissingIndex && finding.variant == Some(tier);
+    finding.fix.sql.clone().filter(|_| is_of)
+}
+
 impl View<'_> {
     pub(crate) fn loss(&self) -> Loss {
         Loss {
@@ -102,6 +114,7 @@ impl View<'_> {
             },
             loss: self.loss(),
             exports: proxy.exports.iter().map(ExportInfo::from).collect(),
+            advisor: (&proxy.advisor).into(),
         }
     }
 
@@ -382,6 +395,9 @@ impl View<'_> {
             fix: Fix::from(&finding.fix),
             rule: finding.rule.map(owned),
             column: finding.column.as_deref().map(owned),
+            tier: tier(finding).map(owned),
+            ddl: ddl_of(finding, "verified"),
+            proposed_ddl: ddl_of(finding, "estimated"),
             evidence: finding
                 .evidence
                 .iter()

@@ -1,7 +1,7 @@
 //! The metric catalogue: every family that this version can fill truthfully, as plain rows.
 //!
 //! Names, labels, units and buckets are a contract with dashboards and alert rules. Families whose data does not
-//! exist yet (advisor) are absent rather than always 0.
+//! exist yet are absent rather than always 0.
 
 use super::api::{digest_text, finding_text};
 use super::status::{Mode, OVERHEAD_BUCKETS_NS, ProxyCounters, SETUP_BUCKETS_US};
@@ -102,6 +102,8 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("export_failures_total", Counter, &["exporter"], "Attempts of an export that failed."),
     ("export_dropped_rows_total", Counter, &["exporter", "reason"], "Rows of an export that will never arrive."),
     ("export_spool_bytes", Gauge, &["exporter"], "Bytes of an export that wait on disk."),
+    ("advisor_explains_total", Counter, &["outcome"], "EXPLAINs of the index advisor on the target by outcome."),
+    ("advisor_skipped_total", Counter, &["reason"], "What the index advisor left out by reason."),
     ("build_info", Gauge, &["version", "revision", "rustc"], "What runs."),
 ];
 
@@ -419,6 +421,12 @@ impl Sheet {
             for (reason, rows) in &of.dropped {
                 self.count("export_dropped_rows_total", &[of.exporter, reason], *rows);
             }
+        }
+        for (outcome, count) in &proxy.advisor.explains {
+            self.count("advisor_explains_total", &[outcome], *count);
+        }
+        for (reason, count) in &proxy.advisor.skipped {
+            self.count("advisor_skipped_total", &[reason], *count);
         }
         let build = proxy.build;
         self.flag("build_info", &[build.version, build.revision, build.rustc]);

@@ -2,8 +2,9 @@
 
 use super::clock::Clock;
 use super::status::{
-    ClientConnections, ConnectionResults, EventDrops, Lifecycle, OVERHEAD_BUCKETS_NS,
-    OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SnapshotSource, UpstreamState,
+    AdvisorStatus, ClientConnections, ConnectionResults, EventDrops, Lifecycle,
+    OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SnapshotSource,
+    UpstreamState,
 };
 use pgsonde_analyzer::finding::{
     Child, Cost, EvidenceValue, Example, Finding, Fix, Kind, Parent, Proof, Severity, State,
@@ -415,6 +416,7 @@ pub(super) fn snapshot() -> Snapshot {
 /// A proxy that is ready and lost three events.
 pub(super) fn counters() -> ProxyCounters {
     ProxyCounters {
+        advisor: AdvisorStatus { skipped: vec![("budget", 1)], ..AdvisorStatus::default() },
         uptime_s: 10,
         lifecycle: Lifecycle::Ready,
         upstream: UpstreamState {

@@ -35,9 +35,10 @@ pub(crate) use shapes::kind_words;
 
 pub use formats::Format;
 pub use status::{
-    Build, CaptureCounts, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops,
-    ExporterCounts, Lifecycle, Mode, OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters,
-    ProxyStatus, SETUP_BUCKETS_US, SnapshotSource, UpstreamState,
+    AdvisorDatabase, AdvisorProblem, AdvisorStatus, Build, CaptureCounts, ClientConnections,
+    ConnectionResults, ConnectionSetup, EventDrops, ExporterCounts, Lifecycle, Mode,
+    OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SETUP_BUCKETS_US,
+    SnapshotSource, UpstreamState,
 };
 
 /// The report of one moment of a proxy.

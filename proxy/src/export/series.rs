@@ -70,7 +70,8 @@ impl Rows {
             "client_connections" | "connection_setup_seconds" | "profiling_mode" => 3,
             "client_connections_total" | "opaque_sessions_total" => 6,
             "proxy_overhead_seconds" => 2,
-            "events_dropped_total" => 4,
+            "events_dropped_total" | "advisor_explains_total" => 4,
+            "advisor_skipped_total" => 17,
             "label_overflow_total" => OVERFLOW_TABLES_MAX,
             _ => 1,
         }

@@ -4,6 +4,7 @@
 //! Readers ignore fields they do not know, so that a newer proxy serves an older report.
 
 mod activity;
+mod advisor;
 pub(crate) mod audit;
 pub(crate) mod diff;
 mod finding;
@@ -15,6 +16,7 @@ pub(crate) use activity::{
     ColumnShare, Connection, ErrorDigest, ErrorGroup, Hygiene, Series, SeriesPoint, TableSums,
     TableUse,
 };
+pub(crate) use advisor::AdvisorInfo;
 pub(crate) use finding::{evidence_json, evidence_restored};
 pub(crate) use report::{Extremes, Flame, Mark, Report};
 
@@ -53,6 +55,9 @@ pub(crate) struct Info {
     /// Exporters that are configured.
     #[serde(default)]
     pub(crate) exports: Vec<ExportInfo>,
+    /// Absent in reports of older versions.
+    #[serde(default)]
+    pub(crate) advisor: AdvisorInfo,
 }
 
 /// What an exporter came to since start.
@@ -409,6 +414,15 @@ pub(crate) struct Finding {
     pub(crate) fix: Fix,
     pub(crate) rule: Option<String>,
     pub(crate) column: Option<String>,
+    /// `missing_index`: suspect, estimated, verified, or what became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tier: Option<String>,
+    /// There where a planner has chosen the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ddl: Option<String>,
+    /// There where arithmetic has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proposed_ddl: Option<String>,
     pub(crate) evidence: BTreeMap<String, serde_json::Value>,
     pub(crate) first_seen: String,
     pub(crate) last_seen: String,

@@ -81,6 +81,67 @@ pub struct ProxyCounters {
     pub reload_successful: bool,
     /// When the configuration in force was read, in seconds since 1970.
     pub reload_success_unix_s: u64,
+    /// What the index advisor does.
+    pub advisor: AdvisorStatus,
+}
+
+/// What the index advisor does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdvisorStatus {
+    /// `off`, `suspect`, `estimated`, `verified`: the best that it can say now.
+    pub tier: &'static str,
+    /// What keeps it from saying more.
+    pub problems: Vec<AdvisorProblem>,
+    /// Databases that it has looked at.
+    pub databases: Vec<AdvisorDatabase>,
+    /// EXPLAINs on the target by outcome: ok, error, timeout, refused.
+    pub explains: [(&'static str, u64); 4],
+    /// What was left out, by reason.
+    pub skipped: Vec<(&'static str, u64)>,
+}
+
+impl Default for AdvisorStatus {
+    fn default() -> Self {
+        Self {
+            tier: "off",
+            problems: Vec::new(),
+            databases: Vec::new(),
+            explains: [("ok", 0), ("error", 0), ("timeout", 0), ("refused", 0)],
+            skipped: Vec::new(),
+        }
+    }
+}
+
+/// What keeps the advisor from saying more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdvisorProblem {
+    /// Database, where it is one's.
+    pub database: Option<String>,
+    /// In plain words, without values.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// A database that the advisor has looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdvisorDatabase {
+    /// Its name.
+    pub name: String,
+    /// Unix microseconds of the latest run.
+    pub run_unix_us: u64,
+    /// How long it took, milliseconds.
+    pub run_ms: u64,
+    /// Statements with plans.
+    pub statements: usize,
+    /// Indexes that were tried.
+    pub candidates: usize,
+    /// Plans compared between target and shadow, and those within 0.1 %.
+    pub fidelity: Option<(usize, usize)>,
+    /// Existing indexes that may be unnecessary: table, index, kind, why.
+    pub existing_indexes: Vec<[String; 4]>,
+    /// What else should be known.
+    pub notes: Vec<String>,
 }
 
 /// What the capture came to since start.

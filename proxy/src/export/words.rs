@@ -190,7 +190,14 @@ fn plain(name: &str, value: &Value) -> String {
         (_, None, Some(float)) => three_digits(float),
         (Value::String(text), ..) => text.clone(),
         (Value::Array(items), ..) => {
-            items.iter().map(|item| plain("", item)).collect::<Vec<_>>().join(", ")
+            let items: Vec<String> = items.iter().map(|item| plain("", item)).collect();
+            let has_commas = items.iter().any(|item| item.contains(", ") || item.contains("="));
+            let lines = items.len() > 1 && has_commas && items.iter().any(|item| item.len() > 8);
+            items.iter().map(|item| item.trim()).collect::<Vec<_>>().join(if lines {
+                "; "
+            } else {
+                ", "
+            })
         }
         (other, ..) => other.to_string(),
     }

@@ -9,6 +9,18 @@ export interface Info {
   limits: Record<string, number>;
   overhead: { p50_us: number | null; p99_us: number | null };
   loss: Loss;
+  // Absent in reports of older versions.
+  advisor?: Advisor;
+}
+
+export interface Advisor {
+  tier: string;
+  problems: { db_name: string | null; what: string; remedy: string }[];
+  databases: {
+    db_name: string; run_at: string; statements: number; candidates: number;
+    plans_compared: number | null; plans_exact: number | null;
+    existing_indexes: { table: string; index: string; kind: string; why: string }[]; notes: string[];
+  }[];
 }
 
 export interface StatementPhases { queue: number; first_row: number; transfer: number; client_stall: number }

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { usePulse } from "../data/pulse";
 import { isFile } from "../data/source";
-import type { Info, Summary } from "../data/shapes";
+import type { Advisor, Info, Summary } from "../data/shapes";
 import { spaced } from "../text/evidence";
 import { bytes, clean, count, counted, cut, duration, moments, percent, span } from "../text/format";
 import { stateWords } from "../text/words";
@@ -56,6 +56,27 @@ function Losses({ info, summary }: { info: Info; summary: Summary }) {
   );
 }
 
+function Advice({ advisor }: { advisor: Advisor }) {
+  const existing = advisor.databases.flatMap((each) => each.existing_indexes.map((index) => ({ ...index, db: each.db_name })));
+  const notes = advisor.databases.flatMap((each) => each.notes);
+  return (
+    <section>
+      <h2>Index advice</h2>
+      <p>Missing indexes are at best {clean(advisor.tier)} now.</p>
+      {advisor.problems.map((problem, index) => (
+        <p key={index}>{problem.db_name !== null && `${clean(problem.db_name)}: `}{clean(problem.what)}. <strong>To do:</strong> {clean(problem.remedy)}.</p>
+      ))}
+      {existing.length > 0 && (
+        <>
+          <h3>Indexes that may be unnecessary</h3>
+          <ul class="evidence">{existing.map((each, index) => <li key={index}>{clean(`${each.kind}: ${each.index} on ${each.table}: ${each.why}`)}</li>)}</ul>
+        </>
+      )}
+      {notes.length > 0 && <ul class="evidence">{notes.map((note, index) => <li key={index}>{clean(note)}</li>)}</ul>}
+    </section>
+  );
+}
+
 export function About() {
   const { info, summary, problem } = usePulse();
   const data = info && summary ? { info, summary } : undefined;
@@ -70,6 +91,7 @@ export function About() {
               { name: "think_in_transaction", short: "thinking", long: "The application thinking inside a transaction", ms: sum.phases_ms.think_in_transaction },
             ]} />
             <section><h2>Counted and lost</h2><Losses info={of} summary={sum} /></section>
+            {of.advisor !== undefined && of.advisor.tier !== "off" && <Advice advisor={of.advisor} />}
             <section>
               <h2>Privacy</h2>
               <p>{PRIVACY[of.redact] ?? clean(of.redact)} <span class="soft">(profile.redact = {clean(of.redact)})</span></p>

@@ -128,6 +128,29 @@ function Fix({ finding }: { finding: Finding }) {
   );
 }
 
+function lines(finding: Finding, name: string): string[] {
+  const value = finding.evidence[name];
+  return Array.isArray(value) ? value.filter((line): line is string => typeof line === "string") : [];
+}
+
+/** What an index would do: statements, plans, and what speaks against it. */
+function Index({ finding }: { finding: Finding }) {
+  const parts: [string, string][] = [["Helps", "statements"], ["But", "reasons_against"], ["Or", "hints"], ["Then no longer needed", "replaces"]];
+  const [before, after] = [lines(finding, "plan_before"), lines(finding, "plan_after")];
+  return (
+    <>
+      {parts.map(([title, name]) => lines(finding, name).length > 0 && (
+        <div key={name}>
+          <h3>{title}</h3>
+          <ul class="evidence">{lines(finding, name).map((line, index) => <li key={index}><Prose text={line} /></li>)}</ul>
+        </div>
+      ))}
+      {before.length > 0 && <><h3>Plan today</h3><pre tabIndex={0} role="region" aria-label="Plan today">{before.join("\n")}</pre></>}
+      {after.length > 0 && <><h3>Plan with the index</h3><pre tabIndex={0} role="region" aria-label="Plan with the index">{after.join("\n")}</pre></>}
+    </>
+  );
+}
+
 function Body({ finding }: { finding: Finding }) {
   const { value, label } = headline(finding);
   const place = columns(finding);
@@ -140,6 +163,7 @@ function Body({ finding }: { finding: Finding }) {
       <Fix finding={finding} />
       <Part title="Evidence">
         <ul class="evidence">{evidence(finding).map((phrase, index) => <li key={index}><Prose text={phrase} /></li>)}</ul>
+        {finding.kind === "missing_index" && <Index finding={finding} />}
         {place !== null && <p>Columns: <code><Name text={place} /></code></p>}
         <Statements finding={finding} />
         {finding.coverage !== null && finding.order !== null && (

@@ -22,7 +22,7 @@ const TOLD: Record<string, string[]> = {
   n_plus_one: ["distinct_values_used", "distinct_values_kept", "wall_ms"],
   missing_index: [
     "calls", "server_p50_ms", "server_total_ms", "server_share", "baseline_ms", "rows_p50", "rows_p95", "bytes_p50",
-    "support",
+    "support", "tier", "statements", "plan_before", "plan_after", "reasons_against", "hints", "replaces",
   ],
 };
 

@@ -23,6 +23,7 @@ fn info_has_the_documented_fields() {
     assert_eq!(
         keys(&value),
         [
+            "advisor",
             "hash_version",
             "limits",
             "loss",

@@ -1,0 +1,201 @@
+//! The live index advisor, end to end: a real application through the real proxy, from a suspect to an index that was
+//! built and measured; and what is said where the side connection can't do its work.
+
+use pgsonde_tests::{Postgres, Proxy, eventually, paths, python};
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+const APP_LIMIT: Duration = Duration::from_secs(180);
+/// A run asks twenty times at once and then twice a second.
+const ADVICE_LIMIT: Duration = Duration::from_secs(120);
+/// Occurs in values that the application binds, and nowhere else.
+const CANARY: &str = "canary7f3a";
+
+/// The read-only role of the documentation.
+const ROLE: &str =
+    "create role advisor login password 'hunter2hunter2'; grant pg_read_all_data to advisor";
+
+fn app(postgres: &Postgres, port: u16, args: &[&str]) -> Value {
+    let url = format!("postgresql://postgres@127.0.0.1:{port}/postgres");
+    let _ = postgres;
+    let all: Vec<&str> = [args[0], &url].into_iter().chain(args[1..].iter().copied()).collect();
+    python("index_app.py", &all, APP_LIMIT)
+}
+
+fn prepared() -> Postgres {
+    let postgres = Postgres::start();
+    postgres.psql_ok(postgres.port(), ROLE);
+    app(&postgres, postgres.port(), &["prepare"]);
+    postgres
+}
+
+/// Starts the proxy with a side connection whose URL stands in a file.
+fn advised(postgres: &Postgres, folder: &Path, side: &str, keys: &str) -> Proxy {
+    let (file, secret) = (folder.join("pgsonde.toml"), folder.join("side.url"));
+    std::fs::write(&secret, format!("{side}\n")).expect("the secret is writable");
+    let text = format!(
+        "[proxy]\nupstream = '{}'\nlisten = '127.0.0.1:0'\n[admin]\nlisten = '127.0.0.1:0'\n\
+         [findings.missing_index]\nside_connection = 'file:{}'\n{keys}\n[log]\nlevel = 'debug'\n",
+        postgres.upstream(),
+        secret.display(),
+    );
+    std::fs::write(&file, text).expect("the configuration is writable");
+    Proxy::configured(&file)
+}
+
+fn side_url(postgres: &Postgres) -> String {
+    format!("postgresql://advisor:hunter2hunter2@127.0.0.1:{}/postgres", postgres.port())
+}
+
+fn finding(proxy: &Proxy, tier: &str) -> Option<Value> {
+    let all = proxy.api("findings?kind=missing_index");
+    let list = all["items"].as_array().cloned().unwrap_or_default();
+    list.into_iter().find(|finding| finding["tier"] == tier)
+}
+
+fn awaited(proxy: &Proxy, tier: &str) -> Value {
+    let mut last = Value::Null;
+    eventually(&format!("the finding is {tier}"), ADVICE_LIMIT, || {
+        let now = proxy.api("info")["advisor"].clone();
+        if now != last {
+            eprintln!("{now}");
+            last = now;
+        }
+        finding(proxy, tier)
+    })
+}
+
+fn assert_no_value(proxy: &Proxy) {
+    for path in [
+        "/",
+        "/metrics",
+        "/api/v1/info",
+        "/api/v1/findings",
+        "/api/v1/report",
+        "/api/v1/statements",
+    ] {
+        let (_, body) = proxy.http(path);
+        assert!(!body.contains(CANARY), "{path} shows a value");
+    }
+    assert!(!proxy.lines().join("\n").contains(CANARY), "the log shows a value");
+}
+
+/// From a suspect over `tier` to an index that was built and measured.
+fn plays_through(tier: &str, keys: &str) {
+    let postgres = prepared();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let proxy = advised(&postgres, folder.path(), &side_url(&postgres), keys);
+    // The advisor looks at its settings once a second.
+    std::thread::sleep(Duration::from_secs(2));
+    app(&postgres, proxy.port(), &["run", "240", CANARY]);
+    let found = awaited(&proxy, tier);
+    let case = format!("{found:#}");
+    let ddl = if tier == "verified" { "ddl" } else { "proposed_ddl" };
+    let ddl = found[ddl].as_str().unwrap_or_else(|| panic!("DDL: {case}")).to_owned();
+    assert!(ddl.starts_with("CREATE INDEX CONCURRENTLY readings_device"), "{case}");
+    assert_eq!(found["proof"], if tier == "verified" { "plan" } else { "text" }, "{case}");
+    assert_eq!(found["state"], "open", "{case}");
+    let evidence = &found["evidence"];
+    assert!(evidence["cost_after"].as_f64() < evidence["cost_before"].as_f64(), "{case}");
+    assert!(evidence["saved_ms_per_hour"].as_f64() > Some(0.0), "{case}");
+    assert!(evidence["size_bytes"].as_u64() > Some(1_000_000), "{case}");
+    assert_eq!(evidence["plan_after"].is_array(), tier == "verified", "{case}");
+    assert_no_value(&proxy);
+    assert!(proxy.metrics().matching("pgsonde_advisor_explains_total", &["outcome=\"ok\""]) > 0.0);
+    let id = found["id"].clone();
+
+    // Somebody follows the advice, behind the proxy's back.
+    postgres.psql_ok(postgres.port(), &ddl);
+    let built = awaited(&proxy, "built");
+    assert_eq!(built["id"], id, "{built:#}");
+    app(&postgres, proxy.port(), &["run", "240", CANARY]);
+    let helped = awaited(&proxy, "helped");
+    let case = format!("{helped:#}");
+    assert_eq!((&helped["id"], &helped["state"]), (&id, &Value::from("resolved")), "{case}");
+    let ms = |name: &str| helped["evidence"][name].as_f64().unwrap_or_else(|| panic!("{case}"));
+    assert!(ms("measured_after_ms") < ms("measured_before_ms") / 2.0, "{case}");
+    assert_no_value(&proxy);
+    assert!(
+        !std::fs::read_to_string(postgres.folder().join("log"))
+            .unwrap_or_default()
+            .contains("CREATE TABLE pgsonde")
+    );
+    assert_eq!(proxy.stop(), 0);
+}
+
+#[test]
+fn a_suspect_is_verified_in_a_shadow_built_and_measured() {
+    let bin = paths::postgres_bin();
+    plays_through("verified", &format!("shadow_bin_dir = '{}'", bin.display()));
+}
+
+#[test]
+fn a_suspect_is_estimated_without_a_shadow() {
+    plays_through("estimated", "what_if = 'off'");
+}
+
+fn problem(proxy: &Proxy, words: &str) -> Value {
+    eventually(&format!("the problem {words}"), ADVICE_LIMIT, || {
+        let info = proxy.api("info");
+        let problems = info["advisor"]["problems"].as_array().cloned().unwrap_or_default();
+        let found = problems
+            .iter()
+            .find(|problem| problem["what"].as_str().is_some_and(|what| what.contains(words)));
+        found.map(|found| {
+            assert!(!found["remedy"].as_str().unwrap_or_default().is_empty(), "{found}");
+            info["advisor"].clone()
+        })
+    })
+}
+
+#[test]
+fn says_in_plain_words_why_it_can_say_no_more() {
+    let postgres = prepared();
+    postgres.psql_ok(
+        postgres.port(),
+        "create role blind login; create role owner_role login; \
+        create role guarded login password 'rightright'; alter table readings owner to owner_role",
+    );
+    let port = postgres.port();
+    let url = |who: &str| format!("postgresql://{who}@127.0.0.1:{port}/postgres");
+    let rows = [
+        (
+            format!("postgresql://advisor@127.0.0.1:{}/postgres", pgsonde_tests::free_port()),
+            "",
+            "does not work",
+            "suspect",
+        ),
+        (url("nobody_there"), "", "does not work", "suspect"),
+        (url("owner_role"), "", "could write", "suspect"),
+        (url("blind"), "", "may not read readings", "verified"),
+        (
+            side_url(&postgres),
+            "shadow_bin_dir = '/nonexistent'",
+            "no planner tries it",
+            "estimated",
+        ),
+    ];
+    for (side, keys, words, tier) in rows {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let proxy = advised(&postgres, folder.path(), &side, keys);
+        std::thread::sleep(Duration::from_secs(2));
+        app(&postgres, proxy.port(), &["run", "60", CANARY]);
+        let advisor = problem(&proxy, words);
+        assert_eq!(advisor["tier"], tier, "{words}: {advisor:#}");
+        assert_no_value(&proxy);
+        let page = proxy.http("/").1;
+        assert!(!page.contains("hunter2hunter2"), "{words}");
+        // The traffic went on.
+        assert!(proxy.books()["statements"].as_u64() >= Some(60));
+        assert_eq!(proxy.stop(), 0);
+    }
+}
+
+#[test]
+fn without_a_side_connection_it_says_what_is_missing() {
+    let postgres = Postgres::start();
+    let proxy = Proxy::start(&postgres, &[]);
+    let advisor = problem(&proxy, "no side connection");
+    assert_eq!(advisor["tier"], "suspect");
+}
