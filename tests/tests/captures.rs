@@ -15,7 +15,7 @@ create table if not exists orders (id int primary key, customer_id int, note tex
 insert into orders select n, n % 7, 'x' from generate_series(1, 200) n on conflict do nothing;
 select id from orders where customer_id = 3 /*route='%2Forders',application='shop'*/;
 select id from orders where customer_id = 4 /*route='%2Forders',application='shop'*/;
-select count(*) from orders /*route='%2Fcount',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/;
+select count(*) from orders /*route='%2Fcount',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',file='shop%2Fviews.py',line='12'*/;
 begin;
 update orders set note = 'y' where id = 1;
 update orders set note = 'y' where id = 2;
@@ -78,6 +78,14 @@ fn load(postgres: &Postgres, proxy: &Proxy) {
     postgres.psql_ok(proxy.port(), &lookups);
     let failed = postgres.psql(proxy.port(), "select missing from orders");
     assert!(!failed.is_ok());
+    let unknown = format!("host=127.0.0.1 port={} user=postgres dbname=absent", proxy.port());
+    let refused = run(
+        Command::new(Path::new(&paths::postgres_bin()).join("psql"))
+            .args(["-w", &unknown, "-c", "select 1"]),
+        "",
+        LIMIT,
+    );
+    assert!(!refused.is_ok());
     postgres.pgbench(proxy.port(), &["-i", "-q", "-s", "1"], LIMIT);
     let mixed = ["-n", "-M", "prepared", "-c", "3", "-t", "40"];
     postgres.pgbench(proxy.port(), &mixed, LIMIT);
@@ -182,6 +190,36 @@ fn lines_follow_the_schema(lines: &[Value], live: &Value) {
     assert!(opened > 5 && opened == closed, "{opened} opened, {closed} closed");
     assert!(of(lines, "transaction").any(|line| line["outcome"] == "rollback"));
     assert!(of(lines, "statement").any(|line| line["err_sqlstate"] == "42703"));
+    sessions_and_traces(lines);
+}
+
+/// Who served a statement, out of which trace and place of the application it came, and who got no session.
+fn sessions_and_traces(lines: &[Value]) {
+    let mut pids: BTreeMap<String, u64> = BTreeMap::new();
+    for line in of(lines, "connection").filter(|line| line["state"] == "open") {
+        assert!(line["server_version"].as_str().is_some_and(|it| it.starts_with("15")), "{line}");
+        let pid = line["pid"].as_u64().expect("a process of the server");
+        pids.insert(line["session"].to_string(), pid);
+    }
+    let distinct: std::collections::BTreeSet<u64> = pids.values().copied().collect();
+    assert_eq!(distinct.len(), pids.len(), "each session has a process of its own");
+    for line in of(lines, "statement").chain(of(lines, "transaction")) {
+        assert_eq!(line["pid"].as_u64(), pids.get(&line["session"].to_string()).copied(), "{line}");
+    }
+    let traced = of(lines, "statement").find(|line| line["route"] == "/count").expect("traced");
+    assert_eq!(traced["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(traced["span_id"], "b7ad6b7169203331");
+    assert_eq!(traced["code"], "shop/views.py:12");
+    let written = of(lines, "transaction").find(|line| line["statements"] == 2).expect("updates");
+    assert_eq!((&written["round_trips"], &written["rows"]), (&4.into(), &2.into()), "{written}");
+    assert_eq!(written["writes"], true);
+    let closed = of(lines, "connection").find(|line| line["state"] == "closed").expect("closed");
+    assert!(closed["duration_us"].as_u64() >= closed["busy_us"].as_u64(), "{closed}");
+    let refused = of(lines, "connection").find(|line| line["state"] == "refused").expect("refused");
+    assert_eq!(
+        (&refused["db_name"], &refused["end_reason"]),
+        (&"absent".into(), &"upstream_refused".into())
+    );
 }
 
 fn cut_and_strange_files(folder: &Path, file: &Path) {
