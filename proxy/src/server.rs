@@ -18,6 +18,7 @@ use crate::own_error;
 use crate::problem::{LOCAL_RESOURCE, Problem};
 use crate::protection;
 use crate::reload::{Reach, with_moments};
+use crate::saved_snapshot;
 use crate::session::{cancel, say_goodbye};
 use crate::shared::Shared;
 use crate::startups::StartupPlace;
@@ -286,6 +287,11 @@ async fn until_asked_to_end(
             signal = signals.next() => match signal {
                 Asking::End(ending) => return ending,
                 Asking::Reload => None,
+                Asking::Snapshot => {
+                    let (shared, analyzer) = (Arc::clone(&machinery.shared), machinery.orders.clone());
+                    tokio::task::spawn_local(saved_snapshot::save(shared, analyzer));
+                    continue;
+                }
             },
             Some(asked) = orders.recv() => Some(asked),
         };
@@ -415,11 +421,12 @@ async fn accept(listener: Listener, machinery: Rc<Machinery>) {
 enum Asking {
     End(Ending),
     Reload,
+    Snapshot,
 }
 
 enum Signals {
     /// Those of the process.
-    Process { terminate: Signal, interrupt: Signal, hangup: Signal },
+    Process { terminate: Signal, interrupt: Signal, hangup: Signal, snapshot: Signal },
     /// Messages of whoever runs the proxy inside of another program: each asks for the end.
     Owner(mpsc::UnboundedReceiver<()>),
 }
@@ -430,15 +437,17 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            snapshot: signal(SignalKind::user_defined1())?,
         })
     }
 
     async fn next(&mut self) -> Asking {
         match self {
-            Self::Process { terminate, interrupt, hangup } => tokio::select! {
+            Self::Process { terminate, interrupt, hangup, snapshot } => tokio::select! {
                 _ = terminate.recv() => Asking::End(Ending::Terminated),
                 _ = interrupt.recv() => Asking::End(Ending::Interrupted),
                 _ = hangup.recv() => Asking::Reload,
+                _ = snapshot.recv() => Asking::Snapshot,
             },
             Self::Owner(messages) => {
                 messages.recv().await;
@@ -449,6 +458,6 @@ impl Signals {
 
     /// Waits for a signal that ends; others have no meaning any more.
     async fn end(&mut self) {
-        while matches!(self.next().await, Asking::Reload) {}
+        while !matches!(self.next().await, Asking::End(_)) {}
     }
 }

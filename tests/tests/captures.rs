@@ -157,8 +157,23 @@ fn a_report_of_a_capture_shows_what_the_proxy_showed() {
     let mode = std::fs::metadata(file).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     lines_follow_the_schema(&lines(&folder), &live);
+    jq_reads_it(file, &live);
     cut_and_strange_files(&folder, file);
     std::fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+/// Slow statements by digest, as people ask a capture with tools of their own.
+fn jq_reads_it(file: &Path, live: &Value) {
+    let ask = "[inputs | select(.ev == \"statement\")] | group_by(.digest) \
+               | map({key: .[0].digest, value: (map(.rows // 0) | add)}) | from_entries";
+    let script = "zstd -dcq \"$1\" | jq -nc \"$2\"";
+    let mut shell = Command::new("sh");
+    let output = run(shell.args(["-c", script, "sh"]).arg(file).arg(ask), "", LIMIT);
+    let rows: Value = serde_json::from_str(&output.stdout).expect("jq answers");
+    for item in live["statements"]["items"].as_array().expect("statements") {
+        let digest = item["digest"].as_str().expect("an id");
+        assert_eq!(rows[digest], item["rows"], "{digest}: {item}");
+    }
 }
 
 fn lines_follow_the_schema(lines: &[Value], live: &Value) {
@@ -460,4 +475,22 @@ impl Drop for Unmount {
         let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
         let _empty = std::fs::remove_dir(&self.0);
     }
+}
+
+#[test]
+fn a_signal_writes_a_snapshot_beside_the_captures() {
+    let postgres = Postgres::start();
+    let folder = folder("captures-signal");
+    let proxy = Proxy::start(&postgres, &["--capture", folder.to_str().expect("UTF-8")]);
+    postgres.psql_ok(proxy.port(), "select 1 /*route='signalled'*/");
+    proxy.settle();
+    process::signal("USR1", &proxy.pid().to_string());
+    let path = eventually("a snapshot", LIMIT, || {
+        files(&folder).into_iter().find(|path| path.to_string_lossy().ends_with(".snapshot.zst"))
+    });
+    let merged = pgsonde(&["merge", path.to_str().expect("UTF-8"), "--format", "json"]);
+    assert!(merged.is_ok() && merged.stdout.contains("signalled"), "{merged:?}");
+    postgres.psql_ok(proxy.port(), "select 1");
+    drop(proxy);
+    std::fs::remove_dir_all(folder).expect("the folder goes");
 }

@@ -36,7 +36,13 @@ impl SnapshotOrder {
 }
 
 fn asked(admin: &str, token: &str) -> Result<Vec<u8>, ureq::Error> {
-    let agent: Agent = Agent::config_builder().timeout_global(Some(LIMIT)).build().into();
+    let agent: Agent = Agent::config_builder()
+        .timeout_global(Some(LIMIT))
+        .max_redirects(0)
+        // It is on this machine; a company's HTTP proxy has no business with it.
+        .proxy(None)
+        .build()
+        .into();
     let request = agent.get(format!("{admin}/api/v1/snapshot"));
     let mut answer = request.header("Authorization", format!("Bearer {token}")).call()?;
     answer.body_mut().with_config().limit(SNAPSHOT_BYTES_MAX).read_to_vec()
