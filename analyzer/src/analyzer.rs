@@ -3,7 +3,7 @@
 use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts, Wanted};
-use crate::events::{Closed, Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
+use crate::events::{Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
 use crate::finding::{IndexVerdict, MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
 use crate::history::History;
@@ -187,6 +187,7 @@ impl Analyzer {
         session.presence.opened_us = opened.at_us;
         session.client = text(opened.client);
         session.setup_us = opened.setup_us;
+        session.server_pid = opened.server_pid;
         let mark = text(opened.mark);
         let mark = Some(&mark).filter(|mark| !mark.is_empty());
         self.findings.marks().start(&mut session.mark, mark);
@@ -200,7 +201,9 @@ impl Analyzer {
             self.listening.hear(|| {
                 let who = session.who(&self.labels);
                 let (session, at_us, setup_us) = (opened.session, opened.at_us, opened.setup_us);
-                Heard::Opened(Opened { session, at_us, setup_us, who })
+                let server_version =
+                    label(opened.server_version.of(&batch.bytes), self.limits.label_bytes_max);
+                Heard::Opened(Opened { session, at_us, setup_us, server_version, who })
             });
         }
         if self.counters_only {
@@ -227,11 +230,8 @@ impl Analyzer {
 
     fn closed(&mut self, id: SessionId, at_us: Micros, opaque: bool) {
         if let Some(mut session) = self.sessions.close(id, opaque) {
-            self.listening.hear(|| {
-                let (statements, driver) = (session.statements, session.driver);
-                let who = session.who(&self.labels);
-                Heard::Closed(Closed { session: id, at_us, opaque, statements, driver, who })
-            });
+            self.listening
+                .hear(|| Heard::Closed(session.told_at_its_end(id, at_us, opaque, &self.labels)));
             self.forget(id, at_us, session);
         }
     }
@@ -251,6 +251,7 @@ impl Analyzer {
             let event = TransactionEvent::of(record, session, &self.labels);
             Heard::Transaction(Box::new(event))
         });
+        session.transactions += 1;
         session.presence.transaction_over();
         self.labels.add_transaction(session.database, session.service, record);
         let pair = (session.database, session.service);
@@ -362,6 +363,7 @@ impl Analyzer {
         let (digests, labels) = (&mut self.digests, &mut self.labels);
         let (service_us, wanted) = self.counters.add(&counted, session, digests, labels, untracked);
         session.statements += 1;
+        session.busy_us += record.duration_us();
         let waited_us = counted.phases.think_in_transaction_us;
         self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
         let changes_mark = entry.and_then(|entry| entry.mark_change(record.member)).is_some();
@@ -420,6 +422,8 @@ impl Analyzer {
             seq: session.statements,
             unit_id: trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),
             traced: trace.is_some(),
+            context: tags.and_then(|tags| tags.context),
+            code: tags.and_then(|tags| tags.code.clone()),
             service: self.labels.service_name(service),
             route: tags.and_then(|tags| tags.route.clone()),
             mark: mark.and_then(|mark| self.findings.marks().name(mark).cloned()),

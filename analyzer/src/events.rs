@@ -12,7 +12,7 @@ use crate::record::{
 };
 use crate::sessions::Session;
 use crate::snapshot::Operation;
-use crate::text::Class;
+use crate::text::{Class, TraceContext};
 use std::sync::Arc;
 
 /// Events that are held until they are taken; further ones are counted only.
@@ -46,6 +46,8 @@ pub struct Who {
     pub client: Arc<str>,
     /// Service after the application name, `other` beyond the ceiling.
     pub service: Arc<str>,
+    /// Process of the server that serves it; 0 if it was not told.
+    pub server_pid: u32,
 }
 
 /// A session may send statements.
@@ -57,6 +59,8 @@ pub struct Opened {
     pub at_us: Micros,
     /// Start-up packet to first ReadyForQuery.
     pub setup_us: u64,
+    /// Version of the server, as it says it; empty if it didn't.
+    pub server_version: Arc<str>,
     /// Who it is.
     pub who: Arc<Who>,
 }
@@ -70,8 +74,14 @@ pub struct Closed {
     pub at_us: Micros,
     /// Whether it was forwarded unseen at its end.
     pub opaque: bool,
+    /// First ReadyForQuery to its end.
+    pub duration_us: u64,
+    /// Time of its statements.
+    pub busy_us: u64,
     /// Statements since it opened.
     pub statements: u64,
+    /// Transaction blocks that ended.
+    pub transactions: u64,
     /// Driver, if a name gave it away.
     pub driver: Driver,
     /// Who it was.
@@ -147,6 +157,10 @@ pub struct StatementEvent {
     pub unit_id: Option<u64>,
     /// Whether its own text carries a trace: the unit's id is the hash of it then.
     pub traced: bool,
+    /// Place in a trace that its own text names.
+    pub context: Option<TraceContext>,
+    /// Where in the application its text was made, `file:line`.
+    pub code: Option<Arc<str>>,
     /// Service, after the text's tags.
     pub service: Arc<str>,
     /// Route tag.
@@ -170,6 +184,23 @@ pub struct Examples {
     pub latest: Option<Arc<StatementEvent>>,
 }
 
+/// What the statements of a transaction came to, BEGIN, COMMIT and ROLLBACK among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionSums {
+    /// Round trips.
+    pub round_trips: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of the requests, on the client's leg.
+    pub received_bytes: u64,
+    /// Bytes of the answers, on the client's leg.
+    pub sent_bytes: u64,
+    /// A statement of it writes.
+    pub writes: bool,
+    /// SQLSTATE of its first error; zeros without.
+    pub sqlstate: [u8; 5],
+}
+
 /// One transaction block that ended.
 #[derive(Clone, Debug)]
 pub struct TransactionEvent {
@@ -187,6 +218,8 @@ pub struct TransactionEvent {
     pub busy_us: u64,
     /// Statements, without BEGIN, COMMIT and ROLLBACK.
     pub statements: u64,
+    /// What they came to.
+    pub sums: TransactionSums,
     /// How it ended.
     pub outcome: TransactionOutcome,
     /// Hash of the sequence of digests.
@@ -210,6 +243,7 @@ impl TransactionEvent {
             think_us: record.think_us,
             busy_us: shape.busy_us,
             statements: shape.statements,
+            sums: shape.sums,
             outcome: record.outcome,
             shape: shape.hash,
             digests: shape.digests,

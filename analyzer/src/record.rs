@@ -284,6 +284,10 @@ pub struct SessionOpened {
     pub setup_us: u64,
     /// The setting `pgsonde.mark` of the start-up, empty without one.
     pub mark: Span,
+    /// Process of the server that serves it; 0 if it was not told.
+    pub server_pid: u32,
+    /// Parameter `server_version`.
+    pub server_version: Span,
 }
 
 /// Which driver a name spelling belongs to.

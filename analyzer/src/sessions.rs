@@ -1,7 +1,7 @@
 //! What the analyzer remembers of each client session. Bounded: beyond the limit a session is `other`.
 
 use crate::Map;
-use crate::events::Who;
+use crate::events::{Closed, Who};
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::latency::median;
@@ -101,6 +101,8 @@ pub(crate) struct Session {
     pub(crate) application_name: Arc<str>,
     /// Address of the client, without its port.
     pub(crate) client: Arc<str>,
+    /// Process of the server that serves it; 0 if it was not told.
+    pub(crate) server_pid: u32,
     /// Start-up packet to first ReadyForQuery.
     pub(crate) setup_us: u64,
     /// Hash of what is known of the client process: address, user and application name.
@@ -131,6 +133,10 @@ pub(crate) struct Session {
     pub(crate) round_trip: Floor,
     /// Statements since it opened.
     pub(crate) statements: u64,
+    /// Transaction blocks that ended since it opened.
+    pub(crate) transactions: u64,
+    /// Time of its statements.
+    pub(crate) busy_us: u64,
     /// What listeners are told of it; made when somebody listens.
     pub(crate) who: Option<Arc<Who>>,
 }
@@ -143,6 +149,7 @@ impl Session {
             user,
             application_name: Arc::from(""),
             client: Arc::from(""),
+            server_pid: 0,
             setup_us: 0,
             client_key: 0,
             driver: Driver::Unknown,
@@ -158,6 +165,8 @@ impl Session {
             baseline: Baseline::default(),
             round_trip: Floor::default(),
             statements: 0,
+            transactions: 0,
+            busy_us: 0,
             who: None,
         }
     }
@@ -172,9 +181,31 @@ impl Session {
                 application_name: self.application_name.clone(),
                 client: self.client.clone(),
                 service: labels.service_name(service),
+                server_pid: self.server_pid,
             })
         });
         who.clone()
+    }
+
+    /// What listeners are told when it ends.
+    pub(crate) fn told_at_its_end(
+        &mut self,
+        session: SessionId,
+        at_us: Micros,
+        opaque: bool,
+        labels: &Labels,
+    ) -> Closed {
+        Closed {
+            session,
+            at_us,
+            opaque,
+            duration_us: at_us.saturating_sub(self.presence.opened_us),
+            busy_us: self.busy_us,
+            statements: self.statements,
+            transactions: self.transactions,
+            driver: self.driver,
+            who: self.who(labels),
+        }
     }
 
     fn named(&self, row: SessionRow, labels: &Labels) -> SessionRow {

@@ -41,6 +41,9 @@ struct Global {
     /// More log output; twice for all of it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// When to use colours; auto: where a terminal takes them and NO_COLOR is unset
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    color: String,
     /// Form of the log on stderr
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -193,7 +196,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         }
         Command::Advise(args) => advise(args, cli.global.json),
         Command::Doctor(args) => doctor::run(args, cli.global.json),
-        Command::Tail(args) => tail::run(&args, cli.global.json),
+        Command::Tail(args) => tail::run(&args, cli.global.json, &cli.global.color),
         Command::Top(args) => top::run(&args),
         Command::ClickHouse(args) => clickhouse::run(&args),
         Command::Export(args) => export::run(&args),

@@ -33,6 +33,7 @@ mod own_error;
 pub mod problem;
 mod protection;
 mod reload;
+mod saved_snapshot;
 pub mod server;
 pub mod session;
 pub mod shared;

@@ -19,6 +19,7 @@ use crate::own_error;
 use crate::problem::{LOCAL_RESOURCE, Problem};
 use crate::protection;
 use crate::reload::{Reach, with_moments};
+use crate::saved_snapshot;
 use crate::session::{cancel, say_goodbye};
 use crate::shared::Shared;
 use crate::startups::StartupPlace;
@@ -28,6 +29,7 @@ use crate::tls::Tls;
 use crate::worker::{Parts, Worker};
 use pgsonde_analyzer::snapshot::Snapshot;
 use pgsonde_analyzer::value::Salt;
+use pgsonde_wire::foreign::startup_parameters;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
@@ -210,7 +212,8 @@ async fn turn_away(client: Stream, shared: &Shared, uncount: impl FnOnce()) {
     let current = shared.current();
     let asked = tokio::time::timeout(TURN_AWAY_LIMIT, negotiate(client, shared, &current)).await;
     match asked {
-        Ok(Ok(Some((mut client, Asked::Session { .. })))) => {
+        Ok(Ok(Some((mut client, Asked::Session { packet, .. })))) => {
+            shared.events.refuse(&startup_parameters(&packet), &client.peer(), "limit");
             let limit = current.settings.proxy.max_connections;
             say_goodbye(&mut client, &own_error::too_many_connections(limit)).await;
         }
@@ -289,6 +292,11 @@ async fn until_asked_to_end(
             signal = signals.next() => match signal {
                 Asking::End(ending) => return ending,
                 Asking::Reload => None,
+                Asking::Snapshot => {
+                    let (shared, analyzer) = (Arc::clone(&machinery.shared), machinery.orders.clone());
+                    tokio::task::spawn_local(saved_snapshot::save(shared, analyzer));
+                    continue;
+                }
             },
             Some(asked) = orders.recv() => Some(asked),
         };
@@ -418,11 +426,12 @@ async fn accept(listener: Listener, machinery: Rc<Machinery>) {
 enum Asking {
     End(Ending),
     Reload,
+    Snapshot,
 }
 
 enum Signals {
     /// Those of the process.
-    Process { terminate: Signal, interrupt: Signal, hangup: Signal },
+    Process { terminate: Signal, interrupt: Signal, hangup: Signal, snapshot: Signal },
     /// Messages of whoever runs the proxy inside of another program: each asks for the end.
     Owner(mpsc::UnboundedReceiver<()>),
 }
@@ -433,15 +442,17 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            snapshot: signal(SignalKind::user_defined1())?,
         })
     }
 
     async fn next(&mut self) -> Asking {
         match self {
-            Self::Process { terminate, interrupt, hangup } => tokio::select! {
+            Self::Process { terminate, interrupt, hangup, snapshot } => tokio::select! {
                 _ = terminate.recv() => Asking::End(Ending::Terminated),
                 _ = interrupt.recv() => Asking::End(Ending::Interrupted),
                 _ = hangup.recv() => Asking::Reload,
+                _ = snapshot.recv() => Asking::Snapshot,
             },
             Self::Owner(messages) => {
                 messages.recv().await;
@@ -452,6 +463,6 @@ impl Signals {
 
     /// Waits for a signal that ends; others have no meaning any more.
     async fn end(&mut self) {
-        while matches!(self.next().await, Asking::Reload) {}
+        while !matches!(self.next().await, Asking::End(_)) {}
     }
 }

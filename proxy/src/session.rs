@@ -106,6 +106,13 @@ struct Opening {
     asked_us: u64,
 }
 
+impl Opening {
+    /// Tells listeners that it came to nothing.
+    fn refused(&self, shared: &Shared, reason: &'static str) {
+        shared.events.refuse(&startup_parameters(&self.packet), &self.peer, reason);
+    }
+}
+
 /// Serves one accepted client until it ends. `uncount` is called when it turns out to be no session.
 pub async fn serve(
     arrival: Arrival,
@@ -191,16 +198,19 @@ async fn session(
     let shared = &around.shared;
     let proxy = &opening.current.settings.proxy;
     if proxy.tls.required && matches!(client, Stream::Tcp(_)) {
+        opening.refused(shared, "tls_error");
         return say_goodbye(&mut client, &own_error::tls_required()).await;
     }
     let server = match timeout_at(opening.deadline, open_server(&client, &opening, shared)).await {
         Ok(Ok(server)) => server,
         Ok(Err(failure)) => {
             let address = proxy.upstream.to_string();
+            opening.refused(shared, failure.end_reason());
             let words = own_error::server_unreachable(&address, &failure);
             return say_goodbye(&mut client, &words).await;
         }
         Err(_) => {
+            opening.refused(shared, "upstream_timeout");
             tracing::info!("closed a session that found no server before proxy.startup_timeout");
             return;
         }
@@ -222,7 +232,9 @@ async fn session(
             close(&mut relay, cause).await;
         }
         Ok(false) => {
-            note_failure(shared, &relay);
+            if let Some(reason) = note_failure(shared, &relay) {
+                opening.refused(shared, reason);
+            }
             close(&mut relay, Cause::ServerClosed).await;
         }
         Err(_) => tracing::info!("closed a session that did not finish its start-up in time"),
@@ -271,10 +283,13 @@ fn note_open(shared: &Shared, connected_us: u64, relay: &Relay<Stream, Stream>) 
 }
 
 /// Counts a start-up that failed, and says in the log what the client's own message can't know.
-fn note_failure(shared: &Shared, relay: &Relay<Stream, Stream>) {
+/// Gives what listeners are told of it.
+fn note_failure(shared: &Shared, relay: &Relay<Stream, Stream>) -> Option<&'static str> {
     let (seen, _) = relay.authentication();
     let client_left = matches!(relay.cause(), Some(Cause::ClientClosed | Cause::ClientRead(_)));
-    if relay.watch.authentication_failed() || seen.error.is_some_and(|code| &code[..2] == b"28") {
+    let rejected =
+        relay.watch.authentication_failed() || seen.error.is_some_and(|code| &code[..2] == b"28");
+    if rejected {
         shared.connections.auth_failed.fetch_add(1, Relaxed);
     }
     if let Some(error) = seen.binding {
@@ -297,6 +312,12 @@ fn note_failure(shared: &Shared, relay: &Relay<Stream, Stream>) {
             "a client left without an answer to the server's SCRAM offer: it has no password at hand (psql asks \
              for it and comes back), or it demands channel binding, which this pair of connections does not offer"
         );
+    }
+    match (rejected || seen.binding.is_some(), seen.error) {
+        (true, _) => Some("auth_failed"),
+        // 53300 and 57P03 among them: the server is there and says no.
+        (false, Some(_)) => Some("upstream_refused"),
+        (false, None) => None,
     }
 }
 

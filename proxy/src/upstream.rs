@@ -35,6 +35,15 @@ enum Kind {
 }
 
 impl Failure {
+    /// Why a client found no server, as lines of captures spell it.
+    pub(crate) fn end_reason(&self) -> &'static str {
+        match self.kind {
+            Kind::Refused => "upstream_refused",
+            Kind::TimedOut => "upstream_timeout",
+            Kind::Tls => "tls_error",
+        }
+    }
+
     fn unreachable(why: String, kind: Kind) -> Self {
         let help = "Check that PostgreSQL runs there and that proxy.upstream is right.".to_owned();
         Self { code: "PGS0301", why, help, kind }

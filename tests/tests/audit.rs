@@ -250,6 +250,16 @@ fn a_shell_script_marks_by_sql_and_by_variables() {
     let output = run(&mut command, "", LIMIT);
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(output.stdout, "1\n2\n3\n4\n", "stdout is the command's alone");
+    let mut zstd = Command::new("zstd");
+    let events =
+        run(zstd.arg("-dcq").arg(place.0.join("pgsonde-audit/capture.ndjson.zst")), "", LIMIT);
+    assert_eq!(events.stdout.matches("\"ev\":\"statement\"").count(), 6, "{events:?}");
+    assert!(events.stdout.ends_with("}\n") && events.stdout.contains("\"ev\":\"end\""));
+    let left = std::fs::read_dir(place.0.join("pgsonde-audit")).expect("a folder");
+    let hidden = left.filter(|entry| {
+        entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with('.'))
+    });
+    assert_eq!(hidden.count(), 0, "nothing of the work is left");
     let report = place.json("pgsonde-audit/report.json");
     let rows: Vec<(String, u64)> = report["marks"]["items"]
         .as_array()
@@ -267,6 +277,27 @@ fn a_shell_script_marks_by_sql_and_by_variables() {
         !place.read("pgsonde-audit/report.json").contains("'first'"),
         "the statement has no literal"
     );
+}
+
+#[test]
+fn a_signal_asks_for_a_snapshot_while_the_command_runs() {
+    let place = Place::new();
+    // The command's parent is the audit.
+    let script = format!(
+        "{} -XAtqc 'select 1' && kill -USR1 $PPID && \
+         for n in $(seq 100); do test -s pgsonde-audit/pgsonde.snapshot.zst && break; sleep 0.1; done; sleep 0.3",
+        psql()
+    );
+    let mut command = place.pgsonde(&["--", "sh", "-c", &script]);
+    command.envs([("PGHOST", "127.0.0.1"), ("PGUSER", "postgres"), ("PGDATABASE", "postgres")]);
+    command.env("PGPORT", server().port().to_string());
+    let output = run(&mut command, "", LIMIT);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let snapshot = place.0.join("pgsonde-audit/pgsonde.snapshot.zst");
+    let mut merge = Command::new(paths::pgsonde());
+    merge.arg("merge").arg(snapshot).args(["--format", "json"]).current_dir(&place.0);
+    let merged = run(&mut merge, "", LIMIT);
+    assert!(merged.is_ok() && merged.stdout.contains("SELECT ?"), "{merged:?}");
 }
 
 #[test]

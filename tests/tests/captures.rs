@@ -15,7 +15,7 @@ create table if not exists orders (id int primary key, customer_id int, note tex
 insert into orders select n, n % 7, 'x' from generate_series(1, 200) n on conflict do nothing;
 select id from orders where customer_id = 3 /*route='%2Forders',application='shop'*/;
 select id from orders where customer_id = 4 /*route='%2Forders',application='shop'*/;
-select count(*) from orders /*route='%2Fcount',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/;
+select count(*) from orders /*route='%2Fcount',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',file='shop%2Fviews.py',line='12'*/;
 begin;
 update orders set note = 'y' where id = 1;
 update orders set note = 'y' where id = 2;
@@ -78,6 +78,14 @@ fn load(postgres: &Postgres, proxy: &Proxy) {
     postgres.psql_ok(proxy.port(), &lookups);
     let failed = postgres.psql(proxy.port(), "select missing from orders");
     assert!(!failed.is_ok());
+    let unknown = format!("host=127.0.0.1 port={} user=postgres dbname=absent", proxy.port());
+    let refused = run(
+        Command::new(Path::new(&paths::postgres_bin()).join("psql"))
+            .args(["-w", &unknown, "-c", "select 1"]),
+        "",
+        LIMIT,
+    );
+    assert!(!refused.is_ok());
     postgres.pgbench(proxy.port(), &["-i", "-q", "-s", "1"], LIMIT);
     let mixed = ["-n", "-M", "prepared", "-c", "3", "-t", "40"];
     postgres.pgbench(proxy.port(), &mixed, LIMIT);
@@ -149,8 +157,23 @@ fn a_report_of_a_capture_shows_what_the_proxy_showed() {
     let mode = std::fs::metadata(file).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     lines_follow_the_schema(&lines(&folder), &live);
+    jq_reads_it(file, &live);
     cut_and_strange_files(&folder, file);
     std::fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+/// Slow statements by digest, as people ask a capture with tools of their own.
+fn jq_reads_it(file: &Path, live: &Value) {
+    let ask = "[inputs | select(.ev == \"statement\")] | group_by(.digest) \
+               | map({key: .[0].digest, value: (map(.rows // 0) | add)}) | from_entries";
+    let script = "zstd -dcq \"$1\" | jq -nc \"$2\"";
+    let mut shell = Command::new("sh");
+    let output = run(shell.args(["-c", script, "sh"]).arg(file).arg(ask), "", LIMIT);
+    let rows: Value = serde_json::from_str(&output.stdout).expect("jq answers");
+    for item in live["statements"]["items"].as_array().expect("statements") {
+        let digest = item["digest"].as_str().expect("an id");
+        assert_eq!(rows[digest], item["rows"], "{digest}: {item}");
+    }
 }
 
 fn lines_follow_the_schema(lines: &[Value], live: &Value) {
@@ -182,6 +205,36 @@ fn lines_follow_the_schema(lines: &[Value], live: &Value) {
     assert!(opened > 5 && opened == closed, "{opened} opened, {closed} closed");
     assert!(of(lines, "transaction").any(|line| line["outcome"] == "rollback"));
     assert!(of(lines, "statement").any(|line| line["err_sqlstate"] == "42703"));
+    sessions_and_traces(lines);
+}
+
+/// Who served a statement, out of which trace and place of the application it came, and who got no session.
+fn sessions_and_traces(lines: &[Value]) {
+    let mut pids: BTreeMap<String, u64> = BTreeMap::new();
+    for line in of(lines, "connection").filter(|line| line["state"] == "open") {
+        assert!(line["server_version"].as_str().is_some_and(|it| it.starts_with("15")), "{line}");
+        let pid = line["pid"].as_u64().expect("a process of the server");
+        pids.insert(line["session"].to_string(), pid);
+    }
+    let distinct: std::collections::BTreeSet<u64> = pids.values().copied().collect();
+    assert_eq!(distinct.len(), pids.len(), "each session has a process of its own");
+    for line in of(lines, "statement").chain(of(lines, "transaction")) {
+        assert_eq!(line["pid"].as_u64(), pids.get(&line["session"].to_string()).copied(), "{line}");
+    }
+    let traced = of(lines, "statement").find(|line| line["route"] == "/count").expect("traced");
+    assert_eq!(traced["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(traced["span_id"], "b7ad6b7169203331");
+    assert_eq!(traced["code"], "shop/views.py:12");
+    let written = of(lines, "transaction").find(|line| line["statements"] == 2).expect("updates");
+    assert_eq!((&written["round_trips"], &written["rows"]), (&4.into(), &2.into()), "{written}");
+    assert_eq!(written["writes"], true);
+    let closed = of(lines, "connection").find(|line| line["state"] == "closed").expect("closed");
+    assert!(closed["duration_us"].as_u64() >= closed["busy_us"].as_u64(), "{closed}");
+    let refused = of(lines, "connection").find(|line| line["state"] == "refused").expect("refused");
+    assert_eq!(
+        (&refused["db_name"], &refused["end_reason"]),
+        (&"absent".into(), &"upstream_refused".into())
+    );
 }
 
 fn cut_and_strange_files(folder: &Path, file: &Path) {
@@ -422,4 +475,22 @@ impl Drop for Unmount {
         let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
         let _empty = std::fs::remove_dir(&self.0);
     }
+}
+
+#[test]
+fn a_signal_writes_a_snapshot_beside_the_captures() {
+    let postgres = Postgres::start();
+    let folder = folder("captures-signal");
+    let proxy = Proxy::start(&postgres, &["--capture", folder.to_str().expect("UTF-8")]);
+    postgres.psql_ok(proxy.port(), "select 1 /*route='signalled'*/");
+    proxy.settle();
+    process::signal("USR1", &proxy.pid().to_string());
+    let path = eventually("a snapshot", LIMIT, || {
+        files(&folder).into_iter().find(|path| path.to_string_lossy().ends_with(".snapshot.zst"))
+    });
+    let merged = pgsonde(&["merge", path.to_str().expect("UTF-8"), "--format", "json"]);
+    assert!(merged.is_ok() && merged.stdout.contains("signalled"), "{merged:?}");
+    postgres.psql_ok(proxy.port(), "select 1");
+    drop(proxy);
+    std::fs::remove_dir_all(folder).expect("the folder goes");
 }

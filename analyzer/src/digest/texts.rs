@@ -81,7 +81,8 @@ impl TextEntry {
             .iter()
             .map(|part| size_of_val(&*part.literals) + size_of_val(&*part.shared_slots))
             .sum();
-        let tags = [&self.tags.route, &self.tags.service, &self.tags.framework, &self.tags.mark];
+        let tags = &self.tags;
+        let tags = [&tags.route, &tags.service, &tags.framework, &tags.mark, &tags.code];
         let tags: usize = tags.into_iter().flatten().map(|tag| tag.len()).sum();
         let keys: usize = self.tags.keys.iter().map(|(key, _)| 40 + key.len()).sum();
         ENTRY_BYTES + literals + tags + keys + self.parts.len() * size_of::<PartEntry>()

@@ -123,6 +123,15 @@ impl Class {
     }
 }
 
+/// The place in a trace that a `traceparent` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// Never 0.
+    pub trace_id: u128,
+    /// The application's span; 0 where the header doesn't name one.
+    pub span_id: u64,
+}
+
 /// SQL-comment tags that are kept (sqlcommenter: `key='url-encoded value'`; also `key:value` of marginalia).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
@@ -132,6 +141,10 @@ pub struct Tags {
     pub service: Option<Arc<str>>,
     /// 64-bit hash of the trace id of `traceparent`; never 0.
     pub trace: Option<u64>,
+    /// What `traceparent` names.
+    pub context: Option<TraceContext>,
+    /// `file` with `line`, or `line` of marginalia: where in the application the text was made.
+    pub code: Option<Arc<str>>,
     /// `framework` or `db_driver`, lower case.
     pub framework: Option<Arc<str>>,
     /// `mark`.

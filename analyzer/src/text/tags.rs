@@ -2,9 +2,9 @@
 //!
 //! Only known keys are read; everything else in a comment is forgotten.
 
-use super::Tags;
 use super::hash::StableHash;
 use super::lex::{Token, Tokens, word};
+use super::{Tags, TraceContext};
 use std::sync::Arc;
 
 /// Longest value of a tag, in bytes; longer ones are cut.
@@ -47,6 +47,8 @@ struct Found {
     job: Option<String>,
     traceparent: Option<String>,
     mark: Option<String>,
+    file: Option<String>,
+    line: Option<String>,
     keys: Vec<(Arc<str>, u64)>,
 }
 
@@ -89,6 +91,8 @@ impl Found {
             b"job" => &mut self.job,
             b"traceparent" => &mut self.traceparent,
             b"mark" => &mut self.mark,
+            b"file" => &mut self.file,
+            b"line" => &mut self.line,
             _ => return None,
         })
     }
@@ -101,10 +105,13 @@ impl Found {
         });
         let service = self.application.or(self.service_name).or(self.dddbs);
         let framework = self.framework.or(self.db_driver);
+        let context = self.traceparent.as_deref().and_then(context);
         Tags {
             route: self.route.or(handler).or(self.job).map(Arc::from),
             service: service.map(Arc::from),
-            trace: self.traceparent.as_deref().and_then(trace),
+            trace: context.map(|context| hash_of(context.trace_id)),
+            context,
+            code: place(self.file, self.line).map(Arc::from),
             framework: framework.map(|name| Arc::from(name.to_lowercase())),
             mark: self.mark.map(Arc::from),
             keys: self.keys,
@@ -186,14 +193,30 @@ fn escape(text: &[u8], at: usize) -> Option<u8> {
     u8::try_from(high * 16 + low).ok()
 }
 
-/// Hash of the trace id of `version-traceid-parentid-flags`; an id of zeros is none.
-fn trace(header: &str) -> Option<u64> {
-    let id = header.split('-').nth(1).filter(|id| id.len() == 32)?;
-    let id = u128::from_str_radix(id, 16).ok().filter(|id| *id != 0)?;
+/// `file:line`; marginalia's `line` names the file itself.
+fn place(file: Option<String>, line: Option<String>) -> Option<String> {
+    match (file, line) {
+        (Some(file), Some(line)) => Some(format!("{file}:{line}")),
+        (Some(file), None) => Some(file),
+        (None, line) => line.filter(|line| line.contains(':')),
+    }
+}
+
+/// Reads `version-traceid-parentid-flags`; a trace id of zeros is none.
+fn context(header: &str) -> Option<TraceContext> {
+    let mut parts = header.split('-').skip(1);
+    let trace_id = parts.next().filter(|id| id.len() == 32)?;
+    let trace_id = u128::from_str_radix(trace_id, 16).ok().filter(|id| *id != 0)?;
+    let span_id = parts.next().filter(|id| id.len() == 16);
+    let span_id = span_id.and_then(|id| u64::from_str_radix(id, 16).ok()).unwrap_or(0);
+    Some(TraceContext { trace_id, span_id })
+}
+
+fn hash_of(trace_id: u128) -> u64 {
     let mut hash = StableHash::new(TRACE_DOMAIN);
-    hash.word((id >> 64) as u64);
-    hash.word(id as u64);
-    Some(hash.finish())
+    hash.word((trace_id >> 64) as u64);
+    hash.word(trace_id as u64);
+    hash.finish()
 }
 
 #[cfg(test)]
@@ -272,5 +295,39 @@ mod tests {
         assert_eq!(route.len(), 256);
         let odd = format!("/*route='x{}'*/ SELECT 1", "ä".repeat(300));
         assert_eq!(read(&odd).route.unwrap().len(), 255);
+    }
+
+    #[test]
+    fn trace_and_code_are_kept_as_they_are_spelled() {
+        let table = [
+            (
+                "/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/",
+                Some((0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0x00f0_67aa_0ba9_02b7)),
+                None,
+            ),
+            (
+                "/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736'*/",
+                Some((0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0)),
+                None,
+            ),
+            (
+                "/*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/",
+                None,
+                None,
+            ),
+            ("/*file='shop%2Fviews.py',line='12'*/", None, Some("shop/views.py:12")),
+            ("/*file='shop%2Fviews.py'*/", None, Some("shop/views.py")),
+            (
+                "/*line:/app/models/order.rb:7:in total*/",
+                None,
+                Some("/app/models/order.rb:7:in total"),
+            ),
+            ("/*line='12'*/", None, None),
+        ];
+        for (comment, context, code) in table {
+            let tags = read(&format!("SELECT 1 {comment}"));
+            let seen = tags.context.map(|context| (context.trace_id, context.span_id));
+            assert_eq!((seen, tags.code.as_deref()), (context, code), "{comment}");
+        }
     }
 }

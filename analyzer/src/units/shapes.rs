@@ -2,10 +2,11 @@
 
 use crate::Map;
 use crate::digest::Statement;
+use crate::events::TransactionSums;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::record::{StatementRecord, Tag, TransactionRecord};
 use crate::snapshot::{TRANSACTION_DIGESTS_MAX, TransactionRow};
-use crate::text::StableHash;
+use crate::text::{Class, StableHash};
 
 /// What shapes are hashed for.
 const DOMAIN: u64 = 0x7368_6170_6500;
@@ -19,6 +20,8 @@ pub(crate) struct ShapeSoFar {
     digests: Vec<u64>,
     statements: u64,
     busy_us: u64,
+    round_trip: u32,
+    sums: TransactionSums,
 }
 
 /// What a transaction came to.
@@ -28,19 +31,23 @@ pub(crate) struct ShapeFacts {
     pub(crate) digests: Vec<u64>,
     pub(crate) statements: u64,
     pub(crate) busy_us: u64,
+    pub(crate) sums: TransactionSums,
 }
 
 impl ShapeSoFar {
     /// Takes in one statement. BEGIN, COMMIT and ROLLBACK are no part of a shape, nor is a repetition of the statement
     /// before: a loop has the same shape for any number of rounds.
     pub(crate) fn add(&mut self, record: &StatementRecord, statement: &Statement) {
-        if record.transaction == 0 || matches!(record.tag, Tag::Begin | Tag::Commit | Tag::Rollback)
-        {
+        if record.transaction == 0 {
             return;
         }
         if record.transaction != self.transaction {
             self.clear();
             self.transaction = record.transaction;
+        }
+        self.sum(record, statement);
+        if matches!(record.tag, Tag::Begin | Tag::Commit | Tag::Rollback) {
+            return;
         }
         self.statements += 1;
         self.busy_us += record.duration_us();
@@ -64,6 +71,21 @@ impl ShapeSoFar {
             digests: self.digests.clone(),
             statements: self.statements,
             busy_us: self.busy_us,
+            sums: self.sums,
+        }
+    }
+
+    fn sum(&mut self, record: &StatementRecord, statement: &Statement) {
+        let sums = &mut self.sums;
+        sums.round_trips +=
+            u64::from(sums.round_trips == 0 || record.round_trip != self.round_trip);
+        self.round_trip = record.round_trip;
+        sums.rows += record.rows;
+        sums.received_bytes += record.received_bytes;
+        sums.sent_bytes += record.sent_bytes;
+        sums.writes |= statement.class == Class::Write;
+        if sums.sqlstate == [0; 5] {
+            sums.sqlstate = record.sqlstate;
         }
     }
 

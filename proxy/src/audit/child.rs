@@ -1,5 +1,6 @@
 //! The command under audit: started with its own output untouched, told of signals, waited for.
 
+use super::snapshot::SnapshotOrder;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,6 +15,8 @@ pub(super) struct Order<'a> {
     pub(super) command: &'a [OsString],
     /// What changes in the environment; `None` = the variable goes.
     pub(super) environment: &'a BTreeMap<String, Option<String>>,
+    /// SIGUSR1 asks for it.
+    pub(super) snapshot: &'a SnapshotOrder,
 }
 
 /// How it ended, as a shell's exit code.
@@ -71,6 +74,7 @@ pub(super) fn run(order: &Order<'_>) -> io::Result<(Ended, Option<io::Error>)> {
         // Before the child is there, so that no signal is missed.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut snapshot = signal(SignalKind::user_defined1())?;
         let _ignored = signal(SignalKind::hangup())?;
         let mut process = match command.spawn() {
             Ok(process) => process,
@@ -89,6 +93,10 @@ pub(super) fn run(order: &Order<'_>) -> io::Result<(Ended, Option<io::Error>)> {
                 status = &mut ended => break status,
                 _ = terminate.recv() => Signal::TERM,
                 _ = interrupt.recv() => Signal::INT,
+                _ = snapshot.recv() => {
+                    order.snapshot.carry_out();
+                    continue;
+                }
             };
             let Some(child) = pid.map(|pid| Child { pid, own_group }) else { continue };
             if asked {

@@ -11,6 +11,7 @@ mod connection_string;
 mod environment;
 pub(crate) mod judge;
 mod proxies;
+mod snapshot;
 mod table;
 
 use crate::export::formats::pretty;
@@ -164,7 +165,12 @@ fn execute(
             eprintln!("pgsonde audit   {line}");
         }
     }
-    let order = child::Order { command: &options.command, environment: &changes.variables };
+    let snapshot = proxies.snapshot_order(&options.out);
+    let order = child::Order {
+        command: &options.command,
+        environment: &changes.variables,
+        snapshot: &snapshot,
+    };
     let (ended, failure) = child::run(&order).map_err(|error| {
         Problem::new(LOCAL_RESOURCE, format!("cannot wait for the command: {error}"))
     })?;
@@ -183,7 +189,7 @@ fn execute(
             .to_text()
         );
     }
-    let (reports, totals) = proxies.stop(options.grace, ended.started);
+    let (reports, totals) = proxies.stop(options.grace, ended.started, &options.out);
     Ok(Run { reports, totals, ended, warnings: leads.warnings() })
 }
 

@@ -3,6 +3,8 @@
 use super::Options;
 use super::connection_string::Place;
 use super::environment::Leads;
+use super::snapshot::SnapshotOrder;
+use crate::capture::files;
 use crate::clock;
 use crate::config::{Address, Flags, Listen, Settings, TlsSettings};
 use crate::export::report_of;
@@ -11,6 +13,8 @@ use crate::export::shapes::audit::Totals;
 use crate::logging;
 use crate::problem::Problem;
 use crate::server::{self, Running};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest time to reach a server.
@@ -30,6 +34,8 @@ struct Proxy {
     shown: String,
     place: Place,
     running: Running,
+    /// Where its events are written until it ends.
+    events: Option<PathBuf>,
 }
 
 /// All of them.
@@ -41,7 +47,12 @@ impl Proxies {
         clock::start();
         let mut proxies = Vec::new();
         for (upstream, shown) in leads.upstreams() {
-            let settings = settings(options, &upstream)?;
+            let mut settings = settings(options, &upstream)?;
+            let events = events_folder(&options.out, proxies.len());
+            settings.capture.dir.clone_from(&events);
+            // One file, if it isn't larger than all files of a proxy may be together.
+            settings.capture.rotate_bytes = settings.capture.bytes_max;
+            settings.capture.sample_millionths = 1_000_000;
             if proxies.is_empty() {
                 logging::start(&settings.log);
             }
@@ -52,7 +63,7 @@ impl Proxies {
                     .help("the command was not started; is the server running, and is this its address?"));
             }
             let place = place(options, &running);
-            proxies.push(Proxy { upstream, shown, place, running });
+            proxies.push(Proxy { upstream, shown, place, running, events });
         }
         Ok(Self(proxies))
     }
@@ -64,6 +75,15 @@ impl Proxies {
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|proxy| format!("postgresql://{}:{}", proxy.place.host, proxy.place.port))
+    }
+
+    /// What SIGUSR1 asks for.
+    pub(super) fn snapshot_order(&self, out: &Path) -> SnapshotOrder {
+        let asked = self.0.iter().filter_map(|proxy| {
+            let admin = proxy.running.admin.first()?;
+            Some((format!("http://{admin}"), proxy.running.token.clone()))
+        });
+        SnapshotOrder { proxies: Arc::new(asked.collect()), out: out.to_owned() }
     }
 
     /// What the command is told besides.
@@ -80,7 +100,7 @@ impl Proxies {
     }
 
     /// Step 6: waits for open sessions, ends all, and gives what was seen.
-    pub(super) fn stop(self, grace: Duration, ran: bool) -> (Vec<Report>, Totals) {
+    pub(super) fn stop(self, grace: Duration, ran: bool, out: &Path) -> (Vec<Report>, Totals) {
         let deadline = Instant::now() + grace;
         let open = || self.0.iter().map(|proxy| proxy.running.sessions_open()).sum::<u64>();
         while ran && open() > 0 && Instant::now() < deadline {
@@ -91,8 +111,11 @@ impl Proxies {
         }
         let mut totals = Totals::default();
         let mut reports = Vec::new();
-        for proxy in self.0 {
+        for (index, proxy) in self.0.into_iter().enumerate() {
             let (snapshot, counters) = proxy.running.stop();
+            if let Some(events) = &proxy.events {
+                keep_events(events, &out.join(numbered("capture", index, ".ndjson.zst")));
+            }
             totals.connections += counters.connections.ok;
             totals.dropped_events += counters.dropped.total();
             totals.upstreams.push(proxy.shown);
@@ -105,6 +128,28 @@ impl Proxies {
         }
         totals.errors = super::judge::errors(&reports);
         (reports, totals)
+    }
+}
+
+/// `NAME.EXT` of the first proxy, `NAME-2.EXT` of the second.
+pub(super) fn numbered(name: &str, index: usize, extension: &str) -> String {
+    let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
+    format!("{name}{number}{extension}")
+}
+
+/// A folder of its own for the events of a proxy, inside of `out`; none where nothing can be written, which is told
+/// when the other artefacts fail.
+fn events_folder(out: &Path, index: usize) -> Option<PathBuf> {
+    let folder = out.join(format!(".events-{}-{index}", std::process::id()));
+    std::fs::create_dir_all(&folder).ok().map(|()| folder)
+}
+
+/// The newest file of the folder becomes `target`; the folder goes.
+fn keep_events(folder: &Path, target: &Path) {
+    let newest = files::list(folder).ok().and_then(|mut found| found.pop());
+    let kept = newest.map_or(Ok(()), |newest| std::fs::rename(newest.path, target));
+    if let Err(error) = kept.and_then(|()| std::fs::remove_dir_all(folder)) {
+        tracing::error!(%error, "cannot keep the events of the audit");
     }
 }
 

@@ -194,6 +194,15 @@ impl Composer {
                 self.snapshot(snapshot, false, out);
                 self.tick(snapshot.at_us, out);
             }
+            News::Refused(refused) if self.kinds.connection => {
+                let line = ConnectionLine {
+                    state: "refused".into(),
+                    end_reason: Some(refused.reason.into()),
+                    ..self.connection(refused.at_us, 0, &refused.who)
+                };
+                self.put_connection(&line, out);
+            }
+            News::Refused(_) => {}
             News::Lost { events, reason } => {
                 self.gap([now_us, now_us], *events, reason, out);
             }
@@ -235,6 +244,7 @@ impl Composer {
                 let line = ConnectionLine {
                     state: "open".into(),
                     setup_auth_us: opened.setup_us,
+                    server_version: (&*opened.server_version).into(),
                     ..self.connection(opened.at_us, opened.session.0, &opened.who)
                 };
                 self.put_connection(&line, out);
@@ -243,7 +253,10 @@ impl Composer {
                 let line = ConnectionLine {
                     state: "closed".into(),
                     driver: driver_words(closed.driver).map(Cow::Borrowed),
+                    duration_us: closed.duration_us,
+                    busy_us: closed.busy_us,
                     statements: closed.statements,
+                    transactions: closed.transactions,
                     opaque: closed.opaque,
                     ..self.connection(closed.at_us, closed.session.0, &closed.who)
                 };
@@ -300,25 +313,7 @@ impl Composer {
                 self.introduce(&known, event.begin_us, out);
             }
         }
-        append(
-            out,
-            &TransactionLine {
-                ev: "transaction".into(),
-                proxy_id: (&*self.identity.proxy_id).into(),
-                ts_us: self.identity.unix_us(event.begin_us),
-                session: event.session.0,
-                transaction: event.transaction,
-                unit_id: event.unit_id,
-                who: who_fields(&event.who),
-                duration_us: event.end_us.saturating_sub(event.begin_us),
-                busy_us: event.busy_us,
-                think_us: event.think_us,
-                statements: event.statements,
-                outcome: transaction_outcome(event.outcome).into(),
-                shape: event.shape,
-                digests: event.digests.iter().map(|digest| id_text(*digest).into()).collect(),
-            },
-        );
+        append(out, &transaction_line(&self.identity, event));
     }
 
     fn traffic(&self, record: &TrafficRecord, now_us: u64, out: &mut Vec<u8>) {
@@ -410,6 +405,8 @@ pub(crate) fn statement_line<'a>(
         transaction: record.transaction,
         unit_id: event.unit_id,
         traced: event.traced,
+        trace_id: event.context.map(|context| format!("{:032x}", context.trace_id).into()),
+        span_id: event.context.map(|context| context.span_id).filter(|span| *span != 0),
         mark: event.mark.as_deref().map(Cow::Borrowed),
         service: (&*event.service).into(),
         route: event.route.as_deref().map(Cow::Borrowed),
@@ -417,6 +414,8 @@ pub(crate) fn statement_line<'a>(
         db_name: (&*event.who.database).into(),
         db_user: (&*event.who.user).into(),
         client_addr: (&*event.who.client).into(),
+        pid: event.who.server_pid,
+        code: event.code.as_deref().map(Cow::Borrowed),
         digest: event.executed.digest(),
         db_operation: event.executed.operation().name().into(),
         protocol: protocol(record.protocol).into(),
@@ -436,13 +435,40 @@ pub(crate) fn statement_line<'a>(
         received_bytes: record.received_bytes,
         sent_bytes: record.sent_bytes,
         outcome: outcome(record.outcome).into(),
-        err_sqlstate: (record.sqlstate != [0; 5])
-            .then(|| record.sqlstate.escape_ascii().to_string().into()),
+        err_sqlstate: sqlstate(record.sqlstate),
         tag: tag(record.tag).map(Cow::Borrowed),
         changes_mark: event.changes_mark,
         literals: event.literals,
         untracked: event.untracked,
         values_hash: (event.values_hash != 0).then_some(event.values_hash),
+    }
+}
+
+fn transaction_line<'a>(
+    identity: &'a Identity,
+    event: &'a TransactionEvent,
+) -> TransactionLine<'a> {
+    TransactionLine {
+        ev: "transaction".into(),
+        proxy_id: (&*identity.proxy_id).into(),
+        ts_us: identity.unix_us(event.begin_us),
+        session: event.session.0,
+        transaction: event.transaction,
+        unit_id: event.unit_id,
+        who: who_fields(&event.who),
+        duration_us: event.end_us.saturating_sub(event.begin_us),
+        busy_us: event.busy_us,
+        think_us: event.think_us,
+        statements: event.statements,
+        round_trips: event.sums.round_trips,
+        rows: event.sums.rows,
+        received_bytes: event.sums.received_bytes,
+        sent_bytes: event.sums.sent_bytes,
+        writes: event.sums.writes,
+        err_sqlstate: sqlstate(event.sums.sqlstate),
+        outcome: transaction_outcome(event.outcome).into(),
+        shape: event.shape,
+        digests: event.digests.iter().map(|digest| id_text(*digest).into()).collect(),
     }
 }
 
@@ -487,7 +513,12 @@ fn who_fields(who: &Who) -> WhoFields<'_> {
         db_name: (&*who.database).into(),
         db_user: (&*who.user).into(),
         client_addr: (&*who.client).into(),
+        pid: who.server_pid,
     }
+}
+
+fn sqlstate(code: [u8; 5]) -> Option<Cow<'static, str>> {
+    (code != [0; 5]).then(|| code.escape_ascii().to_string().into())
 }
 
 fn protocol(protocol: Protocol) -> &'static str {

@@ -2,14 +2,16 @@
 
 use super::compose::Identity;
 use super::files;
-use super::hub::{EventHub, News};
+use super::hub::{EventHub, News, Refused};
 use super::writer::{Ends, Writer};
 use crate::clock;
 use crate::config::{CaptureSettings, Settings};
 use crate::export::CaptureCounts;
 use crate::problem::Problem;
 use pgsonde_analyzer::Analyzer;
+use pgsonde_analyzer::events::Who;
 use pgsonde_analyzer::snapshot::Snapshot;
+use pgsonde_wire::foreign::StartupParameters;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -19,6 +21,8 @@ use std::time::{Duration, Instant};
 const NO_CAPTURE: u16 = 112;
 /// Longest wait for the last frame of a capture when the process ends.
 const LAST_FRAME_LIMIT: Duration = Duration::from_secs(3);
+/// Longest name of a client that was turned away, in bytes.
+const LABEL_BYTES_MAX: usize = 256;
 /// How often it is looked at.
 const LAST_FRAME_POLL: Duration = Duration::from_millis(5);
 
@@ -119,6 +123,23 @@ impl Events {
         if events > 0 && self.hub.is_listened() {
             self.hub.tell(&News::Lost { events, reason });
         }
+    }
+
+    /// Tells of a client that was turned away; `startup` is its StartupMessage, and `peer` its address without the port.
+    pub(crate) fn refuse(&self, startup: &StartupParameters, peer: &str, reason: &'static str) {
+        if !self.hub.is_listened() {
+            return;
+        }
+        let label = |text: &str| Arc::from(pgsonde_analyzer::text::cut(text, LABEL_BYTES_MAX));
+        let who = Who {
+            database: label(&startup.database),
+            user: label(&startup.user),
+            application_name: label(&startup.application_name),
+            client: Arc::from(peer),
+            ..Who::default()
+        };
+        let refused = Refused { at_us: clock::now_us(), who, reason };
+        self.hub.tell(&News::Refused(Arc::new(refused)));
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {

@@ -3,7 +3,7 @@
 //! The analyzer's thread hands out what it heard without ever waiting: a queue that is full loses the whole batch, and
 //! the listener learns how many events that were.
 
-use pgsonde_analyzer::events::Heard;
+use pgsonde_analyzer::events::{Heard, Who};
 use pgsonde_analyzer::snapshot::Snapshot;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -18,6 +18,17 @@ const STREAM_QUEUE_BATCHES: usize = 128;
 /// Live streams at once.
 pub(crate) const STREAMS_MAX: usize = 8;
 
+/// A client that never got a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    /// When.
+    pub(crate) at_us: u64,
+    /// As which it came.
+    pub(crate) who: Who,
+    /// Why, as lines spell it.
+    pub(crate) reason: &'static str,
+}
+
 /// What listeners are told.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
@@ -25,6 +36,8 @@ pub(crate) enum News {
     Heard(Arc<Vec<Heard>>),
     /// The snapshot of a tick.
     Snapshot(Arc<Snapshot>),
+    /// A client was turned away.
+    Refused(Arc<Refused>),
     /// Events that nobody can tell any more.
     Lost {
         /// How many.
@@ -39,6 +52,7 @@ impl News {
         match self {
             Self::Heard(events) => events.len() as u64,
             Self::Snapshot(_) => 0,
+            Self::Refused(_) => 1,
             Self::Lost { events, .. } => *events,
         }
     }

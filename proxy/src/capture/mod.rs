@@ -5,7 +5,7 @@
 
 mod compose;
 mod control;
-mod files;
+pub(crate) mod files;
 mod finding_line;
 mod finding_watch;
 mod hub;

@@ -219,6 +219,7 @@ impl Replay {
                 application_name: arena.add(who.app.as_bytes()),
                 client: arena.add(who.client_addr.as_bytes()),
                 setup_us,
+                server_pid: who.pid,
                 ..SessionOpened::default()
             }),
         };
@@ -273,6 +274,7 @@ impl Replay {
             db_name: line.db_name.clone(),
             db_user: line.db_user.clone(),
             client_addr: line.client_addr.clone(),
+            pid: line.pid,
         };
         let begin_us = self.at(line.ts_us);
         let session = self.meet(line.session, begin_us, 0, &who);

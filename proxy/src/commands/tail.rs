@@ -34,16 +34,13 @@ pub(crate) struct TailArgs {
     /// Kinds of lines: statement, transaction, connection, finding
     #[arg(long, value_name = "LIST", default_value = "statement,finding")]
     events: String,
-    /// When to use colours
-    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
-    color: String,
 }
 
 /// Follows until Ctrl-C, or until nobody reads any more.
 ///
 /// # Errors
 /// PGS0204 for a URL, PGS0219 for an expression that can't be read, PGS0501 and PGS0502 where no proxy answers.
-pub(crate) fn run(args: &TailArgs, json: bool) -> Result<ExitCode, Problem> {
+pub(crate) fn run(args: &TailArgs, json: bool, color: &str) -> Result<ExitCode, Problem> {
     Filter::parse(&args.filter)
         .map_err(|why| Problem::new(219, format!("--filter: {why}")).help(FILTER_HELP))?;
     let mut query = vec![
@@ -57,7 +54,7 @@ pub(crate) fn run(args: &TailArgs, json: bool) -> Result<ExitCode, Problem> {
     let mut printer = Printer {
         out: std::io::stdout(),
         fold: Fold::default(),
-        paint: Paint::new(super::colours(&args.color)),
+        paint: Paint::new(super::colours(color)),
         json,
     };
     let ended = printer.follow(&messages);

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::status::{
-    AdvisorStatus, ClientConnections, ConnectionResults, EventDrops, Lifecycle,
+    AdvisorStatus, ClientConnections, ConnectionResults, EventDrops, ExporterCounts, Lifecycle,
     OVERHEAD_BUCKETS_NS, OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, SnapshotSource,
     UpstreamState,
 };
@@ -417,6 +417,15 @@ pub(super) fn snapshot() -> Snapshot {
 pub(super) fn counters() -> ProxyCounters {
     ProxyCounters {
         advisor: AdvisorStatus { skipped: vec![("budget", 1)], ..AdvisorStatus::default() },
+        exports: vec![ExporterCounts {
+            exporter: "clickhouse",
+            rows: 120,
+            bytes: 4_000,
+            failures: 2,
+            dropped: vec![("spool_full", 3)],
+            spool_bytes: 0,
+            last_error: None,
+        }],
         uptime_s: 10,
         lifecycle: Lifecycle::Ready,
         upstream: UpstreamState {

@@ -69,6 +69,8 @@ pub struct SessionObserver {
     labels: StartupParameters,
     client: String,
     asked_us: Micros,
+    server_pid: u32,
+    server_version: String,
     salt: Rc<Salt>,
     outbox: Rc<RefCell<Outbox>>,
     plans: Plans,
@@ -105,6 +107,8 @@ impl SessionObserver {
             labels,
             client: String::new(),
             asked_us: 0,
+            server_pid: 0,
+            server_version: String::new(),
             salt,
             outbox,
             plans: Plans::default(),
@@ -463,6 +467,9 @@ impl Observer for SessionObserver {
     }
 
     fn parameter_status(&mut self, name: &[u8], value: &[u8]) {
+        if name == b"server_version" && !self.is_open {
+            self.server_version = String::from_utf8_lossy(cut(value)).into_owned();
+        }
         if name != b"application_name" || value == self.labels.application_name.as_bytes() {
             return;
         }
@@ -474,6 +481,10 @@ impl Observer for SessionObserver {
             let event = Event::Renamed { session: self.session, application_name };
             outbox.push(event);
         }
+    }
+
+    fn server_process(&mut self, pid: u32) {
+        self.server_pid = pid;
     }
 
     fn opened(&mut self, now: Micros) {
@@ -489,6 +500,8 @@ impl Observer for SessionObserver {
             client: outbox.bytes(cut(self.client.as_bytes())),
             setup_us: now.saturating_sub(self.asked_us),
             mark: outbox.bytes(cut(self.labels.mark.as_bytes())),
+            server_pid: self.server_pid,
+            server_version: outbox.bytes(self.server_version.as_bytes()),
         });
         outbox.push(event);
     }

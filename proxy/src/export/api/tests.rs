@@ -24,6 +24,7 @@ fn info_has_the_documented_fields() {
         keys(&value),
         [
             "advisor",
+            "exports",
             "hash_version",
             "limits",
             "loss",

@@ -129,6 +129,11 @@ pub(crate) struct StatementLine<'a> {
     /// The statement's own text has a trace id, and `unit_id` is its hash.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) traced: bool,
+    /// Out of the statement's own text: 32 and 16 hex.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trace_id: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex16")]
+    pub(crate) span_id: Option<u64>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) mark: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
@@ -143,6 +148,12 @@ pub(crate) struct StatementLine<'a> {
     pub(crate) db_user: Text<'a>,
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
     pub(crate) client_addr: Text<'a>,
+    /// Process of the server.
+    #[serde(default, skip_serializing_if = "is_zero32")]
+    pub(crate) pid: u32,
+    /// `file:line`, out of the statement's own text.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<Text<'a>>,
     #[serde(with = "hex16")]
     pub(crate) digest: u64,
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
@@ -228,6 +239,18 @@ pub(crate) struct TransactionLine<'a> {
     pub(crate) think_us: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) statements: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) round_trips: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) rows: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) received_bytes: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) sent_bytes: u64,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) writes: bool,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) err_sqlstate: Option<Text<'a>>,
     /// commit, rollback, error, abandoned.
     #[serde(borrow, default)]
     pub(crate) outcome: Text<'a>,
@@ -250,9 +273,12 @@ pub(crate) struct WhoFields<'a> {
     pub(crate) db_user: Text<'a>,
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
     pub(crate) client_addr: Text<'a>,
+    /// Process of the server.
+    #[serde(default, skip_serializing_if = "is_zero32")]
+    pub(crate) pid: u32,
 }
 
-/// A session began or ended.
+/// A session began or ended, or a client was turned away.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ConnectionLine<'a> {
     #[serde(borrow)]
@@ -264,9 +290,20 @@ pub(crate) struct ConnectionLine<'a> {
     pub(crate) session: u64,
     #[serde(flatten, borrow)]
     pub(crate) who: WhoFields<'a>,
-    /// open, closed.
+    /// open, closed, refused.
     #[serde(borrow)]
     pub(crate) state: Text<'a>,
+    #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
+    pub(crate) server_version: Text<'a>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) duration_us: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) busy_us: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) transactions: u64,
+    /// Why it was refused: auth_failed, upstream_refused, upstream_timeout, tls_error, limit.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) end_reason: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) driver: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "is_zero")]

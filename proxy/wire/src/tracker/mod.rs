@@ -91,6 +91,9 @@ pub trait Observer {
     /// The server reported a parameter.
     fn parameter_status(&mut self, name: &[u8], value: &[u8]);
 
+    /// The server told which of its processes serves the session.
+    fn server_process(&mut self, pid: u32);
+
     /// First ReadyForQuery: start-up is complete.
     fn opened(&mut self, now: Micros);
 }

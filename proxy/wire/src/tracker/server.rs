@@ -4,8 +4,8 @@ use super::clock::is_grouped;
 use super::queue::{Copying, Early, Entry, Kind, Run};
 use super::{Ended, ExchangeTracker, Observer, Outcome, Protocol, Settled, Suspended, Timing};
 use crate::backend::{
-    DataRow, ErrorFields, RowDescription, Status, command_tag, error_fields, parameter_status,
-    parameter_types, ready_status, tag, tag_rows,
+    DataRow, ErrorFields, RowDescription, Status, command_tag, error_fields, leading_u32,
+    parameter_status, parameter_types, ready_status, tag, tag_rows,
 };
 use crate::frame::Frame;
 use crate::limits::SUSPENDED_PORTALS_MAX;
@@ -52,6 +52,11 @@ impl<O: Observer> ExchangeTracker<O> {
     /// Start-up ends with the first ReadyForQuery; an error ends the session.
     fn starting_frame(&mut self, observer: &mut O, frame: &Frame<'_>) -> Result<(), Error> {
         match frame.tag {
+            tag::BACKEND_KEY_DATA => {
+                if let Ok(pid) = leading_u32(frame) {
+                    observer.server_process(pid);
+                }
+            }
             tag::READY_FOR_QUERY => {
                 self.starting = false;
                 self.status = ready_status(frame)?;
