@@ -281,7 +281,7 @@ fn write(
     environment: &BTreeMap<String, String>,
 ) -> Result<(), Problem> {
     let report = options.out.join("report.html").display().to_string();
-    let verdict = table::table(document, &report);
+    let verdict = table::table(document, &report, options.init);
     let budget_file = known.budget_path.display().to_string();
     let artefacts = Artefacts {
         document,

@@ -1,6 +1,6 @@
 //! The verdict in a few lines, for stderr and the head of the summary.
 
-use crate::export::shapes::audit::{AuditDocument, JudgedLimit, Totals};
+use crate::export::shapes::audit::{AuditDocument, JudgedFinding, JudgedLimit, Totals};
 use crate::export::text::{bytes, clean, count, cut, duration};
 use std::fmt::Write as _;
 
@@ -40,8 +40,8 @@ fn head(totals: &Totals) -> String {
     words.join("  ")
 }
 
-/// The whole table; `report` is where the report lies.
-pub(super) fn table(document: &AuditDocument, report: &str) -> String {
+/// The whole table; `report` is where the report lies, `init` that budget and baseline were to be written.
+pub(super) fn table(document: &AuditDocument, report: &str, init: bool) -> String {
     let mut out = format!("pgsonde audit   {}\n", head(&document.totals));
     for warning in &document.warnings {
         let _ = writeln!(out, "  note  {}", clean(warning));
@@ -80,16 +80,10 @@ pub(super) fn table(document: &AuditDocument, report: &str) -> String {
         }
         None => {}
     }
-    if document.limits.is_empty() {
-        let open = document
-            .findings
-            .iter()
-            .filter(|judged| !judged.known && judged.ignored.is_none())
-            .count();
-        let _ = writeln!(
-            out,
-            "  note  no budget: {open} open findings, nothing judged; `pgsonde audit --init -- COMMAND` writes one"
-        );
+    if init && document.exit_reason != "ok" {
+        out.push_str("  note  --init wrote no budget, because the run failed\n");
+    } else if !init && document.limits.is_empty() {
+        let _ = writeln!(out, "  note  {}", no_budget(document));
     }
     let _ = writeln!(
         out,
@@ -99,6 +93,14 @@ pub(super) fn table(document: &AuditDocument, report: &str) -> String {
         ending(document)
     );
     out
+}
+
+fn no_budget(document: &AuditDocument) -> String {
+    let counts = |judged: &&JudgedFinding| !judged.known && judged.ignored.is_none();
+    let open = document.findings.iter().filter(counts).count();
+    format!(
+        "no budget: {open} open findings, nothing judged; `pgsonde audit --init -- COMMAND` writes one"
+    )
 }
 
 fn line(out: &mut String, verdict: &str, limit: &JudgedLimit, rest: &str) {

@@ -46,7 +46,7 @@ fn with<T>(environment: &[(&str, &str)], check: impl FnOnce(&Artefacts<'_>) -> T
     let environment =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let candidate = crate::audit::baseline::candidate(&reports, &Baseline::default());
-    let verdict = table(&document, "out/report.html");
+    let verdict = table(&document, "out/report.html", false);
     check(&Artefacts {
         document: &document,
         reports: &reports,
@@ -59,7 +59,7 @@ fn with<T>(environment: &[(&str, &str)], check: impl FnOnce(&Artefacts<'_>) -> T
 
 #[test]
 fn the_table_begins_with_what_failed() {
-    let text = table(&document(), "out/report.html");
+    let text = table(&document(), "out/report.html", false);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("pgsonde audit   152 statements"), "{text}");
     assert!(lines[1].starts_with("  FAIL  n_plus_one = 0 "), "{text}");
