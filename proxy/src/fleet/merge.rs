@@ -191,8 +191,8 @@ impl Fleet {
         proxy.client_connections.active = of.active;
         proxy.client_connections.idle = of.idle;
         proxy.client_connections.idle_in_transaction = of.idle_in_transaction;
-        proxy.overhead.to_server = of.overhead_to_server.clone();
-        proxy.overhead.to_client = of.overhead_to_client.clone();
+        proxy.overhead.to_server = of.overhead_to_server;
+        proxy.overhead.to_client = of.overhead_to_client;
         proxy
     }
 

@@ -86,7 +86,7 @@ fn rows(sketched: &Sketched, put: Put<'_>) -> io::Result<()> {
         put(&SnapshotLine::Mark { row: row.clone(), durations: durations.clone() })?;
     }
     for (service, buckets) in &snapshot.unit_statements {
-        let (service, buckets) = (service.clone(), buckets.clone());
+        let (service, buckets) = (service.clone(), *buckets);
         put(&SnapshotLine::UnitStatements { service, buckets })?;
     }
     for row in &snapshot.n_plus_one {
@@ -154,7 +154,7 @@ fn proxy_fields(proxy: &ProxyCounters) -> ProxyFields {
         active: proxy.client_connections.active,
         idle: proxy.client_connections.idle,
         idle_in_transaction: proxy.client_connections.idle_in_transaction,
-        overhead_to_server: proxy.overhead.to_server.clone(),
-        overhead_to_client: proxy.overhead.to_client.clone(),
+        overhead_to_server: proxy.overhead.to_server,
+        overhead_to_client: proxy.overhead.to_client,
     }
 }
