@@ -82,6 +82,7 @@ test("statements are cut into pieces and nothing is lost", () => {
 
 test("what is copied for psql has numbered parameters", () => {
   assert.deepEqual(sql.parameters("select * from t where a = $2 and b = ? and c = '?' and d in (…)"), { sql: "select * from t where a = $2 and b = $3 and c = '?' and d in (NULL)", count: 3 });
+  assert.equal(sql.parameters("select * from t where d ? ? and d ?| ? and d @? ? and e = ?").sql, "select * from t where d ? $1 and d ?| $2 and d @? $3 and e = $4");
   assert.equal(sql.forPsql("select 1"), "select 1;");
   assert.ok(sql.explain("select $1").includes("EXECUTE pgsonde(NULL /* $1 */);"));
 });

@@ -65,28 +65,40 @@ pub(super) fn read_token(
     Ok(secret)
 }
 
+/// What `place` names, an environment variable or a file; `what` is what should stand there.
+fn text_at(
+    key: &str,
+    place: &str,
+    what: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<String, Problem> {
+    let unreadable = |why: &str| unreadable(key, place, what, why);
+    match place.split_once(':') {
+        Some(("env", name)) => {
+            variable(name.trim()).ok_or_else(|| unreadable("the variable is not set"))
+        }
+        Some(("file", path)) => {
+            read_file(Path::new(path.trim())).map_err(|error| unreadable(&error.to_string()))
+        }
+        _ => Err(unreadable("expected `env:NAME` or `file:PATH`")),
+    }
+}
+
+fn unreadable(key: &str, place: &str, what: &str, why: &str) -> Problem {
+    Problem::new(UNREADABLE, format!("{key}: {place}: {why}"))
+        .help(format!("`env:NAME` names a variable, `file:PATH` a file whose first line is {what}"))
+}
+
 /// Reads the secret of a key from where `place` says it is.
 pub(super) fn read(
     key: &str,
     place: &str,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Secret, Problem> {
-    let unreadable = |why: &str| {
-        Problem::new(UNREADABLE, format!("{key}: {place}: {why}"))
-            .help("`env:NAME` names a variable, `file:PATH` a file whose first line is the secret")
-    };
-    let text = match place.split_once(':') {
-        Some(("env", name)) => {
-            variable(name.trim()).ok_or_else(|| unreadable("the variable is not set"))?
-        }
-        Some(("file", path)) => {
-            read_file(Path::new(path.trim())).map_err(|error| unreadable(&error.to_string()))?
-        }
-        _ => return Err(unreadable("expected `env:NAME` or `file:PATH`")),
-    };
+    let text = text_at(key, place, "the secret", variable)?;
     let secret = text.trim();
     if secret.contains(char::is_control) {
-        return Err(unreadable("it has more than one line"));
+        return Err(unreadable(key, place, "the secret", "it has more than one line"));
     }
     Ok(Secret(secret.to_owned()))
 }
@@ -98,19 +110,7 @@ pub(super) fn read_url(
     place: &str,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Secret, Problem> {
-    let unreadable = |why: &str| {
-        Problem::new(UNREADABLE, format!("{key}: {place}: {why}"))
-            .help("`env:NAME` names a variable, `file:PATH` a file whose first line is the URL")
-    };
-    let text = match place.split_once(':') {
-        Some(("env", name)) => {
-            variable(name.trim()).ok_or_else(|| unreadable("the variable is not set"))?
-        }
-        Some(("file", path)) => {
-            read_file(Path::new(path.trim())).map_err(|error| unreadable(&error.to_string()))?
-        }
-        _ => return Err(unreadable("expected `env:NAME` or `file:PATH`")),
-    };
+    let text = text_at(key, place, "the URL", variable)?;
     let known = text.trim().parse::<tokio_postgres::Config>();
     if !known.is_ok_and(|config| !config.get_hosts().is_empty()) {
         let what = format!("{key} ({place}) is not a URL that PostgreSQL clients know");

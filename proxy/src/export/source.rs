@@ -6,7 +6,8 @@ use super::shapes::{Report, SCHEMA};
 use crate::problem::Problem;
 use std::path::Path;
 use std::time::Duration;
-use ureq::Agent;
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, RequestBuilder};
 use url::Url;
 
 /// Longest answer or file that is read, in bytes.
@@ -77,26 +78,32 @@ fn parse(text: &str) -> Result<Report, Problem> {
     Ok(report)
 }
 
-fn fetch(source: &str, top: usize) -> Result<Report, Problem> {
-    let base = base(source)?;
-    let mut url = base.clone();
-    url.set_path("/api/v1/report");
-    url.query_pairs_mut().append_pair("top", &top.to_string());
+/// The request for a path of an admin listener, with the token of the environment.
+pub(crate) fn asking(url: &Url, limit: Duration) -> RequestBuilder<WithoutBody> {
     let config = Agent::config_builder()
         .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_global(Some(ANSWER_TIMEOUT))
+        .timeout_global(Some(limit))
         .http_status_as_error(false)
         .max_redirects(0)
         // An admin URL is local; a company's HTTP proxy has no business with it.
         .proxy(None)
         .build();
     let agent: Agent = config.new_agent();
-    let mut request = agent.get(url.as_str());
+    let request = agent.get(url.as_str());
     // What a proxy on a foreign address wants, as in the environment of an audited command.
-    if let Ok(token) = std::env::var("PGSONDE_TOKEN") {
-        request = request.header("Authorization", format!("Bearer {token}"));
+    match std::env::var("PGSONDE_TOKEN") {
+        Ok(token) => request.header("Authorization", format!("Bearer {token}")),
+        Err(_) => request,
     }
-    let mut response = request.call().map_err(|error| unreachable(&base, &error))?;
+}
+
+fn fetch(source: &str, top: usize) -> Result<Report, Problem> {
+    let base = base(source)?;
+    let mut url = base.clone();
+    url.set_path("/api/v1/report");
+    url.query_pairs_mut().append_pair("top", &top.to_string());
+    let mut response =
+        asking(&url, ANSWER_TIMEOUT).call().map_err(|error| unreachable(&base, &error))?;
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(REPORT_BYTES_MAX).read_to_string();
     let body = body.map_err(|error| unreachable(&base, &error))?;

@@ -12,10 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
-use ureq::Agent;
 
-/// Longest wait for a connection to a proxy.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for its snapshot.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Code of snapshots that may not be added up.
@@ -88,19 +85,7 @@ fn fetch(text: &str) -> Result<Saved, Problem> {
     let mut url = source::base(text)?;
     let name = url.to_string();
     url.set_path("/api/v1/snapshot");
-    let config = Agent::config_builder()
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_global(Some(ANSWER_TIMEOUT))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .build();
-    let agent: Agent = config.new_agent();
-    let mut request = agent.get(url.as_str());
-    if let Ok(token) = std::env::var("PGSONDE_TOKEN") {
-        request = request.header("Authorization", format!("Bearer {token}"));
-    }
-    let mut answer = request.call().map_err(|error| {
+    let mut answer = source::asking(&url, ANSWER_TIMEOUT).call().map_err(|error| {
         let text = error.to_string();
         Problem::new(501, format!("cannot get a snapshot from {name}"))
             .note(text.split(" (os error").next().unwrap_or(&text).to_owned())

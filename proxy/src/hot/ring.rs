@@ -64,7 +64,7 @@ impl ValueRing {
     /// The Bind is complete.
     pub fn end(&mut self) -> Kept {
         if self.too_long {
-            self.head = self.begun;
+            // What was written of it stays counted: it has overwritten older values.
             return Kept::default();
         }
         Kept { start: self.begun, len: (self.head - self.begun) as u16 }
@@ -140,5 +140,8 @@ mod tests {
         assert!(bind(&mut ring, &[Some(&fits), Some(b"")]).is_empty());
         assert!(bind(&mut ring, &[]).is_empty());
         assert_eq!(joined(&ring, kept).unwrap().len(), SAMPLE_BYTES_MAX);
+        // Each of these is given up after it was written in part: nothing older may be taken for whole.
+        (0..4).for_each(|_| assert!(bind(&mut ring, &[Some(&fits), Some(b"")]).is_empty()));
+        assert_eq!(joined(&ring, kept), None);
     }
 }

@@ -11,6 +11,12 @@ export interface Info {
   loss: Loss;
   // Absent in reports of older versions.
   advisor?: Advisor;
+  exports?: Exporter[];
+}
+
+export interface Exporter {
+  exporter: string; rows: number; bytes: number; failures: number; dropped: Record<string, number>;
+  spool_bytes: number; last_error: string | null;
 }
 
 export interface Advisor {

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { usePulse } from "../data/pulse";
 import { isFile } from "../data/source";
-import type { Advisor, Info, Summary } from "../data/shapes";
+import type { Advisor, Exporter, Info, Summary } from "../data/shapes";
 import { spaced } from "../text/evidence";
 import { bytes, clean, count, counted, cut, duration, moments, percent, span } from "../text/format";
 import { stateWords } from "../text/words";
@@ -77,6 +77,24 @@ function Advice({ advisor }: { advisor: Advisor }) {
   );
 }
 
+function Exports({ exports }: { exports: Exporter[] }) {
+  const lost = (of: Exporter) => Object.entries(of.dropped).filter(([, rows]) => rows > 0).map(([reason, rows]) => `${counted(rows, "row")} (${spaced(reason)})`);
+  return (
+    <section>
+      <h2>Exported</h2>
+      {exports.map((of) => (
+        <Facts key={of.exporter} rows={[
+          ["To", clean(of.exporter)],
+          ["Arrived", `${counted(of.rows, "row")}, ${bytes(of.bytes)} sent`],
+          ["Waiting on disk", bytes(of.spool_bytes)],
+          ["Lost", lost(of).join(", ") || "nothing"],
+          ["Failed attempts", `${count(of.failures)}${of.last_error === null ? "" : `, now: ${clean(of.last_error)}`}`],
+        ]} />
+      ))}
+    </section>
+  );
+}
+
 export function About() {
   const { info, summary, problem } = usePulse();
   const data = info && summary ? { info, summary } : undefined;
@@ -91,6 +109,7 @@ export function About() {
               { name: "think_in_transaction", short: "thinking", long: "The application thinking inside a transaction", ms: sum.phases_ms.think_in_transaction },
             ]} />
             <section><h2>Counted and lost</h2><Losses info={of} summary={sum} /></section>
+            {of.exports !== undefined && of.exports.length > 0 && <Exports exports={of.exports} />}
             {of.advisor !== undefined && of.advisor.tier !== "off" && <Advice advisor={of.advisor} />}
             <section>
               <h2>Privacy</h2>

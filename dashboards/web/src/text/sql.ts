@@ -17,6 +17,11 @@ const KEYWORDS = new Set(
 const PATTERN =
   /(\s+)|('(?:[^']|'')*'?)|("(?:[^"]|"")*"?)|(\$\d+|\?|:\w+)|(\d+(?:\.\d+)?)|([\p{L}_][\p{L}\p{N}_$]*)|([\s\S])/gu;
 
+/** Whether a `?` is an operator of jsonb (`?`, `?|`, `?&`, `@?`): unlike a value, it has an operand on its right. */
+function isOperator(text: string, at: number): boolean {
+  return /[@|&?]/.test(text.charAt(at - 1)) || /^\s*[|&?$']/.test(text.slice(at + 1));
+}
+
 /** Texts above this are shown as they are: colours don't help there. */
 const TOKENIZED_MAX = 20_000;
 
@@ -29,7 +34,7 @@ export function pieces(text: string): Piece[] {
     if (space !== undefined) found.push({ kind: "space", text: all });
     else if (string !== undefined) found.push({ kind: "string", text: all });
     else if (quoted !== undefined) found.push({ kind: "quoted", text: all });
-    else if (parameter !== undefined) found.push({ kind: "parameter", text: all });
+    else if (parameter !== undefined && !(all === "?" && isOperator(text, match.index))) found.push({ kind: "parameter", text: all });
     else if (number !== undefined) found.push({ kind: "number", text: all });
     else if (word !== undefined) found.push({ kind: KEYWORDS.has(word.toLowerCase()) ? "keyword" : "name", text: all });
     else if (last?.kind === "other") last.text += all;

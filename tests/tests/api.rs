@@ -1,0 +1,91 @@
+//! The API against its own description: every answer of a proxy at work has the shape that `openapi.json` gives it.
+
+use pgsonde_tests::{Postgres, Proxy, paths, run_ok};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Something of everything: routes, transactions, errors, a finding.
+fn work(postgres: &Postgres, proxy: &Proxy) {
+    postgres.psql_ok(proxy.port(), "CREATE TABLE events (id int, kind text)");
+    let mut script = "BEGIN;\n".to_owned();
+    for id in 0..40 {
+        writeln!(script, "INSERT INTO events VALUES ({id}, 'a') /*route='/import'*/;")
+            .expect("written");
+    }
+    script.push_str("COMMIT;\nSELECT * FROM events /*route='/list'*/;\n");
+    let mut psql = postgres.client("psql", proxy.port());
+    run_ok(psql.args(["-q", "-X"]), &script, LIMIT);
+    let failed = postgres.psql(proxy.port(), "SELECT * FROM nothing_there");
+    assert!(!failed.is_ok());
+    proxy.settle();
+}
+
+/// What stands for the names in braces of paths: the first of each list.
+fn places(proxy: &Proxy) -> [(&'static str, String); 5] {
+    let first = |list: &str, field: &str| {
+        let value = proxy.api(list)["items"][0][field].clone();
+        value.as_str().unwrap_or_else(|| panic!("{list} has no {field}: {value}")).to_owned()
+    };
+    let captures = proxy.api("captures");
+    let capture = captures["items"][0]["id"].as_str().expect("a capture").to_owned();
+    [
+        ("{digest}", first("statements", "digest")),
+        ("{finding}", first("findings", "id")),
+        ("{service}/{route}", format!("{}/{}", first("routes", "service"), "%2Fimport")),
+        ("units/{id}", format!("units/{}", first("routes", "typical_unit"))),
+        ("captures/{id}", format!("captures/{capture}")),
+    ]
+}
+
+#[test]
+fn every_answer_has_the_shape_that_is_described() {
+    let postgres = Postgres::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let proxy = Proxy::start(&postgres, &["--capture", &folder.path().to_string_lossy()]);
+    work(&postgres, &proxy);
+    let _open = postgres.psql_ok(proxy.port(), "SELECT 1");
+    let (status, text) = proxy.http("/api/v1/openapi.json");
+    assert_eq!(status, 200);
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    let places = places(&proxy);
+    let mut answers = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let content = &item["get"]["responses"]["200"]["content"]["application/json"];
+        let Some(schema) = content["schema"]["$ref"].as_str() else { continue };
+        let filled =
+            places.iter().fold(path.clone(), |path, (name, value)| path.replace(name, value));
+        assert!(!filled.contains('{'), "nothing to put into {filled}");
+        let (status, body) = proxy.http(&filled);
+        assert_eq!(status, 200, "{filled}: {body}");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        answers.push(json!({ "path": filled, "schema": schema, "body": body }));
+    }
+    assert!(answers.len() >= 20, "{}", answers.len());
+    let (status, body) = proxy.http("/api/v1/statements?limit=0");
+    assert_eq!(status, 400);
+    let problem: Value = serde_json::from_str(&body).expect("JSON");
+    let schema = "#/components/schemas/ProblemBody";
+    answers.push(json!({ "path": "limit=0", "schema": schema, "body": problem }));
+    // A description that fits everything proves nothing: this one doesn't fit.
+    answers.push(json!({ "path": "wrong", "schema": schema, "body": {"title": 1} }));
+
+    let program = "import json, sys\n\
+        from jsonschema import Draft202012Validator\n\
+        document, answers = json.load(sys.stdin)\n\
+        wrong = []\n\
+        for answer in answers:\n    \
+            schema = {'$ref': answer['schema'], 'components': document['components']}\n    \
+            errors = list(Draft202012Validator(schema).iter_errors(answer['body']))\n    \
+            wrong += [[answer['path'], error.json_path, error.message[:200]] for error in errors[:3]]\n\
+        print(json.dumps(wrong))";
+    let input = json!([document, answers]).to_string();
+    let output = run_ok(Command::new(paths::python()).args(["-c", program]), &input, LIMIT);
+    let wrong: Vec<[String; 3]> = serde_json::from_str(&output.stdout).expect("JSON");
+    let (expected, others): (Vec<_>, Vec<_>) = wrong.iter().partition(|error| error[0] == "wrong");
+    assert!(!expected.is_empty(), "the validator finds what is wrong");
+    assert!(others.is_empty(), "{others:#?}");
+}
