@@ -10,7 +10,6 @@ use super::shapes::{
     RouteDetail, Series, Statement, StatementDetail, Summary, TableUse, TransactionShape, Unit,
 };
 use serde_json::json;
-use utoipa::ToSchema;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{
     HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder,
@@ -21,6 +20,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::openapi::{
     InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, ResponseBuilder, Schema,
 };
+use utoipa::{PartialSchema, ToSchema};
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
@@ -50,12 +50,18 @@ const fn of<T: ToSchema>() -> Answer {
 
 fn schemas_of_list<T: ToSchema>(schemas: &mut Schemas) {
     schemas_of::<T>(schemas);
-    schemas_of::<List<T>>(schemas);
+    List::<T>::schemas(schemas);
+    schemas.push((name_of_list::<T>(), List::<T>::schema()));
+}
+
+/// As the schemas of documents that hold such a list call it.
+fn name_of_list<T: ToSchema>() -> String {
+    format!("List_{}", T::name())
 }
 
 /// A list does not bring the schema of its items with it.
 const fn list_of<T: ToSchema>() -> Answer {
-    Answer::Json(name_of::<List<T>>, schemas_of_list::<T>)
+    Answer::Json(name_of_list::<T>, schemas_of_list::<T>)
 }
 
 /// Name, what it is, schema.
@@ -179,7 +185,7 @@ fn mute_body() -> Schema {
 }
 
 fn capture_body() -> Schema {
-    match <CaptureRequest as utoipa::PartialSchema>::schema() {
+    match CaptureRequest::schema() {
         RefOr::T(schema) => schema,
         RefOr::Ref(_) => ObjectBuilder::new().build().into(),
     }
