@@ -185,9 +185,10 @@ impl Route {
             }
         }
         if let Some(unit) = worst.map(|unit| moved(unit, started_us))
-            && self.worst.as_ref().is_none_or(|known| rank(known) < rank(&unit)) {
-                self.worst = Some(unit);
-            }
+            && self.worst.as_ref().is_none_or(|known| rank(known) < rank(&unit))
+        {
+            self.worst = Some(unit);
+        }
     }
 
     fn finish(mut self, origin_us: u64, units: &mut Vec<Arc<UnitRow>>) -> RouteRow {
