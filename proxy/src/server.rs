@@ -29,7 +29,6 @@ use crate::tls::Tls;
 use crate::worker::{Parts, Worker};
 use pgsonde_analyzer::snapshot::Snapshot;
 use pgsonde_analyzer::value::Salt;
-use pgsonde_wire::foreign::startup_parameters;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
@@ -213,7 +212,7 @@ async fn turn_away(client: Stream, shared: &Shared, uncount: impl FnOnce()) {
     let asked = tokio::time::timeout(TURN_AWAY_LIMIT, negotiate(client, shared, &current)).await;
     match asked {
         Ok(Ok(Some((mut client, Asked::Session { packet, .. })))) => {
-            shared.events.refuse(&startup_parameters(&packet), &client.peer(), "limit");
+            shared.events.refuse(&packet, &client.peer(), "limit");
             let limit = current.settings.proxy.max_connections;
             say_goodbye(&mut client, &own_error::too_many_connections(limit)).await;
         }

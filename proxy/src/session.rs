@@ -109,7 +109,7 @@ struct Opening {
 impl Opening {
     /// Tells listeners that it came to nothing.
     fn refused(&self, shared: &Shared, reason: &'static str) {
-        shared.events.refuse(&startup_parameters(&self.packet), &self.peer, reason);
+        shared.events.refuse(&self.packet, &self.peer, reason);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 use pgsonde_analyzer::Analyzer;
 use pgsonde_analyzer::events::Who;
 use pgsonde_analyzer::snapshot::Snapshot;
-use pgsonde_wire::foreign::StartupParameters;
+use pgsonde_wire::foreign::startup_parameters;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -125,11 +125,13 @@ impl Events {
         }
     }
 
-    /// Tells of a client that was turned away; `startup` is its StartupMessage, and `peer` its address without the port.
-    pub(crate) fn refuse(&self, startup: &StartupParameters, peer: &str, reason: &'static str) {
+    /// Tells of a client that was turned away; `startup_packet` is its StartupMessage, read
+    /// only if anybody listens; `peer` is its address without the port.
+    pub(crate) fn refuse(&self, startup_packet: &[u8], peer: &str, reason: &'static str) {
         if !self.hub.is_listened() {
             return;
         }
+        let startup = startup_parameters(startup_packet);
         let label = |text: &str| Arc::from(pgsonde_analyzer::text::cut(text, LABEL_BYTES_MAX));
         let who = Who {
             database: label(&startup.database),

@@ -501,7 +501,7 @@ impl Observer for SessionObserver {
             setup_us: now.saturating_sub(self.asked_us),
             mark: outbox.bytes(cut(self.labels.mark.as_bytes())),
             server_pid: self.server_pid,
-            server_version: outbox.bytes(self.server_version.as_bytes()),
+            server_version: outbox.bytes(std::mem::take(&mut self.server_version).as_bytes()),
         });
         outbox.push(event);
     }
