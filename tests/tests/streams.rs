@@ -83,13 +83,13 @@ fn show(outcome: &Outcome) {
     }
 }
 
-/// Precision and columns are held everywhere; recall and n are at their goals (0.97, exact) with transactions and with
-/// traces. In autocommit a chain that small numbers keep alive runs into the next requests of its connection: there
-/// the floors say what is reached, not what is wanted.
+/// Precision, columns and recall are held everywhere. In autocommit nothing but the values tells where a request of a
+/// connection ends and the next begins: there n is what the loop shows of itself, and a loop that lies in accidental
+/// levels of small numbers may be told leaf by leaf.
 fn assert_goals(mode: Mode, scores: Scores) {
     let (recall, n_exact) = match mode {
-        Mode::Transactions | Mode::Traces => (0.97, 1.0),
-        Mode::Autocommit => (0.70, 0.85),
+        Mode::Transactions | Mode::Traces => (0.97, 0.99),
+        Mode::Autocommit => (0.95, 0.85),
     };
     assert!(scores.planted > 100, "{scores:?}");
     assert!(scores.precision() >= 0.99, "{scores:?}");

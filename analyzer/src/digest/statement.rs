@@ -138,6 +138,12 @@ impl Statement {
         self.class == Class::Read && self.facts.as_ref().is_some_and(|facts| facts.has_from)
     }
 
+    /// Whether both are the same statement in the same words: `id = $1` and `id IN ($1)` share a digest, but one is
+    /// a look-up and the other may be a batch of them.
+    pub(crate) fn reads_like(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.text == other.text
+    }
+
     /// Whether its first words are those, in any case.
     pub(crate) fn starts_with(&self, words: &str) -> bool {
         self.text.get(..words.len()).is_some_and(|head| head.eq_ignore_ascii_case(words))

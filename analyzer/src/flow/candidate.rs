@@ -9,6 +9,7 @@ use crate::findings::Orm;
 use crate::labels::ServiceId;
 use crate::record::{Driver, Micros};
 use crate::seen::Seen;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Service times kept per candidate for their median.
@@ -21,6 +22,11 @@ const HITS_MAX: usize = 4_096;
 const BEYOND_BYTES: usize = 8;
 /// Bytes of a candidate, roughly.
 pub(crate) const CANDIDATE_BYTES: usize = 512;
+
+/// Scores of an execution: a new value further down the rows, one further up, and what speaks against a loop.
+const IN_ORDER: i64 = 2;
+const OUT_OF_ORDER: i64 = 1;
+const AGAINST: i64 = 2;
 
 /// Who sent a statement: what the fix is worded after.
 #[derive(Clone, Debug, Default)]
@@ -47,18 +53,26 @@ impl Sender {
     }
 }
 
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 /// One explained execution, or one of its values.
 #[derive(Clone, Copy, Debug)]
 struct Hit {
     execution: u32,
+    /// All executions of the child so far, explained or not.
+    executions: u32,
     busy_us: u32,
+    /// When it ended, after the candidate's begin.
+    after_us: u32,
     position: u16,
     /// A further value of the execution before it.
     further: bool,
 }
 
 /// One (column, child, slot) under one gate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) column: usize,
     pub(crate) child: Arc<Statement>,
@@ -123,15 +137,22 @@ impl Candidate {
         executions: u64,
     ) {
         let busy_us = self.explain(seen, executions);
+        let after_us = narrow(seen.record.end_us().saturating_sub(self.first_us));
+        let executions = narrow(executions);
         for (index, position) in positions.iter().enumerate() {
-            self.use_position(*position);
+            let (position, further) = (*position, index > 0);
+            let hit = Hit { execution, executions, busy_us, after_us, position, further };
+            self.note(hit);
             if self.log.len() < HITS_MAX {
-                let further = index > 0;
-                self.log.push(Hit { execution, busy_us, position: *position, further });
+                self.log.push(hit);
             }
         }
-        if let Some(first) = positions.first() {
-            self.extend_run(*first);
+    }
+
+    fn note(&mut self, hit: Hit) {
+        self.use_position(hit.position);
+        if !hit.further {
+            self.extend_run(hit.position);
         }
     }
 
@@ -170,7 +191,7 @@ impl Candidate {
         }
         self.busy_us += busy_us;
         self.last_us = self.last_us.max(end_us);
-        u32::try_from(busy_us).unwrap_or(u32::MAX)
+        narrow(busy_us)
     }
 
     fn use_position(&mut self, position: u16) {
@@ -189,6 +210,98 @@ impl Candidate {
             Some(tail) => *tail = position,
             None => self.tails.push(position),
         }
+    }
+
+    /// The loop alone, without what other requests of the connection happened to ask for; `None` where there is
+    /// nothing to cut off.
+    ///
+    /// The segment of the executions with the highest score: new values in the order of the rows speak for a loop,
+    /// repetitions and executions that the result doesn't explain against it. (Bentley, Programming pearls: algorithm
+    /// design techniques, Comm. ACM 27, 1984; scores as of local alignment.)
+    pub(crate) fn cut_to_loop(&self) -> Option<Self> {
+        let hits = self.best_segment();
+        (self.is_logged() && hits.len() < self.log.len()).then(|| self.of_hits(&self.log[hits]))
+    }
+
+    /// What it gathered of the positions in that range alone.
+    pub(crate) fn within(&self, positions: &Range<usize>) -> Option<Self> {
+        let inside = |hit: &&Hit| positions.contains(&usize::from(hit.position));
+        let hits: Vec<Hit> = self.log.iter().filter(inside).copied().collect();
+        (self.is_logged() && !hits.is_empty()).then(|| self.of_hits(&hits))
+    }
+
+    /// Whether the log tells everything.
+    fn is_logged(&self) -> bool {
+        self.log.len() < HITS_MAX && self.beyond.is_empty()
+    }
+
+    /// The same from the first to the last of these hits, as if there had been no others.
+    fn of_hits(&self, hits: &[Hit]) -> Self {
+        let Some(first) = hits.first() else { return self.clone() };
+        let (executions_before, begin_us) =
+            (first.executions - 1, first.after_us.saturating_sub(first.busy_us));
+        let mut part = Self {
+            child: self.child.clone(),
+            sender: self.sender.clone(),
+            first_us: self.first_us + u64::from(begin_us),
+            used: Vec::new(),
+            used_count: 0,
+            hits: 0,
+            busy_us: 0,
+            tails: Vec::new(),
+            log: Vec::with_capacity(hits.len()),
+            beyond: Map::default(),
+            services: self.services.clone(),
+            ..*self
+        };
+        for hit in hits {
+            let hit = Hit {
+                executions: hit.executions - executions_before,
+                after_us: hit.after_us - begin_us,
+                ..*hit
+            };
+            part.note(hit);
+            part.log.push(hit);
+            if !hit.further {
+                part.hits += 1;
+                part.busy_us += u64::from(hit.busy_us);
+                part.executions = u64::from(hit.executions);
+                part.last_us = part.first_us + u64::from(hit.after_us);
+            }
+        }
+        part
+    }
+
+    /// Where in the log the score is highest.
+    fn best_segment(&self) -> Range<usize> {
+        let (mut score, mut best_score, mut best, mut start) = (0, 0, 0..0, 0);
+        let mut used: Vec<u16> = Vec::new();
+        let mut executions = 0;
+        for (at, hit) in self.log.iter().enumerate() {
+            if !hit.further {
+                score -= i64::from(hit.executions.saturating_sub(executions + 1)) * AGAINST;
+                executions = hit.executions;
+                if score <= 0 {
+                    (score, start) = (0, at);
+                    used.clear();
+                }
+            }
+            let place = used.binary_search(&hit.position);
+            if !hit.further {
+                score += match place {
+                    Ok(_) => -AGAINST,
+                    Err(place) if place == used.len() => IN_ORDER,
+                    Err(_) => OUT_OF_ORDER,
+                };
+            }
+            if let Err(place) = place {
+                used.insert(place, hit.position);
+            }
+            if score > best_score || (hit.further && best.end == at) {
+                (best_score, best) = (score, start..at + 1);
+            }
+        }
+        best
     }
 
     /// Explained executions.

@@ -42,6 +42,14 @@ fn is_whole(evidence: &Evidence, limits: &FlowLimits) -> bool {
         && evidence.coverage() >= limits.chain_few_coverage_min_ratio
 }
 
+/// What a part of a chain must show, because it was chosen among many: a loop that reads most of the column in its
+/// order, with next to nothing else.
+pub(super) fn is_strong(evidence: &Evidence, limits: &FlowLimits) -> bool {
+    evidence.coverage() >= limits.chain_part_coverage_min_ratio
+        && evidence.explained() >= limits.chain_part_explained_min_ratio
+        && evidence.order >= limits.chain_part_order_min_ratio
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

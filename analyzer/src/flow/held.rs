@@ -9,6 +9,7 @@ use crate::limits::FlowLimits;
 use crate::record::{Micros, ResultColumn, SessionId, TextKey};
 use crate::seen::Seen;
 use crate::text::Class;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 /// Ordinal of a held result; later ones are greater.
@@ -214,12 +215,16 @@ impl Held {
         leaves
     }
 
-    /// Values kept of one leaf.
-    pub(crate) fn leaf_len(&self, column: usize, leaf: usize) -> usize {
-        let Some(starts) = self.starts.get(column) else { return 0 };
-        let start = starts.get(leaf).map_or(0, |start| usize::from(*start));
-        let end = starts.get(leaf + 1).map_or(self.columns[column].len(), |end| usize::from(*end));
-        end - start
+    /// Positions in a column that these leaves have, first to last.
+    pub(crate) fn leaf_positions(
+        &self,
+        column: usize,
+        leaves: RangeInclusive<usize>,
+    ) -> Range<usize> {
+        let Some(starts) = self.starts.get(column) else { return 0..0 };
+        let len = self.columns[column].len();
+        let at = |leaf: usize| starts.get(leaf).map_or(len, |start| usize::from(*start));
+        at(*leaves.start())..at(*leaves.end() + 1)
     }
 
     /// Drops columns that say nothing: one value in several rows (tenant ids).
@@ -321,7 +326,7 @@ impl Held {
             candidate.column == column
                 && candidate.slot == slot
                 && candidate.gate == gate
-                && candidate.child.digest == seen.statement.digest
+                && candidate.child.reads_like(seen.statement)
                 && candidate.used() == kept
         };
         if let Some(candidate) = self.candidates.iter_mut().find(same) {
@@ -367,7 +372,7 @@ impl Held {
             candidate.column == column
                 && candidate.slot == slot
                 && candidate.gate == gate
-                && candidate.child.digest == seen.statement.digest
+                && candidate.child.reads_like(seen.statement)
         };
         if let Some(index) = self.candidates.iter().position(same) {
             return &mut self.candidates[index];

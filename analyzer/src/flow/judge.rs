@@ -1,6 +1,7 @@
 //! Judgement: which candidates prove something, and which of several explanations takes the occurrence.
 
 use super::candidate::{Candidate, Sender};
+use super::chain::is_strong;
 use super::domain::Domains;
 use super::gate::{CHAIN, Evidence, GATES, SCOPE, common};
 use super::held::{Held, HeldId};
@@ -11,6 +12,7 @@ use crate::digest::Statement;
 use crate::labels::DatabaseId;
 use crate::limits::FlowLimits;
 use crate::record::{Micros, SessionId};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A column of a result, as the wire names it.
@@ -76,7 +78,7 @@ impl Which {
 pub(super) struct Proved<'a> {
     pub(super) id: HeldId,
     pub(super) held: &'a Held,
-    pub(super) candidate: &'a Candidate,
+    pub(super) candidate: Cow<'a, Candidate>,
     pub(super) evidence: Evidence,
     pub(super) nesting: Option<Nesting>,
     busy_us: u64,
@@ -90,14 +92,16 @@ pub(crate) struct Court<'a> {
 }
 
 impl Court<'_> {
-    /// Judges results together, rivals by rank; each execution counts in one occurrence.
+    /// Judges results together, rivals by rank; each execution counts in one occurrence. Their `family`, results of
+    /// the same root, is not judged: it tells whether the level above is a loop.
     pub(crate) fn judge(
         self,
         results: &[(HeldId, &Held)],
+        family: &[(HeldId, &Held)],
         which: Which,
         taken: &mut Taken,
     ) -> Vec<Occurrence> {
-        let mut proved = self.proved(results, which);
+        let mut proved = self.proved(results, family, which);
         proved.sort_by(|a, b| b.rank().total_cmp_with(&a.rank()));
         let mut winners: Vec<(Proved<'_>, Vec<Source>)> = Vec::new();
         let mut own = Taken::default();
@@ -120,24 +124,18 @@ impl Court<'_> {
     }
 
     /// What passes its gate by itself. A level in a chain also needs the level above it to be proved.
-    fn proved<'a>(self, results: &[(HeldId, &'a Held)], which: Which) -> Vec<Proved<'a>> {
-        let mut proved = Vec::new();
-        for (id, held) in results {
-            for candidate in held.candidates.iter().filter(|c| which.has(held, c)) {
-                let kept = held.columns[candidate.column].len();
-                let whole = Proved {
-                    id: *id,
-                    held,
-                    candidate,
-                    evidence: candidate.evidence(held.rows, kept),
-                    nesting: None,
-                    busy_us: candidate.busy_us,
-                };
-                proved.extend(self.check(whole));
-            }
-        }
+    fn proved<'a>(
+        self,
+        results: &[(HeldId, &'a Held)],
+        family: &[(HeldId, &'a Held)],
+        which: Which,
+    ) -> Vec<Proved<'a>> {
+        let mut proved = self.each_proved(results, which);
+        let levels = proved.iter().any(|p| p.nesting.is_some() && p.candidate.gate == CHAIN);
+        let relatives = if levels { self.each_proved(family, which) } else { Vec::new() };
         let above: Vec<(HeldId, u64)> = proved
             .iter()
+            .chain(&relatives)
             .map(|p: &Proved<'_>| (p.held.root.unwrap_or(p.id), p.candidate.child.digest))
             .collect();
         proved.retain(|p| match (&p.nesting, p.held.root) {
@@ -149,14 +147,54 @@ impl Court<'_> {
         proved
     }
 
+    fn each_proved<'a>(self, results: &[(HeldId, &'a Held)], which: Which) -> Vec<Proved<'a>> {
+        let mut proved = Vec::new();
+        for (id, held) in results {
+            for candidate in held.candidates.iter().filter(|c| which.has(held, c)) {
+                self.explain(*id, held, candidate, &mut proved);
+            }
+        }
+        proved
+    }
+
+    /// A candidate as a whole; or, where a value of an earlier request made a level of results that have nothing in
+    /// common, leaf by leaf.
+    fn explain<'a>(
+        self,
+        id: HeldId,
+        held: &'a Held,
+        candidate: &'a Candidate,
+        proved: &mut Vec<Proved<'a>>,
+    ) {
+        if let Some(whole) = self.check(Proved::of(id, held, self.at_its_best(candidate))) {
+            proved.push(whole);
+        } else if candidate.gate == CHAIN && candidate.hits() >= self.limits.executions_min as u64 {
+            let leaves = if held.root.is_some() { held.leaves_used(candidate) } else { Vec::new() };
+            let parts = leaves.iter().filter_map(|leaf| {
+                let positions = held.leaf_positions(candidate.column, *leaf..=*leaf);
+                let part = candidate.within(&positions)?;
+                let part = part.cut_to_loop().unwrap_or(part);
+                self.check(Proved::of(id, held, Cow::Owned(part)))
+            });
+            proved.extend(parts);
+        }
+    }
+
+    /// A chain runs on into the next requests of its connection, so what it gathered is cut to the loop at its begin.
+    fn at_its_best<'a>(self, candidate: &'a Candidate) -> Cow<'a, Candidate> {
+        let long = candidate.gate == CHAIN && candidate.hits() >= self.limits.executions_min as u64;
+        let cut = long.then(|| candidate.cut_to_loop()).flatten();
+        cut.map_or(Cow::Borrowed(candidate), Cow::Owned)
+    }
+
     /// Whether the evidence passes the gate, the common conditions and the guard against small domains.
     fn check<'a>(self, mut p: Proved<'a>) -> Option<Proved<'a>> {
-        let (held, candidate) = (p.held, p.candidate);
+        let (held, candidate) = (p.held, &p.candidate);
         let leaves = if held.root.is_some() { held.leaves_used(candidate) } else { Vec::new() };
         let nested = leaves.len() >= 2;
         if let ([leaf], true) = (&leaves[..], held.leaves.len() >= 2) {
             // One result of several: judged as if it were alone.
-            p.evidence.kept = held.leaf_len(candidate.column, *leaf);
+            p.evidence.kept = held.leaf_positions(candidate.column, *leaf..=*leaf).len();
             p.evidence.rows = held.leaves.get(*leaf).map_or(0, |leaf| leaf.rows);
         }
         if nested {
@@ -170,7 +208,10 @@ impl Court<'_> {
             && p.nesting.as_ref().is_none_or(|nesting| {
                 proves_nested(nesting, &p.evidence, candidate.gate, self.limits)
             })
-            && guard.is_none_or(|min| p.evidence.used >= min);
+            && guard.is_none_or(|min| p.evidence.used >= min)
+            && (candidate.gate != CHAIN
+                || !(p.is_part() || nested)
+                || is_strong(&p.evidence, self.limits));
         proves.then_some(p)
     }
 
@@ -191,13 +232,25 @@ impl Court<'_> {
     }
 }
 
-impl Proved<'_> {
+impl<'a> Proved<'a> {
+    fn of(id: HeldId, held: &'a Held, candidate: Cow<'a, Candidate>) -> Self {
+        let kept = held.columns[candidate.column].len();
+        let evidence = candidate.evidence(held.rows, kept);
+        let busy_us = candidate.busy_us;
+        Self { id, held, candidate, evidence, nesting: None, busy_us }
+    }
+
+    /// Whether it was cut out of what its candidate gathered.
+    fn is_part(&self) -> bool {
+        matches!(self.candidate, Cow::Owned(_))
+    }
+
     fn rank(&self) -> Rank {
         Rank::of(self)
     }
 
     fn explains_like(&self, other: &Self) -> bool {
-        let (a, b) = (self.candidate, other.candidate);
+        let (a, b) = (&self.candidate, &other.candidate);
         a.slot == b.slot
             && a.child.digest == b.child.digest
             && a.first_us == b.first_us
@@ -217,7 +270,7 @@ impl Proved<'_> {
     }
 
     fn occurrence(self, alternatives: Vec<Source>, which: Which) -> Occurrence {
-        let (held, candidate) = (self.held, self.candidate);
+        let (held, candidate) = (self.held, &self.candidate);
         Occurrence {
             database: held.database,
             gate: GATES[candidate.gate].name(),

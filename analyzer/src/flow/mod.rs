@@ -336,8 +336,10 @@ impl Flow {
 
     fn judge(&mut self, ids: &[HeldId], which: Which) {
         let store = &self.store;
-        let results: Vec<(HeldId, &Held)> =
-            ids.iter().filter_map(|id| Some((*id, store.find(*id)?))).collect();
+        let found = |ids: &[HeldId]| -> Vec<(HeldId, &Held)> {
+            ids.iter().filter_map(|id| Some((*id, store.find(*id)?))).collect()
+        };
+        let (results, family) = (found(ids), found(&store.family(ids)));
         if which != Which::Progress {
             let wide = |held: &&Held| {
                 !held.counted && held.widest() >= self.limits.flow.distinct_values_min
@@ -350,7 +352,7 @@ impl Flow {
             }));
         }
         let court = Court { domains: &self.domains, limits: &self.limits.flow };
-        for mut occurrence in court.judge(&results, which, &mut self.taken) {
+        for mut occurrence in court.judge(&results, &family, which, &mut self.taken) {
             if let Some(nesting) = &mut occurrence.nesting {
                 let root = nesting.root.and_then(|root| store.find(root));
                 nesting.root_digest = root.map(|root| root.statement.digest);

@@ -42,7 +42,11 @@ impl Nesting {
             values,
             leaf_rows_max: leaves.iter().filter_map(of_leaf).max().unwrap_or(0),
         };
-        let kept = distinct(column.iter().copied());
+        // Leaves before the first and after the last that was looked at belong to other requests.
+        let (first, last) = (leaves.first().copied(), leaves.last().copied());
+        let span = first.unwrap_or(0)..=last.unwrap_or(0);
+        let kept = &column[held.leaf_positions(candidate.column, span)];
+        let kept = distinct(kept.iter().copied());
         evidence.kept = evidence.used + kept.saturating_sub(values);
         nesting
     }

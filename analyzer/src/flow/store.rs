@@ -154,7 +154,7 @@ impl Store {
             |held: &Held| held.transaction == seen.record.transaction && held.trace == seen.trace();
         let same = |held: &Held| {
             held.root.is_some_and(|root| roots.contains(&root))
-                && held.statement.digest == seen.statement.digest
+                && held.statement.reads_like(seen.statement)
                 && same_unit(held)
         };
         let level = visible.iter().find(|id| self.results.get(*id).is_some_and(same));
@@ -239,6 +239,23 @@ impl Store {
         let over = ids.iter().filter(|id| held(id).is_some_and(Held::is_over));
         let waits = over.clone().filter_map(held).any(rivals);
         if waits { Vec::new() } else { over.copied().collect() }
+    }
+
+    /// The roots of these levels and the other levels below them.
+    pub(crate) fn family(&self, ids: &[HeldId]) -> Vec<HeldId> {
+        let held = ids.iter().filter_map(|id| self.find(*id));
+        let roots: Vec<(SessionId, HeldId)> =
+            held.filter_map(|held| Some((held.session, held.root?))).collect();
+        let root_of = |id: HeldId| self.find(id).and_then(|held| held.root).unwrap_or(id);
+        let related = |session: SessionId, root: HeldId| {
+            let ring = self.of(session).iter().copied();
+            ring.filter(move |id| root_of(*id) == root && !ids.contains(id))
+        };
+        let mut family: Vec<HeldId> =
+            roots.into_iter().flat_map(|(session, root)| related(session, root)).collect();
+        family.sort_unstable();
+        family.dedup();
+        family
     }
 
     /// The result of a session that has to go before another can be held: levels above their limit first, then

@@ -17,6 +17,12 @@ pub struct FlowLimits {
     pub chain_coverage_min_ratio: f64,
     /// Distinct values used / kept, chain gate, of fewer than `small_domain_values_min` values.
     pub chain_few_coverage_min_ratio: f64,
+    /// The same of a part that was cut out of a chain, or of a level in one.
+    pub chain_part_coverage_min_ratio: f64,
+    /// Explained executions / all executions of the child, of such a part.
+    pub chain_part_explained_min_ratio: f64,
+    /// Longest increasing run of row positions / executions, of such a part.
+    pub chain_part_order_min_ratio: f64,
     /// Consecutive statements that have nothing to do with the parent before its chain breaks.
     pub chain_unrelated_max: u32,
     /// Pause that breaks a chain, in microseconds.
@@ -96,6 +102,9 @@ impl Default for FlowLimits {
             scope_coverage_min_ratio: 0.25,
             chain_coverage_min_ratio: 0.25,
             chain_few_coverage_min_ratio: 0.80,
+            chain_part_coverage_min_ratio: 0.50,
+            chain_part_explained_min_ratio: 0.90,
+            chain_part_order_min_ratio: 0.80,
             chain_unrelated_max: 3,
             chain_idle_max_us: 250_000,
             chain_repeat_max_ratio: 1.5,

@@ -32,6 +32,16 @@ type Case = (&'static str, fn(&mut Stream), Option<u64>);
 const CASES: &[Case] = &[
     ("a loop in autocommit", |s| look_ups(s, AUTO, &values(1_000, 20)), Some(20)),
     (
+        "a loop, and then requests that ask for some of its values and as many others",
+        |s| {
+            look_ups(s, AUTO, &values(1_000, 20));
+            for key in values(1_000, 10) {
+                look_ups(s, AUTO, &[1_019 - (key - 1_000), 900_000 + key]);
+            }
+        },
+        Some(20),
+    ),
+    (
         "three unrelated statements in between",
         |s| {
             for key in values(1_000, 20) {
