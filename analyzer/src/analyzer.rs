@@ -3,6 +3,7 @@
 use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts, Wanted};
+use crate::disguise::{Disguise, Noun};
 use crate::events::{Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
 use crate::finding::{IndexVerdict, MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
@@ -42,6 +43,7 @@ pub struct Analyzer {
     introspected: Map<(DatabaseId, ServiceId), Orm>,
     listening: Listening,
     detects: bool,
+    disguise: Disguise,
     /// Longest wait for a client inside one transaction.
     idle_in_transaction_max_us: u64,
     unknown_text: Arc<Statement>,
@@ -61,6 +63,7 @@ impl Analyzer {
     /// can't be sent elsewhere. `salt` must be the one that hashed the values of the records.
     pub fn new(limits: Limits, salt: Salt) -> Self {
         Self {
+            disguise: Disguise::new(limits.redaction, &salt),
             texts: Texts::new(&limits, salt),
             labels: Labels::new(&limits),
             sessions: Sessions::new(limits.sessions_max),
@@ -180,15 +183,17 @@ impl Analyzer {
 
     fn opened(&mut self, opened: &SessionOpened, batch: &RecordBatch) {
         let text = |span: Span| label(span.of(&batch.bytes), self.limits.label_bytes_max);
-        let (database, user) = (text(opened.database), text(opened.user));
+        let named = |noun, span| self.disguise.label(noun, text(span));
+        let (database, user) =
+            (named(Noun::Database, opened.database), named(Noun::User, opened.user));
+        let mark = named(Noun::Mark, opened.mark);
         let database = self.labels.database(&database);
         let mut session = Session::new(database, ServiceId::default(), user);
         session.last_us = opened.at_us;
         session.presence.opened_us = opened.at_us;
-        session.client = text(opened.client);
+        session.address(text(opened.client), !self.disguise.is_on());
         session.setup_us = opened.setup_us;
         session.server_pid = opened.server_pid;
-        let mark = text(opened.mark);
         let mark = Some(&mark).filter(|mark| !mark.is_empty());
         self.findings.marks().start(&mut session.mark, mark);
         let evicted = self.sessions.open(opened.session, session);
@@ -217,8 +222,12 @@ impl Analyzer {
     fn renamed(&mut self, id: SessionId, name: &[u8]) {
         if let Some(session) = self.sessions.known(id) {
             let name = label(name, self.limits.label_bytes_max);
-            session.service = self.labels.service(&Arc::from(service_of(&name)));
-            session.application_name = name;
+            let service = service_of(&name);
+            // A disguised application is known by its service alone.
+            let hidden = self.disguise.name(Noun::Service, &service).map(Arc::<str>::from);
+            let hidden = hidden.filter(|_| !name.trim().is_empty());
+            session.application_name = hidden.clone().unwrap_or(name);
+            session.service = self.labels.service(&hidden.unwrap_or_else(|| Arc::from(service)));
             session.who = None;
             session.introspected =
                 self.introspected.get(&(session.database, session.service)).copied();
@@ -302,7 +311,7 @@ impl Analyzer {
         let described = self.texts.described(record.text);
         if session.introspected.is_none() && record.round_trip <= INTROSPECTION_ROUND_TRIPS_MAX {
             let statement = &meaning.statement;
-            session.introspected = by_introspection(statement.class, &statement.text);
+            session.introspected = by_introspection(statement.class, &statement.words);
             if let Some(orm) = session.introspected {
                 self.introspected.insert((session.database, session.service), orm);
             }
@@ -367,7 +376,7 @@ impl Analyzer {
         let waited_us = counted.phases.think_in_transaction_us;
         self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
         let changes_mark = entry.and_then(|entry| entry.mark_change(record.member)).is_some();
-        if changes_mark && MarkChange::is_its_only_purpose(&meaning.statement.text) {
+        if changes_mark && MarkChange::is_its_only_purpose(&meaning.statement.words) {
             self.units.end_run(&mut session.unit, labels);
             if wanted.any() || self.listening.is_on() {
                 self.tell(record, meaning, service, None, wanted);
@@ -418,7 +427,11 @@ impl Analyzer {
             untracked: Arc::ptr_eq(&meaning.statement, &self.unknown_text),
             literals: !literals.is_empty(),
             changes_mark: entry.and_then(|entry| entry.mark_change(record.member)).is_some(),
-            values_hash: values_of(record.binds_hash, literals),
+            values_hash: if self.disguise.is_on() {
+                0
+            } else {
+                values_of(record.binds_hash, literals)
+            },
             seq: session.statements,
             unit_id: trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),
             traced: trace.is_some(),
@@ -467,7 +480,8 @@ impl Analyzer {
 
     /// From `at_us` on everything without a nearer mark runs under this one; `None` = under none.
     pub fn mark_process(&mut self, at_us: Micros, mark: Option<&Arc<str>>) {
-        self.findings.marks().set_process(at_us, mark);
+        let mark = mark.map(|mark| self.disguise.label(Noun::Mark, mark.clone()));
+        self.findings.marks().set_process(at_us, mark.as_ref());
     }
 
     /// Ends every unit of work that is still open: nothing more will come.

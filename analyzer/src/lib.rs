@@ -17,6 +17,7 @@ pub mod value;
 
 mod analyzer;
 mod count;
+mod disguise;
 mod findings;
 mod flow;
 mod history;
@@ -35,6 +36,7 @@ mod tests;
 mod units;
 
 pub use analyzer::Analyzer;
+pub use disguise::Redaction;
 pub use labels::service_of;
 pub use latency::{DurationSketch, Sketch};
 

@@ -99,8 +99,10 @@ pub(crate) struct Session {
     pub(crate) user: Arc<str>,
     /// Raw `application_name`.
     pub(crate) application_name: Arc<str>,
-    /// Address of the client, without its port.
+    /// Address of the client, without its port; empty where it is hidden.
     pub(crate) client: Arc<str>,
+    /// Hash of the address.
+    pub(crate) address_hash: u64,
     /// Process of the server that serves it; 0 if it was not told.
     pub(crate) server_pid: u32,
     /// Start-up packet to first ReadyForQuery.
@@ -149,6 +151,7 @@ impl Session {
             user,
             application_name: Arc::from(""),
             client: Arc::from(""),
+            address_hash: 0,
             server_pid: 0,
             setup_us: 0,
             client_key: 0,
@@ -169,6 +172,14 @@ impl Session {
             busy_us: 0,
             who: None,
         }
+    }
+
+    /// Where it comes from.
+    pub(crate) fn address(&mut self, address: Arc<str>, is_shown: bool) {
+        let mut hash = crate::text::StableHash::new(CLIENT_DOMAIN);
+        hash.bytes(address.as_bytes());
+        self.address_hash = hash.finish();
+        self.client = if is_shown { address } else { Arc::from("") };
     }
 
     /// What listeners are told of it.
@@ -224,7 +235,7 @@ impl Session {
     /// Equal for sessions of the same client: same address, same user, same application name.
     pub(crate) fn key_of_client(&self) -> u64 {
         let mut hash = crate::text::StableHash::new(CLIENT_DOMAIN);
-        hash.bytes(self.client.as_bytes());
+        hash.word(self.address_hash);
         hash.bytes(self.user.as_bytes());
         hash.bytes(self.application_name.as_bytes());
         hash.finish()

@@ -318,6 +318,7 @@ impl ProxyStatus for Shared {
             build: Build::default(),
             uptime_s: clock::now_us() / 1_000_000,
             mode: self.mode.mode(),
+            redaction: self.settings.profile.redact,
             lifecycle: self.lifecycle(),
             upstream: self.upstream_state(),
             client_connections: ClientConnections {

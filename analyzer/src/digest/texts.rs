@@ -7,6 +7,7 @@
 use super::grammar::Grammar;
 use super::statement::Statement;
 use crate::Map;
+use crate::disguise::{Disguise, Noun};
 use crate::known::KnownText;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
@@ -118,6 +119,7 @@ pub(crate) struct Texts {
     query_text_bytes_max: usize,
     label_bytes_max: usize,
     grammar: Grammar,
+    disguise: Disguise,
     salt: Salt,
     empty: Arc<Statement>,
 }
@@ -133,6 +135,7 @@ impl Texts {
             query_text_bytes_max: limits.query_text_bytes_max,
             label_bytes_max: limits.label_bytes_max,
             grammar: Grammar::default(),
+            disguise: Disguise::new(limits.redaction, &salt),
             salt,
             empty: Arc::new(Statement::named("(empty)", Class::Control)),
         }
@@ -203,7 +206,7 @@ impl Texts {
                 shared_slots: part.shared_slots.into_boxed_slice(),
                 list_elements: part.list_elements,
                 code: part.code,
-                mark: part.mark,
+                mark: part.mark.map(|change| self.disguise.mark(change)),
             })
             .collect();
         let whole = match parts.len() {
@@ -211,7 +214,8 @@ impl Texts {
             1 => None,
             _ => {
                 let statements: Vec<_> = parts.iter().map(|part| part.statement.clone()).collect();
-                Some(Arc::new(Statement::whole(&statements, self.query_text_bytes_max)))
+                let hidden = self.disguise.is_on();
+                Some(Arc::new(Statement::whole(&statements, hidden, self.query_text_bytes_max)))
             }
         };
         self.current.bytes += whole.as_ref().map_or(0, |whole| whole.bytes());
@@ -221,6 +225,7 @@ impl Texts {
                 *text = Arc::from(crate::text::cut(text, self.label_bytes_max));
             }
         }
+        self.disguise.tags(&mut tags);
         TextEntry { parts, whole, tags }
     }
 
@@ -231,7 +236,10 @@ impl Texts {
         }
         let statement = match self.previous.shapes.get(&part.shape) {
             Some(known) => known.clone(),
-            None => Arc::new(Statement::of(part, &self.grammar, cut, self.query_text_bytes_max)),
+            None => {
+                let (grammar, bytes_max) = (&self.grammar, self.query_text_bytes_max);
+                Arc::new(Statement::of(part, grammar, &self.disguise, cut, bytes_max))
+            }
         };
         self.current.bytes += statement.bytes();
         self.current.shapes.insert(part.shape, statement.clone());
@@ -264,7 +272,7 @@ impl Texts {
             .take(DESCRIBED_FIELDS_MAX)
             .map(|field| {
                 let name = crate::labels::label(field.label.of(&batch.bytes), self.label_bytes_max);
-                (field.table_oid, field.attnum, name)
+                (field.table_oid, field.attnum, self.disguise.label(Noun::Column, name))
             })
             .collect();
         if fields.iter().any(|(table, ..)| *table != 0) && self.find(key).is_some() {

@@ -12,11 +12,14 @@ pub use results::ResultLimits;
 pub use sessions::SessionLimits;
 pub use texts::TextLimits;
 
+use crate::Redaction;
 use crate::finding::{Kind, MuteRule};
 
 /// Limits and thresholds; `Default` is what the documentation publishes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
+    /// What is kept of texts, values and names (`profile.redact`).
+    pub redaction: Redaction,
     /// Digests tracked (`profile.max_digests`); an entry is about 8 KiB.
     pub digests_max: usize,
     /// Texts remembered per generation; two generations are held. An entry is about 100 bytes.
@@ -94,6 +97,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            redaction: Redaction::default(),
             digests_max: 5_000,
             texts_max: 65_536,
             text_bytes_max: 8 * 1024 * 1024,

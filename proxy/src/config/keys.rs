@@ -153,6 +153,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("admin.api", "true", Kind::Bool),
     key("admin.allowed_hosts", "", Kind::Hosts),
     key("profile.mode", "full", Kind::Word(&["full", "counters_only", "bypass"])),
+    key("profile.redact", "literals", Kind::Word(&["literals", "all-text", "off"])),
     key("profile.max_digests", "5000", Kind::Count(100, 100_000)),
     key("profile.queue_batches", "1024", Kind::Count(64, 65_536)),
     key("profile.max_statement_text", "64KiB", Kind::Size(KIB, MIB)),

@@ -36,6 +36,7 @@ use crate::problem::Problem;
 use findings::FINDING_KEYS;
 use given::{Given, Origin};
 use keys::{Raw, Value};
+use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::finding::{Kind as FindingKind, MuteRule};
 use pgsonde_analyzer::limits::Limits;
 use refusals::{missing_upstream, open_admin, refused, source_words, unknown_variable};
@@ -115,6 +116,8 @@ pub struct AdminSettings {
 pub struct ProfileSettings {
     /// What is inspected.
     pub mode: Mode,
+    /// What is kept of texts, values and names.
+    pub redact: Redaction,
     /// Digests tracked.
     pub max_digests: usize,
     /// Batches between the forwarding side and the analyzer.
@@ -307,6 +310,7 @@ impl Settings {
     /// The analyzer's limits as these settings set them; what has no key keeps its default.
     pub fn limits(&self) -> Limits {
         let mut limits = Limits {
+            redaction: self.profile.redact,
             digests_max: self.profile.max_digests,
             pairs_max: self.metrics.pairs,
             statement_sets_max: self.metrics.statement_sets,
@@ -512,6 +516,7 @@ impl Values {
         let mode = self.text("profile.mode");
         ProfileSettings {
             mode: Mode::ALL.into_iter().find(|known| known.name() == mode).unwrap_or_default(),
+            redact: Redaction::named(&self.text("profile.redact")).unwrap_or_default(),
             max_digests: self.count("profile.max_digests"),
             queue_batches: self.count("profile.queue_batches"),
             max_statement_text_bytes: self.count("profile.max_statement_text"),

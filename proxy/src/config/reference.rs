@@ -53,6 +53,7 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("admin.api", RESTART, "false = only /live, /ready and /metrics are served."),
     of("admin.allowed_hosts", LIVE, "Names by which the admin listener may be asked, beside IP addresses and localhost; anything else in Host is refused, which stops DNS rebinding."),
     of("profile.mode", LIVE, "full; counters_only = no new texts, no findings; bypass = bytes are forwarded unseen. Sessions that were bypassed stay so until they end."),
+    of("profile.redact", RESTART, "literals = texts without literals and comments; all-text = no texts, and pseudonyms (of a key drawn at each start) in place of every name of the application; off = events and captures also hold texts, parameters and messages of errors as they were sent."),
     of("profile.max_digests", RESTART, "Statement groups tracked; beyond it the cheapest are summed as `other`. An entry is about 8 KiB."),
     of("profile.queue_batches", RESTART, "Batches (64 statements or 32 KiB of text each) that wait for the analyzer; more are dropped and counted."),
     of("profile.max_statement_text", RESTART, "Longer texts are cut before they are looked at."),
