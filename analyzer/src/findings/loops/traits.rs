@@ -286,12 +286,15 @@ fn literals_of(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Redaction;
     use crate::digest::grammar::Grammar;
+    use crate::disguise::Disguise;
     use crate::value::Salt;
 
     fn traits(sql: &str) -> Traits {
         let info = crate::text::read(sql.as_bytes(), &Salt::new(1, 2));
-        Traits::of(&Statement::of(&info.parts[0], &Grammar::default(), false, 8_192))
+        let shown = Disguise::new(Redaction::Literals, &Salt::new(0, 0));
+        Traits::of(&Statement::of(&info.parts[0], &Grammar::default(), &shown, false, 8_192))
     }
 
     #[test]
