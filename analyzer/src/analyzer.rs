@@ -1,5 +1,7 @@
 //! The analyzer: takes batches of events in, hands a snapshot out.
 
+mod memory;
+
 use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts, Wanted};
@@ -23,6 +25,7 @@ use crate::snapshot::{SessionState, Snapshot};
 use crate::text::{Class, MarkChange};
 use crate::units::{SessionUnit, Step, Units, values_of};
 use crate::value::Salt;
+use memory::Memory;
 use std::sync::Arc;
 
 /// Round trips of a session in which an ORM asks about the server.
@@ -50,6 +53,7 @@ pub struct Analyzer {
     function_call: Arc<Statement>,
     /// Whether texts and findings are left aside.
     counters_only: bool,
+    memory: Memory,
 }
 
 /// What one record executed.
@@ -80,6 +84,7 @@ impl Analyzer {
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
             counters_only: false,
+            memory: Memory::default(),
         }
     }
 
@@ -111,15 +116,6 @@ impl Analyzer {
         self.limits = limits;
     }
 
-    /// Leaves texts and findings aside, or takes them up again: then senders must send their texts again, and
-    /// detectors begin anew. A statement whose text came before is still counted under its digest.
-    pub fn set_counters_only(&mut self, counters_only: bool) {
-        if self.counters_only && !counters_only {
-            self.findings.begin_anew(&self.limits);
-        }
-        self.counters_only = counters_only;
-    }
-
     /// The generation of texts that senders should believe in; when it rises they send their texts again.
     pub fn text_epoch(&self) -> u32 {
         self.texts.epoch()
@@ -138,7 +134,7 @@ impl Analyzer {
 
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
-        if !self.counters_only {
+        if !self.counts_only() {
             batch.texts.iter().for_each(|text| self.texts.learn(text, batch));
         }
         for event in &batch.events {
@@ -211,7 +207,7 @@ impl Analyzer {
                 Heard::Opened(Opened { session, at_us, setup_us, server_version, who })
             });
         }
-        if self.counters_only {
+        if self.counts_only() {
             return;
         }
         if let Some(session) = self.sessions.known(opened.session) {
@@ -247,7 +243,7 @@ impl Analyzer {
 
     fn forget(&mut self, id: SessionId, at_us: Micros, mut session: Session) {
         self.units.end(&mut session.unit, &mut self.labels);
-        if !self.counters_only {
+        if !self.counts_only() {
             self.findings.closed(id, at_us, &self.labels, &self.digests);
         }
         self.findings.marks().closed(id);
@@ -267,7 +263,7 @@ impl Analyzer {
         self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
         session.mark.end(record.outcome);
-        if !self.counters_only {
+        if !self.counts_only() {
             self.findings.transaction(record, &self.labels, &self.digests);
         }
     }
@@ -278,7 +274,7 @@ impl Analyzer {
             session.presence.lasts(SessionState::IdleInTransaction, since_us, at_us);
             let waited_us = at_us.saturating_sub(since_us);
             self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
-            if !self.counters_only {
+            if !self.counts_only() {
                 self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
             }
         }
@@ -303,7 +299,7 @@ impl Analyzer {
         if let Some(change) = entry.and_then(|entry| entry.mark_change(record.member)) {
             self.change_mark(record, change);
         }
-        if self.counters_only || !self.detects {
+        if self.counts_only() || !self.detects {
             return;
         }
         // Without state there is no order to rely on, so nothing can be proved either.
@@ -437,6 +433,7 @@ impl Analyzer {
             traced: trace.is_some(),
             context: tags.and_then(|tags| tags.context),
             code: tags.and_then(|tags| tags.code.clone()),
+            tags: tags.map_or_else(Vec::new, |tags| tags.others.clone()),
             service: self.labels.service_name(service),
             route: tags.and_then(|tags| tags.route.clone()),
             mark: mark.and_then(|mark| self.findings.marks().name(mark).cloned()),
@@ -459,7 +456,8 @@ impl Analyzer {
 
     fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
         let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
-        let session = self.sessions.known(id).filter(|_| !self.counters_only);
+        let counts_only = self.counts_only();
+        let session = self.sessions.known(id).filter(|_| !counts_only);
         if let (Some(statement), Some(session)) = (statement, session) {
             let prepared = Prepared { database: session.database, statement, took_us };
             self.findings.prepared(&prepared, &self.labels, &self.digests);
@@ -520,13 +518,14 @@ impl Analyzer {
     /// Closes what has gone quiet; call it about once a second.
     pub fn tick(&mut self, now: Micros) {
         self.counters.books.other += self.digests.tick(now);
+        self.bound_memory(now);
         self.units.tick(now, &mut self.labels);
         for id in self.sessions.sorted_ids() {
             if let Some(session) = self.sessions.known(id) {
                 self.units.tick_session(&mut session.unit, now, &mut self.labels);
             }
         }
-        if !self.counters_only {
+        if !self.counts_only() {
             self.findings.tick(now, &self.labels, &self.digests);
         }
         if self.history.is_due(now) {
@@ -553,11 +552,13 @@ impl Analyzer {
             sessions_opaque: self.sessions.opaque,
             digests_tracked: self.digests.len(),
             digests_max: self.limits.digests_max,
+            memory: self.memory_use(),
             ..Snapshot::default()
         };
         self.labels.fill(&mut snapshot);
         self.units.fill(&mut snapshot);
-        snapshot.overflow.push(("digests", self.digests.overflowed));
+        let no_room = self.digests.overflowed + snapshot.memory.digests_shed;
+        snapshot.overflow.push(("digests", no_room));
         snapshot.idle_in_transaction_max_us = self.idle_in_transaction_max_us;
         self.findings.marks().fill(self.units.marks(), &mut snapshot);
         self.findings.fill(now, &mut snapshot);

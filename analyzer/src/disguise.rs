@@ -53,6 +53,7 @@ pub(crate) enum Noun {
     Mark,
     Code,
     TagKey,
+    TagValue,
 }
 
 impl Noun {
@@ -68,6 +69,7 @@ impl Noun {
             Self::Mark => "m",
             Self::Code => "f",
             Self::TagKey => "k",
+            Self::TagValue => "v",
         }
     }
 }
@@ -164,6 +166,10 @@ impl Disguise {
             if let Some(name) = tag.take() {
                 *tag = Some(self.label(noun, name));
             }
+        }
+        for (key, value) in &mut tags.others {
+            *key = self.label(Noun::TagKey, key.clone());
+            *value = self.label(Noun::TagValue, value.clone());
         }
         for (key, _) in &mut tags.keys {
             *key = self.label(Noun::TagKey, key.clone());

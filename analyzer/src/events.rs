@@ -161,6 +161,8 @@ pub struct StatementEvent {
     pub context: Option<TraceContext>,
     /// Where in the application its text was made, `file:line`.
     pub code: Option<Arc<str>>,
+    /// Other tags of its text (`profile.tags`).
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// Service, after the text's tags.
     pub service: Arc<str>,
     /// Route tag.

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::config::{Endpoint, ProxySettings, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
 use crate::export::{
-    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle,
+    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState, series_bound,
 };
 use crate::hot::budget::TrackingBudget;
@@ -46,6 +46,8 @@ pub struct Shared {
     pub setup_auth_us: AtomicBuckets,
     /// Next session number.
     pub next_session: AtomicU64,
+    /// The analyzer is short of memory and keeps counters only.
+    pub memory_short: AtomicBool,
     /// Restarts of the analyzer after a panic.
     pub analyzer_restarts: AtomicU64,
     /// Statements lost by these restarts.
@@ -171,6 +173,7 @@ impl Shared {
             setup_tls_us: AtomicBuckets::default(),
             setup_auth_us: AtomicBuckets::default(),
             next_session: AtomicU64::new(1),
+            memory_short: AtomicBool::new(false),
             analyzer_restarts: AtomicU64::new(0),
             restart_dropped_statements: AtomicU64::new(0),
             lifecycle: AtomicU8::new(Lifecycle::Starting as u8),
@@ -317,7 +320,10 @@ impl ProxyStatus for Shared {
         ProxyCounters {
             build: Build::default(),
             uptime_s: clock::now_us() / 1_000_000,
-            mode: self.mode.mode(),
+            mode: match self.mode.mode() {
+                Mode::Full if self.memory_short.load(Relaxed) => Mode::CountersOnly,
+                mode => mode,
+            },
             redaction: self.settings.profile.redact,
             lifecycle: self.lifecycle(),
             upstream: self.upstream_state(),

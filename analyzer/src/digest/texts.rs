@@ -11,7 +11,7 @@ use crate::disguise::{Disguise, Noun};
 use crate::known::KnownText;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
-use crate::text::{Class, MarkChange, Part, SharedSlot, Tags, TextInfo, read, read_cut};
+use crate::text::{Class, MarkChange, Part, SharedSlot, TagKeys, Tags, TextInfo, read_tagged};
 use crate::value::Salt;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ use std::sync::Arc;
 const DESCRIBED_FIELDS_MAX: usize = 256;
 /// Bytes that an entry costs besides its literals and tags.
 const ENTRY_BYTES: usize = 96;
+/// Bytes of a place in a table of texts.
+const SLOT_BYTES: usize = 24;
 
 /// What one text means.
 #[derive(Debug)]
@@ -86,7 +88,9 @@ impl TextEntry {
         let tags = [&tags.route, &tags.service, &tags.framework, &tags.mark, &tags.code];
         let tags: usize = tags.into_iter().flatten().map(|tag| tag.len()).sum();
         let keys: usize = self.tags.keys.iter().map(|(key, _)| 40 + key.len()).sum();
-        ENTRY_BYTES + literals + tags + keys + self.parts.len() * size_of::<PartEntry>()
+        let others: usize =
+            self.tags.others.iter().map(|(key, value)| 64 + key.len() + value.len()).sum();
+        ENTRY_BYTES + literals + others + tags + keys + self.parts.len() * size_of::<PartEntry>()
     }
 }
 
@@ -120,6 +124,7 @@ pub(crate) struct Texts {
     label_bytes_max: usize,
     grammar: Grammar,
     disguise: Disguise,
+    tags: TagKeys,
     salt: Salt,
     empty: Arc<Statement>,
 }
@@ -136,6 +141,7 @@ impl Texts {
             label_bytes_max: limits.label_bytes_max,
             grammar: Grammar::default(),
             disguise: Disguise::new(limits.redaction, &salt),
+            tags: limits.tags.clone(),
             salt,
             empty: Arc::new(Statement::named("(empty)", Class::Control)),
         }
@@ -162,7 +168,7 @@ impl Texts {
         }
         self.make_room();
         let raw = text.bytes.of(&batch.bytes);
-        let info = if text.cut { read_cut(raw, &self.salt) } else { read(raw, &self.salt) };
+        let info = read_tagged(raw, &self.salt, &self.tags, text.cut);
         let entry = self.entry(info, text.cut);
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
@@ -244,6 +250,21 @@ impl Texts {
         self.current.bytes += statement.bytes();
         self.current.shapes.insert(part.shape, statement.clone());
         statement
+    }
+
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |generation: &Generation| {
+            let entries = generation.texts.len() + generation.shapes.len() + generation.wide.len();
+            generation.bytes + entries * SLOT_BYTES
+        };
+        of(&self.current) + of(&self.previous)
+    }
+
+    /// Lets go of the older generation, and of the current one as far as nobody uses it.
+    pub(crate) fn forget_previous(&mut self) {
+        self.previous = std::mem::take(&mut self.current);
+        self.epoch = self.epoch.wrapping_add(1);
     }
 
     fn make_room(&mut self) {

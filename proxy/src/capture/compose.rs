@@ -421,6 +421,7 @@ pub(crate) fn statement_line<'a>(
         client_addr: (&*event.who.client).into(),
         pid: event.who.server_pid,
         code: event.code.as_deref().map(Cow::Borrowed),
+        tags: event.tags.iter().map(|(key, value)| ((&**key).into(), (&**value).into())).collect(),
         digest: event.executed.digest(),
         db_operation: event.executed.operation().name().into(),
         protocol: protocol(record.protocol).into(),

@@ -3,7 +3,7 @@
 use super::outbox::Outbox;
 use super::plan::{BINDS_HASHED_MAX, Formats, Plans, is_wide};
 use super::ring::{Kept, ValueRing};
-use super::scratch::Scratch;
+use super::scratch::{RowsMax, Scratch};
 use pgsonde_analyzer::record::{
     self, BindCell, Driver, Event, Field, SessionId, SessionOpened, StatementRecord, Tag, TextKey,
     Timing, TrafficRecord, TransactionRecord, ValuesRecord,
@@ -95,6 +95,14 @@ pub struct SessionObserver {
 }
 
 impl SessionObserver {
+    /// Hashes the cells of so many rows of a result at most.
+    #[must_use]
+    pub fn with_result_rows(mut self, rows_max: usize) -> Self {
+        self.current.rows_max = RowsMax(rows_max);
+        self.held.rows_max = RowsMax(rows_max);
+        self
+    }
+
     /// Observes session `session`, whose start-up packet said `labels`.
     pub fn new(
         session: SessionId,

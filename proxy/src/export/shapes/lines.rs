@@ -154,6 +154,9 @@ pub(crate) struct StatementLine<'a> {
     /// `file:line`, out of the statement's own text.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) code: Option<Text<'a>>,
+    /// Other tags of its own text, as far as `profile.tags` asks for them.
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: BTreeMap<Text<'a>, Text<'a>>,
     #[serde(with = "hex16")]
     pub(crate) digest: u64,
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
