@@ -1,5 +1,6 @@
 //! The analyzer: takes batches of events in, hands a snapshot out.
 
+mod coming;
 mod memory;
 
 use crate::Map;
@@ -156,8 +157,10 @@ impl Analyzer {
             Event::Described { text, fields } => {
                 self.texts.describe(*text, fields.of(&batch.fields), batch);
             }
-            // For a planner, not for statistics.
-            Event::Values(_) => {}
+            Event::Values(of) => self.values_come(of, batch),
+            Event::Message { session, message } => {
+                self.message_comes(*session, message.of(&batch.bytes));
+            }
             Event::Prepared { session, text, took_us } => self.prepared(*session, *text, *took_us),
             Event::WideParameters { text, parameters } => {
                 self.texts.widen(*text, *parameters);
@@ -434,6 +437,7 @@ impl Analyzer {
             context: tags.and_then(|tags| tags.context),
             code: tags.and_then(|tags| tags.code.clone()),
             tags: tags.map_or_else(Vec::new, |tags| tags.others.clone()),
+            as_sent: session.as_sent(record, entry.and_then(|entry| entry.raw.clone())),
             service: self.labels.service_name(service),
             route: tags.and_then(|tags| tags.route.clone()),
             mark: mark.and_then(|mark| self.findings.marks().name(mark).cloned()),

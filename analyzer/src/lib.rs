@@ -3,6 +3,7 @@
 //! Pure: no sockets, no clock, no randomness. Time is an argument, so the same input always gives the same
 //! output. Bad input is data: nothing in here returns an error.
 
+pub mod as_sent;
 pub mod digest;
 pub mod events;
 pub mod facts;

@@ -1,13 +1,14 @@
 //! What the analyzer remembers of each client session. Bounded: beyond the limit a session is `other`.
 
 use crate::Map;
+use crate::as_sent::{AsSent, Coming};
 use crate::events::{Closed, Who};
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::latency::median;
 use crate::marks::SessionMark;
 use crate::presence::Presence;
-use crate::record::{Driver, Micros, SessionId};
+use crate::record::{Driver, Micros, SessionId, StatementRecord};
 use crate::snapshot::{SESSIONS_SHOWN_MAX, SessionRow, SessionState};
 use crate::units::{SessionUnit, ShapeSoFar};
 use std::sync::Arc;
@@ -139,6 +140,8 @@ pub(crate) struct Session {
     pub(crate) transactions: u64,
     /// Time of its statements.
     pub(crate) busy_us: u64,
+    /// What was told of its next execution for events alone.
+    pub(crate) coming: Option<Box<Coming>>,
     /// What listeners are told of it; made when somebody listens.
     pub(crate) who: Option<Arc<Who>>,
 }
@@ -170,7 +173,20 @@ impl Session {
             statements: 0,
             transactions: 0,
             busy_us: 0,
+            coming: None,
             who: None,
+        }
+    }
+
+    /// What an execution was sent as, where that is kept.
+    pub(crate) fn as_sent(
+        &mut self,
+        record: &StatementRecord,
+        query: Option<Arc<str>>,
+    ) -> Option<Box<AsSent>> {
+        match &mut self.coming {
+            Some(coming) => Some(Box::new(coming.of(record, query))),
+            None => query.map(|query| Box::new(AsSent { query: Some(query), ..AsSent::default() })),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::hot::budget::TrackingBudget;
 use crate::hot::outbox::OutboxCounters;
 use crate::startups::Startups;
 use crate::tls::Tls;
+use pgsonde_analyzer::Redaction;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
@@ -149,6 +150,7 @@ struct Reach {
 impl Shared {
     /// State of a process with this many workers.
     pub fn new(settings: Settings, tls: Tls, workers: usize) -> Self {
+        let as_sent = settings.profile.redact == Redaction::Off;
         Self {
             startups: Arc::new(Startups::new(settings.proxy.startups_per_address)),
             cancels: Semaphore::new(CANCEL_CONNECTIONS_MAX),
@@ -168,7 +170,7 @@ impl Shared {
             settings,
             connections: Connections::default(),
             gauges: (0..workers).map(|_| Arc::default()).collect(),
-            outbox: Arc::default(),
+            outbox: Arc::new(OutboxCounters { as_sent, ..OutboxCounters::default() }),
             setup_tcp_us: AtomicBuckets::default(),
             setup_tls_us: AtomicBuckets::default(),
             setup_auth_us: AtomicBuckets::default(),

@@ -4,6 +4,7 @@
 use pgsonde_tests::process::Output;
 use pgsonde_tests::{Postgres, Proxy, eventually, paths, run};
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -113,6 +114,24 @@ impl Site {
         assert_eq!(found.len(), 1, "{found:?}");
     }
 
+    /// The event of an execution with bound values.
+    fn bind(&self) -> Value {
+        let mut raw = pgsonde_tests::raw::session(self.proxy.port());
+        let frames = pgsonde_tests::raw::bound(
+            "select $1::text, $2::text as bound",
+            &[Some(VALUE.as_bytes()), None],
+        );
+        raw.write_all(&frames).expect("written");
+        pgsonde_tests::raw::read_until_ready(&mut raw, 1);
+        eventually("the bound statement is in the capture", LIMIT, || {
+            let capture = self.capture();
+            let mut lines = capture.lines().filter_map(|line| serde_json::from_str(line).ok());
+            lines.find(|line: &Value| {
+                line["query_raw"].as_str().is_some_and(|text| text.contains("as bound"))
+            })
+        })
+    }
+
     fn get(&self, path: &str) -> String {
         let (status, body) = self.proxy.http(path);
         assert_eq!(status, 200, "{path}: {body}");
@@ -142,7 +161,6 @@ impl Site {
             "/api/v1/flame",
             "/api/v1/report",
             "/api/v1/report.html",
-            "/api/v1/captures",
         ]
         .map(str::to_owned)
         .into();
@@ -247,6 +265,34 @@ fn all_text_lets_no_name_out() {
     }
     let texts = of("capture").split("\"query_text\":\"").skip(1);
     assert!(texts.into_iter().all(|rest| rest.starts_with('"')), "no event holds a text");
+}
+
+#[test]
+fn off_shows_what_was_sent_in_events_alone() {
+    let site = Site::new("off");
+    site.load();
+    let refused = format!("/api/v1/statements/{}/examples", "0".repeat(16));
+    assert_eq!(site.proxy.http(&refused).0, 401, "events need the token");
+    assert_eq!(site.proxy.http("/api/v1/captures").0, 401);
+    none_holds(&site.outputs(), VALUE);
+
+    let capture = site.capture();
+    let lines: Vec<Value> =
+        capture.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines[0]["redact"], "off");
+    let statements: Vec<&Value> = lines.iter().filter(|line| line["ev"] == "statement").collect();
+    let with = |field: &str, words: &str| {
+        let says = |line: &&&Value| line[field].to_string().contains(words);
+        assert!(statements.iter().any(|line| says(&line)), "no {field} with {words}: {capture}");
+    };
+    with("query_raw", "where kanari_note = 'zeisig'");
+    with("query_raw", "/*route='%2Fkanari'");
+    with("err_message", "column \\\"kanari_missing\\\" does not exist");
+    with("err_message", "syntax error");
+    let bound = site.bind();
+    assert_eq!(bound["params"], serde_json::json!(["zeisig", null]), "{bound}");
+    let failed = statements.iter().filter(|line| line["err_message"].is_string());
+    assert!(failed.clone().count() >= 2 && failed.clone().all(|line| line["outcome"] != "ok"));
 }
 
 #[test]

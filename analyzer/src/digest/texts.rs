@@ -7,6 +7,7 @@
 use super::grammar::Grammar;
 use super::statement::Statement;
 use crate::Map;
+use crate::Redaction;
 use crate::disguise::{Disguise, Noun};
 use crate::known::KnownText;
 use crate::limits::Limits;
@@ -29,6 +30,8 @@ pub(crate) struct TextEntry {
     whole: Option<Arc<Statement>>,
     /// Tags of its comments.
     pub(crate) tags: Tags,
+    /// As it was sent, where that is kept.
+    pub(crate) raw: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -90,7 +93,14 @@ impl TextEntry {
         let keys: usize = self.tags.keys.iter().map(|(key, _)| 40 + key.len()).sum();
         let others: usize =
             self.tags.others.iter().map(|(key, value)| 64 + key.len() + value.len()).sum();
-        ENTRY_BYTES + literals + others + tags + keys + self.parts.len() * size_of::<PartEntry>()
+        let raw = self.raw.as_ref().map_or(0, |raw| raw.len());
+        ENTRY_BYTES
+            + raw
+            + literals
+            + others
+            + tags
+            + keys
+            + self.parts.len() * size_of::<PartEntry>()
     }
 }
 
@@ -124,6 +134,7 @@ pub(crate) struct Texts {
     label_bytes_max: usize,
     grammar: Grammar,
     disguise: Disguise,
+    keeps_raw: bool,
     tags: TagKeys,
     salt: Salt,
     empty: Arc<Statement>,
@@ -141,6 +152,7 @@ impl Texts {
             label_bytes_max: limits.label_bytes_max,
             grammar: Grammar::default(),
             disguise: Disguise::new(limits.redaction, &salt),
+            keeps_raw: limits.redaction == Redaction::Off,
             tags: limits.tags.clone(),
             salt,
             empty: Arc::new(Statement::named("(empty)", Class::Control)),
@@ -169,7 +181,8 @@ impl Texts {
         self.make_room();
         let raw = text.bytes.of(&batch.bytes);
         let info = read_tagged(raw, &self.salt, &self.tags, text.cut);
-        let entry = self.entry(info, text.cut);
+        let mut entry = self.entry(info, text.cut);
+        entry.raw = self.keeps_raw.then(|| crate::labels::label(raw, self.query_text_bytes_max));
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
     }
@@ -197,7 +210,7 @@ impl Texts {
             // Marks come with each text, so that what the session's is doesn't matter.
             mark: text.changes_mark.then_some(MarkChange::Reset),
         };
-        let entry = TextEntry { parts: vec![part], whole: None, tags };
+        let entry = TextEntry { parts: vec![part], whole: None, tags, raw: None };
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
     }
@@ -232,7 +245,7 @@ impl Texts {
             }
         }
         self.disguise.tags(&mut tags);
-        TextEntry { parts, whole, tags }
+        TextEntry { parts, whole, tags, raw: None }
     }
 
     /// The statement of a shape: the grammar is asked once per shape as long as the shape is in use.

@@ -5,6 +5,7 @@ use super::finding_watch::FindingWatch;
 use super::hub::News;
 use super::kinds::Kinds;
 use crate::export::shapes::HASH_VERSION;
+use crate::export::shapes::as_sent::AsSentFields;
 use crate::export::shapes::lines::{
     CaptureLine, ConnectionLine, DigestLine, EndLine, GapLine, Head, SCHEMA, StatementLine,
     TrafficLine, TransactionLine, WhoFields, append, id_text,
@@ -421,6 +422,7 @@ pub(crate) fn statement_line<'a>(
         client_addr: (&*event.who.client).into(),
         pid: event.who.server_pid,
         code: event.code.as_deref().map(Cow::Borrowed),
+        as_sent: AsSentFields::told(identity.redaction, event),
         tags: event.tags.iter().map(|(key, value)| ((&**key).into(), (&**value).into())).collect(),
         digest: event.executed.digest(),
         db_operation: event.executed.operation().name().into(),
