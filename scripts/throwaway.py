@@ -150,9 +150,10 @@ class Postgres:
 class Proxy(Guarded):
     """`pgsonde proxy` before a PostgreSQL, on free ports; `port` and `admin` come from its ready lines."""
 
-    def __init__(self, binary, upstream_port, folder):
-        super().__init__([binary, "proxy", "--upstream", f"postgresql://127.0.0.1:{upstream_port}",
-                          "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], Path(folder) / "proxy.log")
+    def __init__(self, binary, upstream_port, folder, listen="127.0.0.1:0", upstream=None):
+        upstream = upstream or f"postgresql://127.0.0.1:{upstream_port}"
+        super().__init__([binary, "proxy", "--upstream", upstream, "--listen", listen, "--admin", "127.0.0.1:0"],
+                         Path(folder) / "proxy.log")
         try:
             self.port, self.admin = wait_for("the proxy is ready", self._addresses)
         except BaseException:
@@ -164,7 +165,8 @@ class Proxy(Guarded):
         words = {line.split()[0]: line.split()[1] for line in self.output().splitlines() if line.startswith("  ")}
         if "app" not in words or "report" not in words:
             return None
-        return int(words["app"].rstrip("/").rpartition(":")[2]), words["report"].partition("#")[0].rstrip("/")
+        port = words["app"].rstrip("/").rpartition(":")[2]
+        return int(port) if port.isdigit() else None, words["report"].partition("#")[0].rstrip("/")
 
 
 def server_user():

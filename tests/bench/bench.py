@@ -1,161 +1,165 @@
-"""pgbench -S direct, through haproxy in TCP mode and through pgsonde: throughput, and what each relay costs.
+"""What each relay costs, as a multiple of the least that any relay can cost.
 
-    make bench                 five rounds of five seconds
-    make bench ARGS=--quick    two rounds of two seconds
+    make bench                 five rounds of four seconds, about half an hour
+    make bench ARGS=--quick    two rounds of one second
+    make bench ARGS="--only simple,COPY"
 
-Within a round the three paths follow each other, so that a ratio compares neighbours in time; medians are over
-rounds. Throughput swings on a shared machine, where load generator, server and relay share the cores; the relay's
-own CPU time per statement (scheduler run time of all its threads) is the sturdier number.
+The floor (tests/bench/floor) copies bytes between two sockets and does nothing else. Floor, haproxy (TCP mode),
+PgBouncer (session mode) and pgsonde (which records every statement meanwhile, its analyzer's CPU included) take turns
+within each round before the same PostgreSQL; load generator, server and relays are pinned to one CPU. CPU time is the
+scheduler's run time of all threads of the relay over the units done; figures are medians over rounds, ratios are taken
+within a round.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
-from throwaway import Guarded, Postgres, Proxy, binary, free_port, target, wait_for  # noqa: E402
+import relays  # noqa: E402
+from loads import LOADS, prepare  # noqa: E402
+from throwaway import Postgres, binary, target  # noqa: E402
 
-MODES = [("simple", 1), ("simple", 8), ("prepared", 8)]
-SCALE = 10
+RELAYS = ["floor", "haproxy", "pgbouncer", "pgsonde"]
+QUANTILES = {"p50": 0.5, "p99": 0.99}
 
-HAPROXY = """
-global
-    maxconn 500
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 1h
-    timeout server 1h
-listen postgres
-    bind 127.0.0.1:{port}
-    server upstream 127.0.0.1:{upstream}
-"""
+# By title: the most that pgsonde may cost as a multiple of the floor, and the goal beyond.
+GOALS = {
+    "simple, 1 client": (1.15, 1.08), "simple, 64 clients": (1.15, 1.08),
+    "extended, 1 client": (1.15, 1.08), "extended, 64 clients": (1.15, 1.08),
+    "prepared, 8 clients": (1.18, 1.10), "prepared, 64 clients": (1.18, 1.10),
+    "20 per Sync, 1 client": (1.4, 1.3), "100 rows, 8 clients": (1.2, 1.15),
+    "result of 100 MB": (1.2, 1.10), "COPY out": (1.2, 1.10), "COPY in": (1.2, 1.10),
+}
 
 
 def main():
     options = arguments()
-    with tempfile.TemporaryDirectory(prefix="pgsonde-bench-") as folder, \
-            Postgres(shared_buffers="1GB", synchronous_commit="off", max_connections=200) as postgres, \
-            haproxy(postgres, folder) as other, Proxy(options.bin, postgres.port, folder) as proxy:
-        print(f"filling pgbench at scale {SCALE}", flush=True)
-        postgres.tool("pgbench", "-i", "-q", "-s", str(SCALE), stderr=open(os.devnull, "w"))
-        paths = {"direct": (postgres.port, None), "haproxy": (other.port, other.pid), "pgsonde": (proxy.port, proxy.pid)}
-        samples = measure(postgres, paths, options)
-        dropped = scrape(proxy, "pgsonde_events_dropped_total")
-    table = [summary(mode, clients, samples[mode, clients]) for mode, clients in MODES]
-    show(table, dropped)
+    # Inherited by everything that is started from here on.
+    os.sched_setaffinity(0, {options.cpu})
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsonde-bench-"))
+        os.chmod(folder, 0o755)
+        postgres = stack.enter_context(Postgres(shared_buffers="1GB", synchronous_commit="off", max_connections=300,
+                                                max_wal_size="4GB", autovacuum="off"))
+        print("filling the tables", flush=True)
+        prepare(postgres, folder)
+        paths = {unix: start(stack, postgres, folder, options, unix) for unix in (False, True)}
+        samples = measure(postgres, paths, options, folder)
+        dropped = sum(scrape(path["pgsonde"], "pgsonde_events_dropped_total") for path in paths.values())
+    table = [summary(title, rounds) for title, rounds in samples.items()]
+    show(table, dropped, options)
     write(options, table, samples, dropped)
+    sys.exit(1 if dropped else 0)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two rounds of two seconds")
+    parser.add_argument("--quick", action="store_true", help="two rounds of one second")
     parser.add_argument("--rounds", type=int, help="default 5")
-    parser.add_argument("--seconds", type=int, help="per path and round, default 5")
+    parser.add_argument("--seconds", type=int, help="per relay, load and round; default 4")
+    parser.add_argument("--only", help="loads whose title has one of these words, with commas between")
+    parser.add_argument("--cpu", type=int, default=min(os.sched_getaffinity(0)), help="that everything runs on")
     parser.add_argument("--bin", type=binary, default=target() / "release/pgsonde", help="the pgsonde binary")
+    parser.add_argument("--floor", type=binary, default=target() / "floor/release/floor", help="the bare relay")
     parser.add_argument("--out", type=Path, default=target() / "bench.json")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
-    options.seconds = options.seconds or (2 if options.quick else 5)
+    options.seconds = options.seconds or (1 if options.quick else 4)
+    words = options.only.split(",") if options.only else [""]
+    options.loads = [load for load in LOADS if any(word in load.title for word in words)]
     return options
 
 
-def haproxy(postgres, folder):
-    program = shutil.which("haproxy") or "/usr/sbin/haproxy"
-    port, config = free_port(), Path(folder) / "haproxy.cfg"
-    config.write_text(HAPROXY.format(port=port, upstream=postgres.port))
-    relay = Guarded([program, "-db", "-f", config], Path(folder) / "haproxy.log")
-    relay.port = port
-
-    def answers():
-        relay.require_running("haproxy")
-        return postgres.tool("psql", "-XAtqc", "select 1", port=port, check=False, stderr=open(os.devnull, "w")).stdout
-
-    try:
-        wait_for("haproxy answers", answers)
-    except BaseException:
-        relay.stop()
-        raise
-    return relay
+def start(stack, postgres, folder, options, unix):
+    if unix and not any(load.unix for load in options.loads):
+        return {}
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsonde-bench-")) if unix else folder
+    paths = {"floor": relays.floor(options.floor, postgres, folder, unix)}
+    stack.enter_context(paths["floor"])
+    if not unix:
+        paths["haproxy"] = stack.enter_context(relays.haproxy(postgres, folder))
+        paths["pgbouncer"] = stack.enter_context(relays.pgbouncer(postgres, folder))
+    paths["pgsonde"] = stack.enter_context(relays.pgsonde(options.bin, postgres, folder, unix))
+    return paths
 
 
-def cpu_us(pid):
-    """Scheduler run time of all threads of a process, in microseconds."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            total += int((task / "schedstat").read_text().split()[0])
-        except FileNotFoundError:
-            pass  # a thread that has just ended
-    return total / 1000
-
-
-def measure(postgres, paths, options):
-    samples = {mode: [] for mode in MODES}
+def measure(postgres, paths, options, folder):
+    samples = {load.title: [] for load in options.loads}
     for number in range(options.rounds):
-        for mode, clients in MODES:
-            sample = {name: run(postgres, mode, clients, *path, options.seconds) for name, path in paths.items()}
-            samples[mode, clients].append(sample)
-            rates = ", ".join(f"{name} {one['tps']:,.0f}/s" for name, one in sample.items())
-            print(f"round {number + 1} of {options.rounds}, {mode}, {clients} clients: {rates}", flush=True)
+        for load in options.loads:
+            turn = {name: one(postgres, load, path, options, folder) for name, path in paths[load.unix].items()}
+            if load.unix:
+                turn["floor_tcp"] = one(postgres, load, paths[False]["floor"], options, folder)
+            samples[load.title].append(turn)
+            costs = ", ".join(f"{name} {sample['cpu_us']:.2f}" for name, sample in turn.items())
+            print(f"round {number + 1} of {options.rounds}, {load.title}: CPU us per {load.unit}: {costs}", flush=True)
     return samples
 
 
-def run(postgres, mode, clients, port, pid, seconds):
-    before = cpu_us(pid) if pid else 0
-    output = postgres.tool("pgbench", "-n", "-S", "-M", mode, "-c", str(clients), "-T", str(seconds), port=port).stdout
-    spent = cpu_us(pid) - before if pid else None
-    statements = int(re.search(r"actually processed: (\d+)", output).group(1))
-    tps = float(re.search(r"tps = ([\d.]+)", output).group(1))
-    return {"tps": tps, "statements": statements, "cpu_us": spent and spent / statements}
+def one(postgres, load, relay, options, folder):
+    cpu, (user, ticks) = relay.cpu_us(), relay.user_share()
+    units, rate, latencies = load.run(postgres, relay, options.seconds, folder)
+    cpu, (user_after, ticks_after) = relay.cpu_us() - cpu, relay.user_share()
+    share = (user_after - user) / max(ticks_after - ticks, 1)
+    sample = {"units": units, "unit": load.unit, "rate": rate, "cpu_us": cpu / units, "user_us": cpu / units * share}
+    if latencies:
+        sample |= {name: latencies[int(len(latencies) * at)] for name, at in QUANTILES.items()}
+    return sample
 
 
-def summary(mode, clients, rounds):
-    def ratio(name, base, what):
-        return median(one[name][what] / one[base][what] for one in rounds)
+def summary(title, rounds):
+    row = {"load": title, "unit": rounds[0]["floor"]["unit"], "relays": {}}
+    for name in rounds[0]:
+        costs = [turn[name]["cpu_us"] for turn in rounds]
+        floors = [turn[name]["cpu_us"] / turn["floor_tcp" if "floor_tcp" in turn else "floor"]["cpu_us"] for turn in rounds]
+        row["relays"][name] = {
+            "cpu_us": median(costs), "cpu_us_min": min(costs), "noise": (max(costs) - min(costs)) / median(costs),
+            "user_us": median(turn[name]["user_us"] for turn in rounds),
+            "rate": median(turn[name]["rate"] for turn in rounds), "to_floor": median(floors),
+        }
+        for quantile in QUANTILES:
+            if quantile in rounds[0][name]:
+                row["relays"][name][quantile + "_us"] = median(turn[name][quantile] for turn in rounds)
+    return row
 
-    return {
-        "mode": mode, "clients": clients, "rounds": len(rounds),
-        "direct_tps": median(one["direct"]["tps"] for one in rounds),
-        "haproxy_tps_ratio": ratio("haproxy", "direct", "tps"),
-        "pgsonde_tps_ratio": ratio("pgsonde", "direct", "tps"),
-        "haproxy_cpu_us": median(one["haproxy"]["cpu_us"] for one in rounds),
-        "pgsonde_cpu_us": median(one["pgsonde"]["cpu_us"] for one in rounds),
-        "haproxy_cpu_us_min": min(one["haproxy"]["cpu_us"] for one in rounds),
-        "pgsonde_cpu_us_min": min(one["pgsonde"]["cpu_us"] for one in rounds),
-        "pgsonde_cpu_to_haproxy": ratio("pgsonde", "haproxy", "cpu_us"),
-    }
 
-
-def scrape(proxy, family):
-    from urllib.request import urlopen
-    lines = urlopen(f"{proxy.admin}/metrics", timeout=10).read().decode().splitlines()
+def scrape(relay, family):
+    lines = urlopen(f"{relay.admin}/metrics", timeout=10).read().decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{family}[ {{]", line))
 
 
-def show(table, dropped):
-    print(f"\n{'':20}{'statements/s':>14}{'share of direct':>24}{'own CPU us per statement (min)':>34}{'CPU ratio':>12}")
-    print(f"{'mode, clients':20}{'direct':>14}{'haproxy':>12}{'pgsonde':>12}{'haproxy':>17}{'pgsonde':>17}{'':>12}")
+def show(table, dropped, options):
+    print(f"\nRelay's CPU per unit, median of {options.rounds} rounds, as a multiple of the floor of the same round")
+    print(f"{'':24}{'floor us (noise)':>18}{'haproxy':>10}{'pgbouncer':>11}{'pgsonde':>9}{'user us':>9}{'must':>7}{'goal':>7}")
     for row in table:
-        costs = [f"{row[f'{name}_cpu_us']:.1f} ({row[f'{name}_cpu_us_min']:.1f})" for name in ("haproxy", "pgsonde")]
-        print(f"{row['mode'] + ', ' + str(row['clients']):20}{row['direct_tps']:>14,.0f}"
-              f"{row['haproxy_tps_ratio']:>12.2f}{row['pgsonde_tps_ratio']:>12.2f}"
-              f"{costs[0]:>17}{costs[1]:>17}{row['pgsonde_cpu_to_haproxy']:>12.2f}")
-    print(f"pgsonde profiled every statement meanwhile; records lost to a full queue: {dropped:.0f}")
+        floor = row["relays"].get("floor_tcp") or row["relays"]["floor"]
+        ratios = {name: f"{row['relays'][name]['to_floor']:.2f}" if name in row["relays"] else "" for name in RELAYS}
+        must, goal = (0.80, 0.80) if "Unix" in row["load"] else GOALS.get(row["load"], ("", ""))
+        print(f"{row['load']:24}{floor['cpu_us']:>10.2f} ({floor['noise'] * 100:>3.0f} %){ratios['haproxy']:>10}"
+              f"{ratios['pgbouncer']:>11}{ratios['pgsonde']:>9}{row['relays']['pgsonde']['user_us']:>9.2f}{must:>7}{goal:>7}")
+    print(f"\n{'units a second':24}" + "".join(f"{name:>12}" for name in RELAYS))
+    for row in table:
+        print(f"{row['load']:24}" + "".join(
+            f"{row['relays'][name]['rate']:>12,.0f}" if name in row["relays"] else f"{'':>12}" for name in RELAYS))
+    for row in (row for row in table if "p50_us" in row["relays"]["pgsonde"]):
+        words = (f"{name} {one['p50_us']:.0f} / {one['p99_us']:.0f}" for name, one in row["relays"].items())
+        print(f"latency of {row['load']}, p50 / p99 in us: {', '.join(words)}")
+    print(f"pgsonde recorded every statement meanwhile; records lost to a full queue: {dropped:.0f}")
 
 
 def write(options, table, samples, dropped):
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    rounds = [{"mode": mode, "clients": clients, "rounds": some} for (mode, clients), some in samples.items()]
     machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "kernel": platform.release()}
-    document = {"machine": machine, "seconds": options.seconds, "table": table, "dropped": dropped, "samples": rounds}
+    document = {"machine": machine, "seconds": options.seconds, "table": table, "dropped": dropped, "samples": samples}
     options.out.write_text(json.dumps(document, indent=1) + "\n")
     print(f"written to {options.out}")
 
