@@ -347,6 +347,14 @@ fn latency() -> Latency {
     Latency { count: 101, p50_us: 2_000, p95_us: 9_000, p99_us: 9_500, ..Latency::default() }
 }
 
+const MEMORY: MemoryUse = MemoryUse {
+    held_bytes: 9_000_000,
+    max_bytes: 134_217_728,
+    is_short: false,
+    sheds: 2,
+    digests_shed: 0,
+};
+
 /// Ten seconds; statement time 1 s: 60 % items, 20 % logs, 10 % hostile, 5 % other, 5 % mixed batches.
 pub(super) fn snapshot() -> Snapshot {
     Snapshot {
@@ -403,13 +411,7 @@ pub(super) fn snapshot() -> Snapshot {
         sessions_opaque: 1,
         digests_tracked: 3,
         digests_max: 5_000,
-        memory: MemoryUse {
-            held_bytes: 9_000_000,
-            max_bytes: 134_217_728,
-            is_short: false,
-            sheds: 2,
-            digests_shed: 0,
-        },
+        memory: MEMORY,
         marks: vec![MarkRow {
             mark: HOSTILE.into(),
             statements: 7,
