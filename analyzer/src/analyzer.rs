@@ -1,8 +1,12 @@
 //! The analyzer: takes batches of events in, hands a snapshot out.
 
+mod coming;
+mod memory;
+
 use crate::Map;
 use crate::count::{Counted, Counters};
 use crate::digest::{DigestTable, Statement, TextEntry, Texts, Wanted};
+use crate::disguise::{Disguise, Noun};
 use crate::events::{Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
 use crate::finding::{IndexVerdict, MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
@@ -22,6 +26,7 @@ use crate::snapshot::{SessionState, Snapshot};
 use crate::text::{Class, MarkChange};
 use crate::units::{SessionUnit, Step, Units, values_of};
 use crate::value::Salt;
+use memory::Memory;
 use std::sync::Arc;
 
 /// Round trips of a session in which an ORM asks about the server.
@@ -42,12 +47,14 @@ pub struct Analyzer {
     introspected: Map<(DatabaseId, ServiceId), Orm>,
     listening: Listening,
     detects: bool,
+    disguise: Disguise,
     /// Longest wait for a client inside one transaction.
     idle_in_transaction_max_us: u64,
     unknown_text: Arc<Statement>,
     function_call: Arc<Statement>,
     /// Whether texts and findings are left aside.
     counters_only: bool,
+    memory: Memory,
 }
 
 /// What one record executed.
@@ -61,6 +68,7 @@ impl Analyzer {
     /// can't be sent elsewhere. `salt` must be the one that hashed the values of the records.
     pub fn new(limits: Limits, salt: Salt) -> Self {
         Self {
+            disguise: Disguise::new(limits.redaction, &salt),
             texts: Texts::new(&limits, salt),
             labels: Labels::new(&limits),
             sessions: Sessions::new(limits.sessions_max),
@@ -77,6 +85,7 @@ impl Analyzer {
             function_call: Arc::new(Statement::named("function call", Class::Other)),
             limits,
             counters_only: false,
+            memory: Memory::default(),
         }
     }
 
@@ -108,15 +117,6 @@ impl Analyzer {
         self.limits = limits;
     }
 
-    /// Leaves texts and findings aside, or takes them up again: then senders must send their texts again, and
-    /// detectors begin anew. A statement whose text came before is still counted under its digest.
-    pub fn set_counters_only(&mut self, counters_only: bool) {
-        if self.counters_only && !counters_only {
-            self.findings.begin_anew(&self.limits);
-        }
-        self.counters_only = counters_only;
-    }
-
     /// The generation of texts that senders should believe in; when it rises they send their texts again.
     pub fn text_epoch(&self) -> u32 {
         self.texts.epoch()
@@ -135,7 +135,7 @@ impl Analyzer {
 
     /// Takes in one batch.
     pub fn ingest(&mut self, batch: &RecordBatch) {
-        if !self.counters_only {
+        if !self.counts_only() {
             batch.texts.iter().for_each(|text| self.texts.learn(text, batch));
         }
         for event in &batch.events {
@@ -157,8 +157,10 @@ impl Analyzer {
             Event::Described { text, fields } => {
                 self.texts.describe(*text, fields.of(&batch.fields), batch);
             }
-            // For a planner, not for statistics.
-            Event::Values(_) => {}
+            Event::Values(of) => self.values_come(of, batch),
+            Event::Message { session, message } => {
+                self.message_comes(*session, message.of(&batch.bytes));
+            }
             Event::Prepared { session, text, took_us } => self.prepared(*session, *text, *took_us),
             Event::WideParameters { text, parameters } => {
                 self.texts.widen(*text, *parameters);
@@ -180,15 +182,17 @@ impl Analyzer {
 
     fn opened(&mut self, opened: &SessionOpened, batch: &RecordBatch) {
         let text = |span: Span| label(span.of(&batch.bytes), self.limits.label_bytes_max);
-        let (database, user) = (text(opened.database), text(opened.user));
+        let named = |noun, span| self.disguise.label(noun, text(span));
+        let (database, user) =
+            (named(Noun::Database, opened.database), named(Noun::User, opened.user));
+        let mark = named(Noun::Mark, opened.mark);
         let database = self.labels.database(&database);
         let mut session = Session::new(database, ServiceId::default(), user);
         session.last_us = opened.at_us;
         session.presence.opened_us = opened.at_us;
-        session.client = text(opened.client);
+        session.address(text(opened.client), !self.disguise.is_on());
         session.setup_us = opened.setup_us;
         session.server_pid = opened.server_pid;
-        let mark = text(opened.mark);
         let mark = Some(&mark).filter(|mark| !mark.is_empty());
         self.findings.marks().start(&mut session.mark, mark);
         let evicted = self.sessions.open(opened.session, session);
@@ -206,7 +210,7 @@ impl Analyzer {
                 Heard::Opened(Opened { session, at_us, setup_us, server_version, who })
             });
         }
-        if self.counters_only {
+        if self.counts_only() {
             return;
         }
         if let Some(session) = self.sessions.known(opened.session) {
@@ -217,8 +221,12 @@ impl Analyzer {
     fn renamed(&mut self, id: SessionId, name: &[u8]) {
         if let Some(session) = self.sessions.known(id) {
             let name = label(name, self.limits.label_bytes_max);
-            session.service = self.labels.service(&Arc::from(service_of(&name)));
-            session.application_name = name;
+            let service = service_of(&name);
+            // A disguised application is known by its service alone.
+            let hidden = self.disguise.name(Noun::Service, &service).map(Arc::<str>::from);
+            let hidden = hidden.filter(|_| !name.trim().is_empty());
+            session.application_name = hidden.clone().unwrap_or(name);
+            session.service = self.labels.service(&hidden.unwrap_or_else(|| Arc::from(service)));
             session.who = None;
             session.introspected =
                 self.introspected.get(&(session.database, session.service)).copied();
@@ -238,7 +246,7 @@ impl Analyzer {
 
     fn forget(&mut self, id: SessionId, at_us: Micros, mut session: Session) {
         self.units.end(&mut session.unit, &mut self.labels);
-        if !self.counters_only {
+        if !self.counts_only() {
             self.findings.closed(id, at_us, &self.labels, &self.digests);
         }
         self.findings.marks().closed(id);
@@ -258,7 +266,7 @@ impl Analyzer {
         self.units.add_transaction(pair, record, &mut session.shape, &self.labels);
         self.units.end(&mut session.unit, &mut self.labels);
         session.mark.end(record.outcome);
-        if !self.counters_only {
+        if !self.counts_only() {
             self.findings.transaction(record, &self.labels, &self.digests);
         }
     }
@@ -269,7 +277,7 @@ impl Analyzer {
             session.presence.lasts(SessionState::IdleInTransaction, since_us, at_us);
             let waited_us = at_us.saturating_sub(since_us);
             self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
-            if !self.counters_only {
+            if !self.counts_only() {
                 self.findings.waiting(id, [since_us, at_us], &self.labels, &self.digests);
             }
         }
@@ -294,7 +302,7 @@ impl Analyzer {
         if let Some(change) = entry.and_then(|entry| entry.mark_change(record.member)) {
             self.change_mark(record, change);
         }
-        if self.counters_only || !self.detects {
+        if self.counts_only() || !self.detects {
             return;
         }
         // Without state there is no order to rely on, so nothing can be proved either.
@@ -302,7 +310,7 @@ impl Analyzer {
         let described = self.texts.described(record.text);
         if session.introspected.is_none() && record.round_trip <= INTROSPECTION_ROUND_TRIPS_MAX {
             let statement = &meaning.statement;
-            session.introspected = by_introspection(statement.class, &statement.text);
+            session.introspected = by_introspection(statement.class, &statement.words);
             if let Some(orm) = session.introspected {
                 self.introspected.insert((session.database, session.service), orm);
             }
@@ -367,7 +375,7 @@ impl Analyzer {
         let waited_us = counted.phases.think_in_transaction_us;
         self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
         let changes_mark = entry.and_then(|entry| entry.mark_change(record.member)).is_some();
-        if changes_mark && MarkChange::is_its_only_purpose(&meaning.statement.text) {
+        if changes_mark && MarkChange::is_its_only_purpose(&meaning.statement.words) {
             self.units.end_run(&mut session.unit, labels);
             if wanted.any() || self.listening.is_on() {
                 self.tell(record, meaning, service, None, wanted);
@@ -418,12 +426,18 @@ impl Analyzer {
             untracked: Arc::ptr_eq(&meaning.statement, &self.unknown_text),
             literals: !literals.is_empty(),
             changes_mark: entry.and_then(|entry| entry.mark_change(record.member)).is_some(),
-            values_hash: values_of(record.binds_hash, literals),
+            values_hash: if self.disguise.is_on() {
+                0
+            } else {
+                values_of(record.binds_hash, literals)
+            },
             seq: session.statements,
             unit_id: trace.or_else(|| session.unit.as_ref().map(SessionUnit::id)),
             traced: trace.is_some(),
             context: tags.and_then(|tags| tags.context),
             code: tags.and_then(|tags| tags.code.clone()),
+            tags: tags.map_or_else(Vec::new, |tags| tags.others.clone()),
+            as_sent: session.as_sent(record, entry.and_then(|entry| entry.raw.clone())),
             service: self.labels.service_name(service),
             route: tags.and_then(|tags| tags.route.clone()),
             mark: mark.and_then(|mark| self.findings.marks().name(mark).cloned()),
@@ -446,7 +460,8 @@ impl Analyzer {
 
     fn prepared(&mut self, id: SessionId, text: TextKey, took_us: u64) {
         let statement = self.texts.find(text).and_then(|entry| entry.member(0)).cloned();
-        let session = self.sessions.known(id).filter(|_| !self.counters_only);
+        let counts_only = self.counts_only();
+        let session = self.sessions.known(id).filter(|_| !counts_only);
         if let (Some(statement), Some(session)) = (statement, session) {
             let prepared = Prepared { database: session.database, statement, took_us };
             self.findings.prepared(&prepared, &self.labels, &self.digests);
@@ -467,7 +482,8 @@ impl Analyzer {
 
     /// From `at_us` on everything without a nearer mark runs under this one; `None` = under none.
     pub fn mark_process(&mut self, at_us: Micros, mark: Option<&Arc<str>>) {
-        self.findings.marks().set_process(at_us, mark);
+        let mark = mark.map(|mark| self.disguise.label(Noun::Mark, mark.clone()));
+        self.findings.marks().set_process(at_us, mark.as_ref());
     }
 
     /// Ends every unit of work that is still open: nothing more will come.
@@ -506,13 +522,14 @@ impl Analyzer {
     /// Closes what has gone quiet; call it about once a second.
     pub fn tick(&mut self, now: Micros) {
         self.counters.books.other += self.digests.tick(now);
+        self.bound_memory(now);
         self.units.tick(now, &mut self.labels);
         for id in self.sessions.sorted_ids() {
             if let Some(session) = self.sessions.known(id) {
                 self.units.tick_session(&mut session.unit, now, &mut self.labels);
             }
         }
-        if !self.counters_only {
+        if !self.counts_only() {
             self.findings.tick(now, &self.labels, &self.digests);
         }
         if self.history.is_due(now) {
@@ -539,11 +556,13 @@ impl Analyzer {
             sessions_opaque: self.sessions.opaque,
             digests_tracked: self.digests.len(),
             digests_max: self.limits.digests_max,
+            memory: self.memory_use(),
             ..Snapshot::default()
         };
         self.labels.fill(&mut snapshot);
         self.units.fill(&mut snapshot);
-        snapshot.overflow.push(("digests", self.digests.overflowed));
+        let no_room = self.digests.overflowed + snapshot.memory.digests_shed;
+        snapshot.overflow.push(("digests", no_room));
         snapshot.idle_in_transaction_max_us = self.idle_in_transaction_max_us;
         self.findings.marks().fill(self.units.marks(), &mut snapshot);
         self.findings.fill(now, &mut snapshot);

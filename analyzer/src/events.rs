@@ -4,6 +4,7 @@
 //! listens takes the events after every batch ([`crate::Analyzer::take_heard`]); what is not taken in time is left out
 //! and counted. The events are plain data that may go to another thread.
 
+use crate::as_sent::AsSent;
 use crate::digest::Statement;
 use crate::labels::Labels;
 use crate::record::{
@@ -161,6 +162,10 @@ pub struct StatementEvent {
     pub context: Option<TraceContext>,
     /// Where in the application its text was made, `file:line`.
     pub code: Option<Arc<str>>,
+    /// As it was sent (`profile.redact = "off"`).
+    pub as_sent: Option<Box<AsSent>>,
+    /// Other tags of its text (`profile.tags`).
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// Service, after the text's tags.
     pub service: Arc<str>,
     /// Route tag.

@@ -3,7 +3,7 @@
 use crate::latency::bucket_quantile;
 use crate::limits::Limits;
 use crate::record::Micros;
-use crate::snapshot::{HistoryStep, Point, ROW_BUCKETS_US};
+use crate::snapshot::{DigestPoint, HistoryStep, Point, ROW_BUCKETS_US};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -48,6 +48,12 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let points = self.steps.iter().map(|step| step.digests.len()).sum::<usize>();
+        points * size_of::<DigestPoint>() + self.steps.len() * size_of::<HistoryStep>()
+    }
+
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             step_us: limits.history_step_us.max(1),

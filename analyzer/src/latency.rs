@@ -33,6 +33,12 @@ impl Quantiles {
         Self { digits: COARSE_DIGITS, list: Vec::new(), histogram: None }
     }
 
+    /// Bytes that it keeps alive.
+    pub(crate) fn bytes(&self) -> usize {
+        let counts = self.histogram.as_ref().map_or(0, |histogram| histogram.distinct_values());
+        self.list.capacity() * size_of::<u32>() + counts * size_of::<u32>()
+    }
+
     /// Adds one sample.
     pub(crate) fn record(&mut self, us: u64) {
         let us = us.min(HISTOGRAM_VALUE_MAX_US);
@@ -313,6 +319,11 @@ impl Durations {
         // Durations beyond 2^40 us (13 days) only come from a broken clock; they may not overflow the sum.
         let bounded = u128::from(us.min(1 << 40));
         self.squares += bounded * bounded;
+    }
+
+    /// Bytes that it keeps alive.
+    pub(crate) fn bytes(&self) -> usize {
+        self.quantiles.bytes()
     }
 
     /// Samples under each of [`ROW_BUCKETS_US`], then those above.

@@ -3,6 +3,7 @@
 //! Pure: no sockets, no clock, no randomness. Time is an argument, so the same input always gives the same
 //! output. Bad input is data: nothing in here returns an error.
 
+pub mod as_sent;
 pub mod digest;
 pub mod events;
 pub mod facts;
@@ -17,6 +18,7 @@ pub mod value;
 
 mod analyzer;
 mod count;
+mod disguise;
 mod findings;
 mod flow;
 mod history;
@@ -35,6 +37,7 @@ mod tests;
 mod units;
 
 pub use analyzer::Analyzer;
+pub use disguise::Redaction;
 pub use labels::service_of;
 pub use latency::{DurationSketch, Sketch};
 

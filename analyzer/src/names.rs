@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(names.names.len(), 10);
         let ddl = |text: &str| Statement {
             operation: Operation::Ddl,
-            text: Arc::from(text),
+            words: Arc::from(text),
             ..Statement::default()
         };
         names.after(DatabaseId(1), &ddl("CREATE TABLE x (a int)"));

@@ -122,6 +122,8 @@ pub struct ValuesRecord {
     /// In the arena `values`: types as u32, then per value its format (1 = binary), its length as i32 (-1 = NULL) and
     /// its bytes; all little-endian.
     pub values: Span,
+    /// Whether a planner is to be asked with them; else they are for events alone.
+    pub planner: bool,
 }
 
 /// A statement text that the analyzer may not know yet.
@@ -220,6 +222,13 @@ pub enum Event {
     },
     /// The bind values of an execution whose record follows. Not for statistics.
     Values(ValuesRecord),
+    /// What the server said of the error of the execution whose record follows. For events alone.
+    Message {
+        /// On which session.
+        session: SessionId,
+        /// The message in the arena `bytes`.
+        message: Span,
+    },
     /// Parameters of a text whose declared types no integer column is compared with by its index.
     /// Sent once per text and epoch.
     WideParameters {

@@ -1,13 +1,14 @@
 //! What the analyzer remembers of each client session. Bounded: beyond the limit a session is `other`.
 
 use crate::Map;
+use crate::as_sent::{AsSent, Coming};
 use crate::events::{Closed, Who};
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::latency::median;
 use crate::marks::SessionMark;
 use crate::presence::Presence;
-use crate::record::{Driver, Micros, SessionId};
+use crate::record::{Driver, Micros, SessionId, StatementRecord};
 use crate::snapshot::{SESSIONS_SHOWN_MAX, SessionRow, SessionState};
 use crate::units::{SessionUnit, ShapeSoFar};
 use std::sync::Arc;
@@ -99,8 +100,10 @@ pub(crate) struct Session {
     pub(crate) user: Arc<str>,
     /// Raw `application_name`.
     pub(crate) application_name: Arc<str>,
-    /// Address of the client, without its port.
+    /// Address of the client, without its port; empty where it is hidden.
     pub(crate) client: Arc<str>,
+    /// Hash of the address.
+    pub(crate) address_hash: u64,
     /// Process of the server that serves it; 0 if it was not told.
     pub(crate) server_pid: u32,
     /// Start-up packet to first ReadyForQuery.
@@ -137,6 +140,8 @@ pub(crate) struct Session {
     pub(crate) transactions: u64,
     /// Time of its statements.
     pub(crate) busy_us: u64,
+    /// What was told of its next execution for events alone.
+    pub(crate) coming: Option<Box<Coming>>,
     /// What listeners are told of it; made when somebody listens.
     pub(crate) who: Option<Arc<Who>>,
 }
@@ -149,6 +154,7 @@ impl Session {
             user,
             application_name: Arc::from(""),
             client: Arc::from(""),
+            address_hash: 0,
             server_pid: 0,
             setup_us: 0,
             client_key: 0,
@@ -167,8 +173,29 @@ impl Session {
             statements: 0,
             transactions: 0,
             busy_us: 0,
+            coming: None,
             who: None,
         }
+    }
+
+    /// What an execution was sent as, where that is kept.
+    pub(crate) fn as_sent(
+        &mut self,
+        record: &StatementRecord,
+        query: Option<Arc<str>>,
+    ) -> Option<Box<AsSent>> {
+        match &mut self.coming {
+            Some(coming) => Some(Box::new(coming.of(record, query))),
+            None => query.map(|query| Box::new(AsSent { query: Some(query), ..AsSent::default() })),
+        }
+    }
+
+    /// Where it comes from.
+    pub(crate) fn address(&mut self, address: Arc<str>, is_shown: bool) {
+        let mut hash = crate::text::StableHash::new(CLIENT_DOMAIN);
+        hash.bytes(address.as_bytes());
+        self.address_hash = hash.finish();
+        self.client = if is_shown { address } else { Arc::from("") };
     }
 
     /// What listeners are told of it.
@@ -224,7 +251,7 @@ impl Session {
     /// Equal for sessions of the same client: same address, same user, same application name.
     pub(crate) fn key_of_client(&self) -> u64 {
         let mut hash = crate::text::StableHash::new(CLIENT_DOMAIN);
-        hash.bytes(self.client.as_bytes());
+        hash.word(self.address_hash);
         hash.bytes(self.user.as_bytes());
         hash.bytes(self.application_name.as_bytes());
         hash.finish()

@@ -132,6 +132,23 @@ pub struct Snapshot {
     pub digests_tracked: usize,
     /// Limit of digests.
     pub digests_max: usize,
+    /// What the analyzer holds.
+    pub memory: MemoryUse,
+}
+
+/// What the analyzer holds, as it reckons, and what it had to shed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Bytes held.
+    pub held_bytes: u64,
+    /// Limit of them (`profile.memory_limit`).
+    pub max_bytes: u64,
+    /// Shedding was not enough: nothing but counters is kept.
+    pub is_short: bool,
+    /// Times that something was shed.
+    pub sheds: u64,
+    /// Digests that went to `other` for want of memory.
+    pub digests_shed: u64,
 }
 
 impl Snapshot {

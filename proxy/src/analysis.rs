@@ -150,18 +150,40 @@ impl Analysis {
         let _ = self.spare[worker].try_send(batch);
     }
 
-    fn publish(&self, analyzer: &mut Analyzer, now_us: u64) {
+    fn publish(&mut self, analyzer: &mut Analyzer, now_us: u64) {
         let made = catch_unwind(AssertUnwindSafe(|| {
             analyzer.tick(now_us);
             analyzer.snapshot(now_us)
         }));
         match made {
             Ok(snapshot) => {
+                self.note_memory(analyzer, &snapshot);
                 let snapshot = Arc::new(snapshot);
                 self.shared.events.tick(&snapshot);
                 drop(self.snapshots.send_replace(snapshot));
             }
             Err(_) => self.restart(analyzer, 0),
+        }
+    }
+
+    /// Says when the analyzer gives up everything but counters for want of memory, and when it takes it up again: then
+    /// it wants the texts that it left aside.
+    fn note_memory(&mut self, analyzer: &Analyzer, snapshot: &Snapshot) {
+        let memory = snapshot.memory;
+        if self.shared.memory_short.swap(memory.is_short, Relaxed) == memory.is_short {
+            return;
+        }
+        let (held_bytes, max_bytes) = (memory.held_bytes, memory.max_bytes);
+        if memory.is_short {
+            tracing::warn!(
+                held_bytes,
+                max_bytes,
+                "profile.memory_limit: nothing but counters is kept"
+            );
+        } else {
+            tracing::info!(held_bytes, max_bytes, "profile.memory_limit: there is room again");
+            self.resumptions += 1;
+            self.announce_epoch(analyzer);
         }
     }
 

@@ -27,6 +27,7 @@ use crate::stream::{Socket, Stream};
 use crate::supervisor;
 use crate::tls::Tls;
 use crate::worker::{Parts, Worker};
+use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::snapshot::Snapshot;
 use pgsonde_analyzer::value::Salt;
 use std::io::{self, IsTerminal};
@@ -246,7 +247,9 @@ async fn serve(
     let app: Vec<String> = listeners.iter().map(Bound::url).collect();
     let exposed = listeners.iter().any(Bound::is_exposed);
     let (orders, inbox) = Orders::line();
-    let access = Arc::new(Access::new(&shared.settings.admin)?);
+    let access = Access::new(&shared.settings.admin)?;
+    let as_sent = shared.settings.profile.redact == Redaction::Off;
+    let access = Arc::new(access.with_events_as_sent(as_sent));
     let admin = Admin { access, orders, app };
     let report = addresses(&admin_listeners);
     for listener in admin_listeners {

@@ -343,7 +343,8 @@ fn new_watch(
     let session = SessionId(around.shared.next_session.fetch_add(1, Relaxed));
     let salt = Rc::clone(&around.salt);
     let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox))
-        .asked_by(peer, asked_us);
+        .asked_by(peer, asked_us)
+        .with_result_rows(around.shared.settings.findings.n_plus_one_result_rows);
     let text_bytes_max = around.shared.settings.profile.max_statement_text_bytes;
     Watch::new(observer, Arc::clone(&around.gauges), opaque)
         .with_name_seed(around.name_seed)

@@ -7,13 +7,14 @@ use crate::clock;
 use crate::config::{Endpoint, ProxySettings, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
 use crate::export::{
-    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle,
+    Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState, series_bound,
 };
 use crate::hot::budget::TrackingBudget;
 use crate::hot::outbox::OutboxCounters;
 use crate::startups::Startups;
 use crate::tls::Tls;
+use pgsonde_analyzer::Redaction;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
@@ -46,6 +47,8 @@ pub struct Shared {
     pub setup_auth_us: AtomicBuckets,
     /// Next session number.
     pub next_session: AtomicU64,
+    /// The analyzer is short of memory and keeps counters only.
+    pub memory_short: AtomicBool,
     /// Restarts of the analyzer after a panic.
     pub analyzer_restarts: AtomicU64,
     /// Statements lost by these restarts.
@@ -147,6 +150,7 @@ struct Reach {
 impl Shared {
     /// State of a process with this many workers.
     pub fn new(settings: Settings, tls: Tls, workers: usize) -> Self {
+        let as_sent = settings.profile.redact == Redaction::Off;
         Self {
             startups: Arc::new(Startups::new(settings.proxy.startups_per_address)),
             cancels: Semaphore::new(CANCEL_CONNECTIONS_MAX),
@@ -166,11 +170,12 @@ impl Shared {
             settings,
             connections: Connections::default(),
             gauges: (0..workers).map(|_| Arc::default()).collect(),
-            outbox: Arc::default(),
+            outbox: Arc::new(OutboxCounters { as_sent, ..OutboxCounters::default() }),
             setup_tcp_us: AtomicBuckets::default(),
             setup_tls_us: AtomicBuckets::default(),
             setup_auth_us: AtomicBuckets::default(),
             next_session: AtomicU64::new(1),
+            memory_short: AtomicBool::new(false),
             analyzer_restarts: AtomicU64::new(0),
             restart_dropped_statements: AtomicU64::new(0),
             lifecycle: AtomicU8::new(Lifecycle::Starting as u8),
@@ -317,7 +322,11 @@ impl ProxyStatus for Shared {
         ProxyCounters {
             build: Build::default(),
             uptime_s: clock::now_us() / 1_000_000,
-            mode: self.mode.mode(),
+            mode: match self.mode.mode() {
+                Mode::Full if self.memory_short.load(Relaxed) => Mode::CountersOnly,
+                mode => mode,
+            },
+            redaction: self.settings.profile.redact,
             lifecycle: self.lifecycle(),
             upstream: self.upstream_state(),
             client_connections: ClientConnections {

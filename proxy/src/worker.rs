@@ -123,7 +123,7 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
     });
     let mut local = Local { around, switches: Rc::default(), sessions, next: 0 };
     let mut clock = tokio::time::interval(BATCH_AGE_MAX);
-    let mut draining = false;
+    let (mut draining, mut ended) = (false, false);
     loop {
         tokio::select! {
             order = inbox.recv() => match order {
@@ -133,12 +133,18 @@ async fn run(parts: Parts, mut inbox: UnboundedReceiver<Order>, sessions: Arc<At
                     local.switches.borrow().values().for_each(|switch| switch.drain());
                 }
                 Some(Order::End) => {
-                    draining = true;
+                    (draining, ended) = (true, true);
                     local.switches.borrow().values().for_each(|switch| switch.end());
                 }
                 None => break,
             },
-            _ = clock.tick() => local.tell(),
+            _ = clock.tick() => {
+                local.tell();
+                if draining && !ended {
+                    // Nothing wakes a session whose silence alone tells that it is idle.
+                    local.switches.borrow().values().for_each(|switch| switch.drain());
+                }
+            }
         }
         if draining && local.switches.borrow().is_empty() {
             break;

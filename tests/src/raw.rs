@@ -33,6 +33,22 @@ pub fn query(text: &str) -> Vec<u8> {
     frame(b'Q', &[text.as_bytes(), b"\0"].concat())
 }
 
+/// An execution of a text with these parameters (text format, `None` for NULL), and a Sync.
+pub fn bound(text: &str, parameters: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut bind = b"\0\0\0\0".to_vec();
+    let count = u16::try_from(parameters.len()).expect("few parameters");
+    bind.extend(count.to_be_bytes());
+    for parameter in parameters {
+        let len = parameter.map_or(-1, |value| i32::try_from(value.len()).expect("short"));
+        bind.extend(len.to_be_bytes());
+        bind.extend(parameter.unwrap_or_default());
+    }
+    bind.extend([0, 0]);
+    let parse = frame(b'P', &[b"\0", text.as_bytes(), b"\0\0\0"].concat());
+    let execute = frame(b'E', &[0, 0, 0, 0, 0]);
+    [parse, frame(b'B', &bind), execute, frame(b'S', &[])].concat()
+}
+
 fn length(body: usize) -> [u8; 4] {
     u32::try_from(body + 4).expect("frames of tests are short").to_be_bytes()
 }

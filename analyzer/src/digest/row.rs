@@ -39,6 +39,9 @@ pub(crate) struct Execution<'a> {
     pub(crate) end_us: Micros,
 }
 
+/// Bytes of the examples of one digest.
+const EXAMPLES_BYTES: usize = 1_536;
+
 /// One digest in one database.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -139,6 +142,15 @@ impl Row {
 
     pub(crate) fn has_examples(&self) -> bool {
         self.examples.is_some()
+    }
+
+    /// Bytes that it keeps alive, roughly: with the rendered row, which snapshots hold a copy of.
+    pub(crate) fn bytes(&self) -> usize {
+        let sketches = self.durations.bytes() + self.first_row.bytes() + self.transfer.bytes();
+        let lists = self.sources.len() * size_of::<SourceRow>() + self.columns.len() * 64;
+        let rendered = 2 * (size_of::<DigestRow>() + lists);
+        let examples = if self.has_examples() { EXAMPLES_BYTES } else { 0 };
+        size_of::<Self>() + sketches + lists + rendered + examples + self.statement.bytes()
     }
 
     /// Gives the examples up; whether there were any.

@@ -1,6 +1,7 @@
 //! What one digest is: the part of a text that all its executions share.
 
 use super::grammar::Grammar;
+use crate::disguise::Disguise;
 use crate::facts::{Smell, StatementFacts};
 use crate::known::KnownText;
 use crate::snapshot::Operation;
@@ -22,8 +23,10 @@ pub(crate) struct Statement {
     pub(crate) class: Class,
     /// Operation.
     pub(crate) operation: Operation,
-    /// Redacted text for display.
+    /// Redacted text for display; empty where texts are hidden.
     pub(crate) text: Arc<str>,
+    /// Redacted text for detectors: it may not leave.
+    pub(crate) words: Arc<str>,
     /// Whether the text was cut.
     pub(crate) cut: bool,
     /// Whether the grammar understood it.
@@ -43,13 +46,14 @@ impl Statement {
     pub(crate) fn of(
         part: &Part,
         grammar: &Grammar,
+        disguise: &Disguise,
         cut_text: bool,
         text_bytes_max: usize,
     ) -> Self {
         let analysed = if part.readable { grammar.analyse(&part.parser_text) } else { None };
         let parsed = analysed.is_some();
         let digest = analysed.as_ref().map_or(part.shape, |analysed| analysed.fingerprint);
-        let facts = analysed.and_then(|analysed| analysed.facts);
+        let mut facts = analysed.and_then(|analysed| analysed.facts);
         let operation = match &facts {
             Some(facts) if facts.operation != Operation::Other => facts.operation,
             _ => part.operation,
@@ -58,17 +62,23 @@ impl Statement {
         let smell_offsets = facts.as_ref().map_or_else(Vec::new, |facts| {
             let offset =
                 |smell: &Smell| shown_offset(&part.parser_text, smell.parser_offset, shown);
+            let offset = |smell| offset(smell).filter(|_| !disguise.is_on());
             facts.smells.iter().map(offset).collect()
         });
+        let class = class_of(part.class, facts.as_ref());
+        facts.iter_mut().for_each(|facts| disguise.facts(facts));
         let tables: Vec<Arc<str>> = facts.as_ref().map(tables_of).unwrap_or_default();
+        let words: Arc<str> = Arc::from(shown);
+        let hidden = disguise.is_on();
         Self {
             digest,
-            class: class_of(part.class, facts.as_ref()),
+            class,
             operation,
             cut: cut_text || shown.len() < part.redacted.len(),
             parsed,
-            summary: summary_of(operation, &tables, shown),
-            text: Arc::from(shown),
+            summary: summary_of(operation, &tables, if hidden { None } else { Some(shown) }),
+            text: if hidden { Arc::from("") } else { words.clone() },
+            words,
             tables,
             facts,
             smell_offsets,
@@ -76,12 +86,12 @@ impl Statement {
     }
 
     /// A text that is counted as a whole: several statements that can't be told apart.
-    pub(crate) fn whole(parts: &[Arc<Self>], text_bytes_max: usize) -> Self {
+    pub(crate) fn whole(parts: &[Arc<Self>], hidden: bool, text_bytes_max: usize) -> Self {
         let mut hash = StableHash::new(WHOLE_DOMAIN);
         for part in parts {
             hash.word(part.digest);
         }
-        let text = parts.iter().map(|part| &*part.text).collect::<Vec<_>>().join("; ");
+        let text = parts.iter().map(|part| &*part.words).collect::<Vec<_>>().join("; ");
         let shown = cut(&text, text_bytes_max);
         Self {
             digest: hash.finish(),
@@ -91,8 +101,9 @@ impl Statement {
                 Class::Other
             },
             cut: shown.len() < text.len(),
-            summary: summary_of(Operation::Other, &[], shown),
-            text: Arc::from(shown),
+            summary: summary_of(Operation::Other, &[], (!hidden).then_some(shown)),
+            text: if hidden { Arc::from("") } else { Arc::from(shown) },
+            words: Arc::from(shown),
             ..Self::default()
         }
     }
@@ -117,6 +128,7 @@ impl Statement {
             class: text.class,
             operation: text.operation,
             text: text.query_text.clone(),
+            words: text.query_text.clone(),
             cut: text.cut,
             parsed: text.parsed,
             summary: text.summary.clone(),
@@ -130,7 +142,7 @@ impl Statement {
         let predicates = self.facts.as_ref().map_or(0, |facts| {
             (facts.predicates.len() + facts.target_columns.len() + facts.relations.len()) * 64
         });
-        256 + self.text.len() + self.summary.len() + predicates
+        256 + self.words.len() + self.summary.len() + predicates
     }
 
     /// Whether it may be the repeated statement of an N+1.
@@ -146,7 +158,7 @@ impl Statement {
 
     /// Whether its first words are those, in any case.
     pub(crate) fn starts_with(&self, words: &str) -> bool {
-        self.text.get(..words.len()).is_some_and(|head| head.eq_ignore_ascii_case(words))
+        self.words.get(..words.len()).is_some_and(|head| head.eq_ignore_ascii_case(words))
     }
 }
 
@@ -197,8 +209,9 @@ fn tables_of(facts: &StatementFacts) -> Vec<Arc<str>> {
     tables
 }
 
-fn summary_of(operation: Operation, tables: &[Arc<str>], text: &str) -> Arc<str> {
-    let mut summary = if tables.is_empty() {
+/// Without a text, what it does is all that is said of a statement that names no table.
+fn summary_of(operation: Operation, tables: &[Arc<str>], text: Option<&str>) -> Arc<str> {
+    let mut summary = if let Some(text) = text.filter(|_| tables.is_empty()) {
         first_words(text)
     } else {
         let mut words = operation.name().to_uppercase();
@@ -231,10 +244,10 @@ mod tests {
             (Operation::Utility, &[][..], "SET search_path TO ?", "SET search_path TO"),
             (Operation::Other, &[][..], "", "(empty)"),
         ] {
-            assert_eq!(&*summary_of(operation, tables, text), summary);
+            assert_eq!(&*summary_of(operation, tables, Some(text)), summary);
         }
         let long: Vec<Arc<str>> = (0..40).map(|n| Arc::from(format!("table_{n}"))).collect();
-        assert_eq!(summary_of(Operation::Select, &long, "").len(), SUMMARY_BYTES_MAX);
+        assert_eq!(summary_of(Operation::Select, &long, None).len(), SUMMARY_BYTES_MAX);
     }
 
     #[test]

@@ -20,6 +20,9 @@ const EVICTION_PARTS: usize = 16;
 /// Digests with examples; from here on the cheaper half loses them. An example is about 500 bytes, and there are three.
 const EXAMPLE_DIGESTS_MAX: usize = 1_000;
 
+/// A digest that was executed within this time is shed last, in microseconds.
+const FRESH_US: u64 = 60_000_000;
+
 /// What a row is found by.
 pub(crate) type DigestKey = (DatabaseId, u64);
 
@@ -109,6 +112,44 @@ impl DigestTable {
             let forgotten = self.rows.get_mut(key).is_some_and(Row::forget_examples);
             self.with_examples -= usize::from(forgotten);
         }
+    }
+
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.values().map(Row::bytes).sum()
+    }
+
+    /// Gives all examples up.
+    pub(crate) fn forget_examples(&mut self) {
+        self.with_examples = 0;
+        for row in self.rows.values_mut() {
+            let _had_some = row.forget_examples();
+        }
+    }
+
+    /// Moves the cheapest rows to `other` until so many bytes are free; how many, and their calls. Those of the latest
+    /// minute go last.
+    pub(crate) fn shed(&mut self, bytes: usize, now: Micros) -> (u64, u64) {
+        let fresh = |row: &Row| now.saturating_sub(row.last_us) < FRESH_US;
+        let mut costs: Vec<(bool, u64, DigestKey)> = self
+            .rows
+            .iter()
+            .map(|(key, row)| (fresh(row), row.totals.phases.statement_us(), *key))
+            .collect();
+        costs.sort_unstable();
+        let (mut freed, mut digests, mut calls) = (0, 0, 0);
+        for (.., key) in costs {
+            if freed >= bytes {
+                break;
+            }
+            if let Some(row) = self.rows.remove(&key) {
+                freed += row.bytes();
+                digests += 1;
+                calls += row.totals.calls;
+                self.other.add(&row.totals);
+            }
+        }
+        (digests, calls)
     }
 
     /// Adds the time of a batch all of whose members had that digest.

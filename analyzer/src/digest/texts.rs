@@ -7,10 +7,12 @@
 use super::grammar::Grammar;
 use super::statement::Statement;
 use crate::Map;
+use crate::Redaction;
+use crate::disguise::{Disguise, Noun};
 use crate::known::KnownText;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
-use crate::text::{Class, MarkChange, Part, SharedSlot, Tags, TextInfo, read, read_cut};
+use crate::text::{Class, MarkChange, Part, SharedSlot, TagKeys, Tags, TextInfo, read_tagged};
 use crate::value::Salt;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use std::sync::Arc;
 const DESCRIBED_FIELDS_MAX: usize = 256;
 /// Bytes that an entry costs besides its literals and tags.
 const ENTRY_BYTES: usize = 96;
+/// Bytes of a place in a table of texts.
+const SLOT_BYTES: usize = 24;
 
 /// What one text means.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(crate) struct TextEntry {
     whole: Option<Arc<Statement>>,
     /// Tags of its comments.
     pub(crate) tags: Tags,
+    /// As it was sent, where that is kept.
+    pub(crate) raw: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -85,7 +91,16 @@ impl TextEntry {
         let tags = [&tags.route, &tags.service, &tags.framework, &tags.mark, &tags.code];
         let tags: usize = tags.into_iter().flatten().map(|tag| tag.len()).sum();
         let keys: usize = self.tags.keys.iter().map(|(key, _)| 40 + key.len()).sum();
-        ENTRY_BYTES + literals + tags + keys + self.parts.len() * size_of::<PartEntry>()
+        let others: usize =
+            self.tags.others.iter().map(|(key, value)| 64 + key.len() + value.len()).sum();
+        let raw = self.raw.as_ref().map_or(0, |raw| raw.len());
+        ENTRY_BYTES
+            + raw
+            + literals
+            + others
+            + tags
+            + keys
+            + self.parts.len() * size_of::<PartEntry>()
     }
 }
 
@@ -118,6 +133,9 @@ pub(crate) struct Texts {
     query_text_bytes_max: usize,
     label_bytes_max: usize,
     grammar: Grammar,
+    disguise: Disguise,
+    keeps_raw: bool,
+    tags: TagKeys,
     salt: Salt,
     empty: Arc<Statement>,
 }
@@ -133,6 +151,9 @@ impl Texts {
             query_text_bytes_max: limits.query_text_bytes_max,
             label_bytes_max: limits.label_bytes_max,
             grammar: Grammar::default(),
+            disguise: Disguise::new(limits.redaction, &salt),
+            keeps_raw: limits.redaction == Redaction::Off,
+            tags: limits.tags.clone(),
             salt,
             empty: Arc::new(Statement::named("(empty)", Class::Control)),
         }
@@ -159,8 +180,9 @@ impl Texts {
         }
         self.make_room();
         let raw = text.bytes.of(&batch.bytes);
-        let info = if text.cut { read_cut(raw, &self.salt) } else { read(raw, &self.salt) };
-        let entry = self.entry(info, text.cut);
+        let info = read_tagged(raw, &self.salt, &self.tags, text.cut);
+        let mut entry = self.entry(info, text.cut);
+        entry.raw = self.keeps_raw.then(|| crate::labels::label(raw, self.query_text_bytes_max));
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
     }
@@ -188,7 +210,7 @@ impl Texts {
             // Marks come with each text, so that what the session's is doesn't matter.
             mark: text.changes_mark.then_some(MarkChange::Reset),
         };
-        let entry = TextEntry { parts: vec![part], whole: None, tags };
+        let entry = TextEntry { parts: vec![part], whole: None, tags, raw: None };
         self.current.bytes += entry.bytes();
         self.current.texts.insert(text.key, Arc::new(entry));
     }
@@ -203,7 +225,7 @@ impl Texts {
                 shared_slots: part.shared_slots.into_boxed_slice(),
                 list_elements: part.list_elements,
                 code: part.code,
-                mark: part.mark,
+                mark: part.mark.map(|change| self.disguise.mark(change)),
             })
             .collect();
         let whole = match parts.len() {
@@ -211,7 +233,8 @@ impl Texts {
             1 => None,
             _ => {
                 let statements: Vec<_> = parts.iter().map(|part| part.statement.clone()).collect();
-                Some(Arc::new(Statement::whole(&statements, self.query_text_bytes_max)))
+                let hidden = self.disguise.is_on();
+                Some(Arc::new(Statement::whole(&statements, hidden, self.query_text_bytes_max)))
             }
         };
         self.current.bytes += whole.as_ref().map_or(0, |whole| whole.bytes());
@@ -221,7 +244,8 @@ impl Texts {
                 *text = Arc::from(crate::text::cut(text, self.label_bytes_max));
             }
         }
-        TextEntry { parts, whole, tags }
+        self.disguise.tags(&mut tags);
+        TextEntry { parts, whole, tags, raw: None }
     }
 
     /// The statement of a shape: the grammar is asked once per shape as long as the shape is in use.
@@ -231,11 +255,29 @@ impl Texts {
         }
         let statement = match self.previous.shapes.get(&part.shape) {
             Some(known) => known.clone(),
-            None => Arc::new(Statement::of(part, &self.grammar, cut, self.query_text_bytes_max)),
+            None => {
+                let (grammar, bytes_max) = (&self.grammar, self.query_text_bytes_max);
+                Arc::new(Statement::of(part, grammar, &self.disguise, cut, bytes_max))
+            }
         };
         self.current.bytes += statement.bytes();
         self.current.shapes.insert(part.shape, statement.clone());
         statement
+    }
+
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |generation: &Generation| {
+            let entries = generation.texts.len() + generation.shapes.len() + generation.wide.len();
+            generation.bytes + entries * SLOT_BYTES
+        };
+        of(&self.current) + of(&self.previous)
+    }
+
+    /// Lets go of the older generation, and of the current one as far as nobody uses it.
+    pub(crate) fn forget_previous(&mut self) {
+        self.previous = std::mem::take(&mut self.current);
+        self.epoch = self.epoch.wrapping_add(1);
     }
 
     fn make_room(&mut self) {
@@ -264,7 +306,7 @@ impl Texts {
             .take(DESCRIBED_FIELDS_MAX)
             .map(|field| {
                 let name = crate::labels::label(field.label.of(&batch.bytes), self.label_bytes_max);
-                (field.table_oid, field.attnum, name)
+                (field.table_oid, field.attnum, self.disguise.label(Noun::Column, name))
             })
             .collect();
         if fields.iter().any(|(table, ..)| *table != 0) && self.find(key).is_some() {

@@ -253,6 +253,11 @@ impl Findings {
         self.flow.held_bytes()
     }
 
+    /// Findings in the register.
+    pub(crate) fn len(&self) -> usize {
+        self.register.len()
+    }
+
     /// Fills findings, their sums, and the ids in the digest rows.
     pub(crate) fn fill(&mut self, now: Micros, snapshot: &mut Snapshot) {
         snapshot.findings = self.register.findings(now, &self.costs);

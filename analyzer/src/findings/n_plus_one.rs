@@ -123,7 +123,7 @@ fn claim(occurrence: &Occurrence, named: Named, service: Arc<str>, context: &Con
     let alternatives: Vec<Arc<str>> =
         occurrence.alternatives.iter().map(|source| spelled(source, occurrence, context)).collect();
     let sender = &occurrence.sender;
-    let orm = orm::guess(sender, &[&occurrence.child.text, &occurrence.parent.statement.text]);
+    let orm = orm::guess(sender, &[&occurrence.child.words, &occurrence.parent.statement.words]);
     let shape = Shape::of(
         named.variant,
         named.parent.as_ref().map(|(_, column)| &**column),

@@ -140,6 +140,11 @@ pub(crate) struct Register {
 }
 
 impl Register {
+    /// Findings that are known.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             limits: limits.clone(),

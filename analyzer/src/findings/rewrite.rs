@@ -31,6 +31,7 @@ fn is_simple(statement: &Statement, facts: &StatementFacts) -> bool {
     let one_row = !facts.limit_may_exceed_one && (!facts.limited || facts.order_by.is_empty());
     let whole = statement.starts_with("SELECT ")
         && !statement.cut
+        && !statement.text.is_empty()
         && !statement.starts_with("SELECT DISTINCT");
     statement.operation == Operation::Select && plain && one_row && whole && !facts.locking
 }
@@ -143,6 +144,7 @@ mod tests {
         Statement {
             operation: Operation::Select,
             text: Arc::from(text),
+            words: Arc::from(text),
             facts: Some(StatementFacts {
                 operation: Operation::Select,
                 relations: vec![Relation { name: "c".into(), ..Relation::default() }],

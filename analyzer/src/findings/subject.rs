@@ -138,7 +138,7 @@ impl Subject {
         let database = context.labels.database_name(self.database);
         let column = verdict.column.as_deref().and_then(|column| column.rsplit('.').next());
         let entities = Entities { parent: None, child: table.map(|table| &**table), column };
-        let orm = orm::guess(&self.sender, &[&self.statement.text]);
+        let orm = orm::guess(&self.sender, &[&self.statement.words]);
         Claim {
             id: self.identity(&database, &verdict),
             kind: verdict.kind,

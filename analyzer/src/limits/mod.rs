@@ -12,11 +12,19 @@ pub use results::ResultLimits;
 pub use sessions::SessionLimits;
 pub use texts::TextLimits;
 
+use crate::Redaction;
 use crate::finding::{Kind, MuteRule};
+use crate::text::TagKeys;
 
 /// Limits and thresholds; `Default` is what the documentation publishes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
+    /// What is kept of texts, values and names (`profile.redact`).
+    pub redaction: Redaction,
+    /// Keys of SQL comments that are kept (`profile.tags`).
+    pub tags: TagKeys,
+    /// Bytes of everything that is held, roughly (`profile.memory_limit`); beyond it the analyzer sheds.
+    pub memory_bytes_max: usize,
     /// Digests tracked (`profile.max_digests`); an entry is about 8 KiB.
     pub digests_max: usize,
     /// Texts remembered per generation; two generations are held. An entry is about 100 bytes.
@@ -94,6 +102,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            redaction: Redaction::default(),
+            tags: TagKeys::default(),
+            memory_bytes_max: 128 * 1024 * 1024,
             digests_max: 5_000,
             texts_max: 65_536,
             text_bytes_max: 8 * 1024 * 1024,

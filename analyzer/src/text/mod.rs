@@ -18,6 +18,7 @@ mod tests;
 
 pub use hash::{SHAPE_VERSION, StableHash};
 pub use mark::{MARK_BYTES_MAX, MarkChange};
+pub use tags::TagKeys;
 
 use crate::record::BindCell;
 use crate::snapshot::Operation;
@@ -149,6 +150,8 @@ pub struct Tags {
     pub framework: Option<Arc<str>>,
     /// `mark`.
     pub mark: Option<Arc<str>>,
+    /// What was asked for besides these (`profile.tags`), as it came.
+    pub others: Vec<(Arc<str>, Arc<str>)>,
     /// The first keys, known or not, each with a hash of its value: which of them changes.
     pub keys: Vec<(Arc<str>, u64)>,
 }
@@ -158,20 +161,25 @@ pub struct Tags {
 ///
 /// A text of nothing but comments and semicolons has no parts: it is the empty query, class control.
 pub fn read(raw: &[u8], salt: &Salt) -> TextInfo {
-    read_to(raw, salt, Depth::Texts)
+    read_to(raw, salt, Depth::Texts, &TagKeys::default())
+}
+
+/// As [`read`], or as [`read_cut`] where `is_cut`, with these tags.
+pub fn read_tagged(raw: &[u8], salt: &Salt, kept: &TagKeys, is_cut: bool) -> TextInfo {
+    if is_cut { cut_to(raw, salt, kept) } else { read_to(raw, salt, Depth::Texts, kept) }
 }
 
 /// As [`read`], but leaves both texts of each part empty: half the time, for texts whose shape is known.
 pub fn read_shape(raw: &[u8], salt: &Salt) -> TextInfo {
-    read_to(raw, salt, Depth::Shape)
+    read_to(raw, salt, Depth::Shape, &TagKeys::default())
 }
 
-fn read_to(raw: &[u8], salt: &Salt, depth: Depth) -> TextInfo {
+fn read_to(raw: &[u8], salt: &Salt, depth: Depth, kept: &TagKeys) -> TextInfo {
     let found = lex::tokens(raw);
     if found.closed {
         return TextInfo {
             parts: parts(raw, &found.tokens, salt, depth),
-            tags: tags::of(raw, &found),
+            tags: tags::of(raw, &found, kept),
         };
     }
     TextInfo { parts: vec![render::unreadable(raw, &found.tokens, salt)], tags: Tags::default() }
@@ -179,11 +187,16 @@ fn read_to(raw: &[u8], salt: &Salt, depth: Depth) -> TextInfo {
 
 /// Reads the beginning of a text that was cut: its last token is left out, as it may be incomplete.
 pub fn read_cut(raw: &[u8], salt: &Salt) -> TextInfo {
+    cut_to(raw, salt, &TagKeys::default())
+}
+
+fn cut_to(raw: &[u8], salt: &Salt, kept: &TagKeys) -> TextInfo {
     let mut found: Tokens = lex::tokens(raw);
     if found.closed && found.tokens.last().is_some_and(|last| last.end as usize == raw.len()) {
         found.tokens.pop();
     }
-    TextInfo { parts: parts(raw, &found.tokens, salt, Depth::Texts), tags: tags::of(raw, &found) }
+    let tags = tags::of(raw, &found, kept);
+    TextInfo { parts: parts(raw, &found.tokens, salt, Depth::Texts), tags }
 }
 
 /// The longest beginning of a text that has at most `bytes_max` bytes and ends between characters.

@@ -18,8 +18,74 @@ const KEY_BYTES_MAX: usize = 32;
 /// Domain of trace ids among the uses of [`StableHash`].
 const TRACE_DOMAIN: u64 = 0x74_7261_6365;
 
+/// Keys that mean something here, as `profile.tags` spells them.
+const KNOWN: [&str; 12] = [
+    "application",
+    "service.name",
+    "dddbs",
+    "framework",
+    "route",
+    "controller",
+    "action",
+    "job",
+    "traceparent",
+    "file",
+    "line",
+    "mark",
+];
+/// Values of other keys that are kept of one text.
+const OTHERS_MAX: usize = 8;
+
+/// Keys of SQL comments whose values are kept (`profile.tags`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagKeys {
+    /// Bit n: the n-th of the known ones.
+    known: u16,
+    others: Vec<Arc<str>>,
+}
+
+impl Default for TagKeys {
+    fn default() -> Self {
+        Self::of(KNOWN)
+    }
+}
+
+impl TagKeys {
+    /// Those of these names.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut keys = Self { known: 0, others: Vec::new() };
+        for name in names {
+            match KNOWN.iter().position(|known| *known == name) {
+                Some(at) => keys.known |= 1 << at,
+                None => keys.others.push(Arc::from(name)),
+            }
+        }
+        keys
+    }
+
+    /// Whether a comment could have such a key.
+    pub fn may_be(name: &str) -> bool {
+        let part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.%".contains(&byte);
+        (1..=KEY_BYTES_MAX).contains(&name.len()) && name.bytes().all(part)
+    }
+
+    fn keeps(&self, key: &[u8]) -> bool {
+        let known = match key {
+            b"service%2Ename" => "service.name",
+            // The drivers' word for the same.
+            b"db_driver" => "framework",
+            key => std::str::from_utf8(key).unwrap_or(""),
+        };
+        KNOWN.iter().position(|name| *name == known).is_some_and(|at| self.known & (1 << at) != 0)
+    }
+
+    fn other(&self, key: &[u8]) -> Option<&Arc<str>> {
+        self.others.iter().find(|name| name.as_bytes() == key)
+    }
+}
+
 /// Tags of the comments before the first and after the last token.
-pub(super) fn of(raw: &[u8], found: &Tokens) -> Tags {
+pub(super) fn of(raw: &[u8], found: &Tokens, kept: &TagKeys) -> Tags {
     let mut tags = Found::default();
     let says_something = |token: &Token| !token.is_mark(word(b";"));
     let last = found.tokens.iter().rposition(says_something).map_or(0, |last| last + 1);
@@ -27,7 +93,7 @@ pub(super) fn of(raw: &[u8], found: &Tokens) -> Tags {
         let trailing = *before as usize >= last;
         let content = raw.get(*start as usize + 2..(*end as usize).saturating_sub(2));
         if let Some(content) = content.filter(|_| *before == 0 || trailing) {
-            tags.comment(content.get(..COMMENT_BYTES_MAX).unwrap_or(content));
+            tags.comment(content.get(..COMMENT_BYTES_MAX).unwrap_or(content), kept);
         }
     }
     tags.finish()
@@ -49,11 +115,12 @@ struct Found {
     mark: Option<String>,
     file: Option<String>,
     line: Option<String>,
+    others: Vec<(Arc<str>, Arc<str>)>,
     keys: Vec<(Arc<str>, u64)>,
 }
 
 impl Found {
-    fn comment(&mut self, mut rest: &[u8]) {
+    fn comment(&mut self, mut rest: &[u8], kept: &TagKeys) {
         while !rest.is_empty() {
             let Some((key, value, after)) = pair(rest) else {
                 // no pair here: go on behind the next comma
@@ -62,7 +129,8 @@ impl Found {
                 continue;
             };
             self.note(key, value);
-            if let Some(slot) = self.slot(key).filter(|slot| slot.is_none()) {
+            self.take_other(key, value, kept);
+            if let Some(slot) = self.slot(key, kept).filter(|slot| slot.is_none()) {
                 *slot = value.decoded().filter(|value| !value.is_empty());
             }
             rest = after;
@@ -78,8 +146,17 @@ impl Found {
         }
     }
 
-    fn slot(&mut self, key: &[u8]) -> Option<&mut Option<String>> {
+    fn take_other(&mut self, key: &[u8], value: Value<'_>, kept: &TagKeys) {
+        let Some(name) = kept.other(key).filter(|_| self.others.len() < OTHERS_MAX) else { return };
+        let is_new = !self.others.iter().any(|(known, _)| known == name);
+        if let Some(value) = value.decoded().filter(|value| is_new && !value.is_empty()) {
+            self.others.push((name.clone(), Arc::from(value)));
+        }
+    }
+
+    fn slot(&mut self, key: &[u8], kept: &TagKeys) -> Option<&mut Option<String>> {
         Some(match key {
+            key if !kept.keeps(key) => return None,
             b"application" => &mut self.application,
             b"service.name" | b"service%2Ename" => &mut self.service_name,
             b"dddbs" => &mut self.dddbs,
@@ -114,6 +191,7 @@ impl Found {
             code: place(self.file, self.line).map(Arc::from),
             framework: framework.map(|name| Arc::from(name.to_lowercase())),
             mark: self.mark.map(Arc::from),
+            others: self.others,
             keys: self.keys,
         }
     }
@@ -225,7 +303,34 @@ mod tests {
     use crate::text::lex;
 
     fn read(text: &str) -> Tags {
-        of(text.as_bytes(), &lex::tokens(text.as_bytes()))
+        read_keeping(text, &TagKeys::default())
+    }
+
+    fn read_keeping(text: &str, kept: &TagKeys) -> Tags {
+        of(text.as_bytes(), &lex::tokens(text.as_bytes()), kept)
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_kept() {
+        let text =
+            "SELECT 1 /*route='%2Fr',job='j',application='a',request_id='7%3A1',tenant='t'*/";
+        for (kept, route, service, others) in [
+            (TagKeys::default(), Some("/r"), Some("a"), vec![]),
+            (TagKeys::of(["job", "application"]), Some("j"), Some("a"), vec![]),
+            (TagKeys::of(["request_id", "route"]), Some("/r"), None, vec![("request_id", "7:1")]),
+            (TagKeys::of([]), None, None, vec![]),
+        ] {
+            let tags = read_keeping(text, &kept);
+            let found: Vec<(&str, &str)> =
+                tags.others.iter().map(|(key, value)| (&**key, &**value)).collect();
+            assert_eq!(
+                (tags.route.as_deref(), tags.service.as_deref()),
+                (route, service),
+                "{kept:?}"
+            );
+            assert_eq!(found, others, "{kept:?}");
+        }
+        assert!(TagKeys::may_be("x-request.id") && !TagKeys::may_be("a b") && !TagKeys::may_be(""));
     }
 
     fn spelled(text: &str) -> String {

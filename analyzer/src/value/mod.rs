@@ -17,7 +17,7 @@ use crate::record::{BindCell, TextKey};
 use array::Array;
 use canonical::Canonical;
 use foldhash::{SharedSeed, quality::FoldHasher};
-use std::hash::Hasher;
+use std::hash::{DefaultHasher, Hasher};
 
 /// Seed of [`text_key`]: any constant, as long as every worker has the same.
 const TEXT_KEY_SEED: u64 = 0x7067_736f_6e64_6531;
@@ -35,13 +35,14 @@ pub fn text_key(bytes: &[u8]) -> TextKey {
 #[derive(Clone)]
 pub struct Salt {
     key: u64,
+    low: u64,
     shared: SharedSeed,
 }
 
 impl Salt {
     /// Makes a salt of 128 random bits; equal bits give equal hashes, as tests and replays need.
     pub fn new(high: u64, low: u64) -> Self {
-        Self { key: high, shared: SharedSeed::from_u64(low) }
+        Self { key: high, low, shared: SharedSeed::from_u64(low) }
     }
 
     /// Hashes one bind value that isn't NULL, by the lenient rule, and emits its cell.
@@ -110,6 +111,16 @@ impl Salt {
             None => hasher.write_u64(u64::MAX),
         }
         hasher.finish().max(1)
+    }
+
+    /// A keyed hash of a name that leaves the process: SipHash behind a secret prefix, so that names can't be tried
+    /// without the key.
+    pub fn pseudonym(&self, name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.key);
+        hasher.write_u64(self.low);
+        hasher.write(name.as_bytes());
+        hasher.finish()
     }
 
     /// Low 32 bits of a keyed hash of type and bytes; 0 is kept free for "none".

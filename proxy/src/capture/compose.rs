@@ -5,11 +5,13 @@ use super::finding_watch::FindingWatch;
 use super::hub::News;
 use super::kinds::Kinds;
 use crate::export::shapes::HASH_VERSION;
+use crate::export::shapes::as_sent::AsSentFields;
 use crate::export::shapes::lines::{
     CaptureLine, ConnectionLine, DigestLine, EndLine, GapLine, Head, SCHEMA, StatementLine,
     TrafficLine, TransactionLine, WhoFields, append, id_text,
 };
 use crate::filter::{Filter, Subject};
+use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::events::{Executed, Heard, StatementEvent, TransactionEvent, Who};
 use pgsonde_analyzer::record::{
     Driver, Outcome, Protocol, Tag, Timing, TrafficRecord, TransactionOutcome,
@@ -35,13 +37,15 @@ pub(crate) struct Identity {
     pub(crate) started_us: u64,
     /// Pause that ends a unit of work.
     pub(crate) unit_gap_us: u64,
+    /// What was kept of texts, values and names.
+    pub(crate) redaction: Redaction,
 }
 
 impl Identity {
     pub(crate) fn new(proxy_id: Arc<str>, started: SystemTime, unit_gap_us: u64) -> Self {
         let since = started.duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        Self { proxy_id, started_us, unit_gap_us }
+        Self { proxy_id, started_us, unit_gap_us, redaction: Redaction::default() }
     }
 
     pub(crate) fn unix_us(&self, at_us: u64) -> u64 {
@@ -116,10 +120,12 @@ impl Composer {
                 schema: SCHEMA,
                 hash_version: HASH_VERSION,
                 version: env!("CARGO_PKG_VERSION").into(),
-                redact: "literals".into(),
+                redact: self.identity.redaction.name().into(),
                 sample: self.sample_millionths as f64 / 1e6,
                 started_us: self.identity.started_us,
-                host: host.map(Cow::Borrowed),
+                host: host
+                    .filter(|_| self.identity.redaction != Redaction::AllText)
+                    .map(Cow::Borrowed),
                 unit_gap_us: self.identity.unit_gap_us,
                 events: self.kinds.names(),
             },
@@ -416,6 +422,8 @@ pub(crate) fn statement_line<'a>(
         client_addr: (&*event.who.client).into(),
         pid: event.who.server_pid,
         code: event.code.as_deref().map(Cow::Borrowed),
+        as_sent: AsSentFields::told(identity.redaction, event),
+        tags: event.tags.iter().map(|(key, value)| ((&**key).into(), (&**value).into())).collect(),
         digest: event.executed.digest(),
         db_operation: event.executed.operation().name().into(),
         protocol: protocol(record.protocol).into(),

@@ -8,9 +8,9 @@ use crate::clock;
 use crate::config::{CaptureSettings, Settings};
 use crate::export::CaptureCounts;
 use crate::problem::Problem;
-use pgsonde_analyzer::Analyzer;
 use pgsonde_analyzer::events::Who;
 use pgsonde_analyzer::snapshot::Snapshot;
+use pgsonde_analyzer::{Analyzer, Redaction};
 use pgsonde_wire::foreign::startup_parameters;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +48,7 @@ pub struct Events {
     pub hub: EventHub,
     settings: Mutex<CaptureSettings>,
     unit_gap_us: u64,
+    redaction: Redaction,
     counts: Arc<Counts>,
     /// Ordinal of the next file, so that captures of one process have names of their own.
     next_file: Arc<AtomicU64>,
@@ -61,6 +62,7 @@ impl Events {
             hub: EventHub::default(),
             settings: Mutex::new(settings.capture.clone()),
             unit_gap_us: u64::try_from(settings.profile.unit_gap.as_micros()).unwrap_or(u64::MAX),
+            redaction: settings.profile.redact,
             counts: Arc::default(),
             next_file: Arc::new(AtomicU64::new(1)),
             running: Mutex::default(),
@@ -96,7 +98,8 @@ impl Events {
 
     /// What is the same in all lines.
     pub(crate) fn identity(&self) -> Identity {
-        Identity::new(self.hub.proxy_id(), clock::started_at(), self.unit_gap_us)
+        let identity = Identity::new(self.hub.proxy_id(), clock::started_at(), self.unit_gap_us);
+        Identity { redaction: self.redaction, ..identity }
     }
 
     /// Passes on what the analyzer heard.
@@ -140,6 +143,8 @@ impl Events {
             client: Arc::from(peer),
             ..Who::default()
         };
+        // Of a client that never came to anything there is no pseudonym.
+        let who = if self.redaction == Redaction::AllText { Who::default() } else { who };
         let refused = Refused { at_us: clock::now_us(), who, reason };
         self.hub.tell(&News::Refused(Arc::new(refused)));
     }

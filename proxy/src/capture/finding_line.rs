@@ -288,7 +288,13 @@ mod tests {
     use pgsonde_analyzer::finding::EvidenceValue;
 
     fn identity() -> Identity {
-        Identity { proxy_id: Arc::from("0123456789ab"), started_us: 1_000_000, unit_gap_us: 1 }
+        use pgsonde_analyzer::Redaction;
+        Identity {
+            proxy_id: Arc::from("0123456789ab"),
+            started_us: 1_000_000,
+            unit_gap_us: 1,
+            redaction: Redaction::default(),
+        }
     }
 
     fn written(finding: &Finding) -> Vec<u8> {

@@ -8,6 +8,7 @@ use super::finding_line::lasting;
 use crate::export::clock::rfc3339_unix;
 use crate::export::shapes::lines::{CaptureLine, LINE_BYTES_MAX, SCHEMA, head};
 use crate::problem::Problem;
+use pgsonde_analyzer::Redaction;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -31,6 +32,7 @@ pub(crate) struct FileHead {
     pub(crate) sample: f64,
     pub(crate) version: &'static str,
     pub(crate) statements: bool,
+    pub(crate) redaction: Redaction,
 }
 
 /// What takes the lines.
@@ -174,6 +176,7 @@ fn read_head(path: &Path, line: &[u8]) -> Result<FileHead, Problem> {
         version: lasting(&capture.version),
         statements: capture.events.is_empty()
             || capture.events.iter().any(|kind| kind == "statement"),
+        redaction: Redaction::named(&capture.redact).unwrap_or_default(),
     })
 }
 

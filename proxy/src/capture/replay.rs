@@ -11,7 +11,6 @@ use crate::export::shapes::lines::{
 };
 use crate::export::{Build, EventDrops, Lifecycle, ProxyCounters};
 use crate::problem::Problem;
-use pgsonde_analyzer::Analyzer;
 use pgsonde_analyzer::known::KnownText;
 use pgsonde_analyzer::limits::Limits;
 use pgsonde_analyzer::record::{
@@ -21,6 +20,7 @@ use pgsonde_analyzer::record::{
 use pgsonde_analyzer::snapshot::{Operation, Snapshot};
 use pgsonde_analyzer::text::Class;
 use pgsonde_analyzer::value::Salt;
+use pgsonde_analyzer::{Analyzer, Redaction};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -99,6 +99,7 @@ struct Replay {
     sample: f64,
     no_statements: bool,
     version: &'static str,
+    redaction: Redaction,
 }
 
 impl Replay {
@@ -124,6 +125,7 @@ impl Replay {
             sample: 1.0,
             no_statements: false,
             version: "",
+            redaction: Redaction::default(),
         }
     }
 
@@ -166,6 +168,7 @@ impl Replay {
             lifecycle: Lifecycle::Draining,
             events: self.statements + self.dropped.total(),
             dropped: self.dropped,
+            redaction: self.redaction,
             ..ProxyCounters::default()
         };
         let started = UNIX_EPOCH + Duration::from_micros(self.origin_us);
@@ -387,6 +390,7 @@ impl Lines for Replay {
         self.sample = self.sample.min(head.sample);
         self.no_statements |= !head.statements;
         self.version = head.version;
+        self.redaction = head.redaction;
         self.last_us = self.last_us.max(self.at(head.opened_us));
     }
 

@@ -6,6 +6,7 @@ use super::tables;
 use crate::capture::{Composer, Ear, Identity, News};
 use crate::clock;
 use crate::config::ClickHouseSettings;
+use pgsonde_analyzer::Redaction;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,6 +49,12 @@ impl Sink {
         sealed: Sender<()>,
         counts: Arc<Counts>,
     ) -> Self {
+        // A store outlives the wish to see everything: it is never given more than texts without literals.
+        let redaction = match identity.redaction {
+            Redaction::Off => Redaction::Literals,
+            level => level,
+        };
+        let identity = Identity { redaction, ..identity };
         Self {
             composer: Composer::new(identity, settings.kinds).sampling(settings.sample_millionths),
             spool,

@@ -117,17 +117,17 @@ impl ConfigFile {
         self.text.get(..at.min(self.text.len())).unwrap_or("").matches('\n').count() + 1
     }
 
-    /// Shows the place of the first key that the problem names.
-    pub(crate) fn point_at_named(&self, problem: Problem) -> Problem {
-        self.point_at(problem, |entry, what| what.contains(&entry.key))
-    }
-
     /// Shows the place of the first key whose value, a path, the problem names.
     pub(crate) fn point_at_path(&self, problem: Problem) -> Problem {
         self.point_at(problem, |entry, what| match &entry.value {
             Raw::Text(path) => path.contains('/') && what.contains(path.as_str()),
             _ => false,
         })
+    }
+
+    /// Shows the place of a key.
+    pub(crate) fn point_at_key(&self, problem: Problem, key: &str) -> Problem {
+        self.point_at(problem, |entry, _| entry.key == key)
     }
 
     fn point_at(&self, problem: Problem, is_meant: impl Fn(&Entry, &str) -> bool) -> Problem {

@@ -53,6 +53,13 @@ const MILLION: u64 = 1_000_000;
 
 /// Every threshold that can be set.
 pub(crate) const FINDING_KEYS: &[FindingKey] = &[
+    count("findings.n_plus_one.result_rows", "1024", 64, 16_384, |l, v| {
+        l.flow.value_rows_max = v as usize;
+        l.flow.value_cells_max = 4 * v as usize;
+    }),
+    count("findings.n_plus_one.result_ring", "8", 1, 64, |l, v| {
+        l.flow.ring_results_max = v as usize;
+    }),
     count("findings.looped_lookup.executions_min", "10", 3, MILLION, |l, v| {
         l.loops.looped_executions_min = v;
     }),

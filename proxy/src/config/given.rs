@@ -1,12 +1,11 @@
 //! Where each value comes from, and what a reload would change.
 
-use super::Settings;
 use super::file::ConfigFile;
 use super::keys::{self, Kind, Raw};
 use super::reference;
 use super::secret::MASK;
+use super::{AllGiven, Settings};
 use crate::problem::Problem;
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// Where a value comes from.
@@ -128,8 +127,6 @@ pub(crate) struct Reloaded {
     pub(crate) changed: Vec<&'static str>,
     pub(crate) waiting: Vec<&'static str>,
 }
-
-type AllGiven = BTreeMap<&'static str, Given>;
 
 /// Keys whose values differ; `10s` and `10000ms` are the same.
 fn changed_keys(old: &AllGiven, new: &AllGiven) -> Vec<&'static str> {

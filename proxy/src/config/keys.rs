@@ -9,6 +9,7 @@ use crate::config::units::{
     UnitError, duration_text, duration_us, share_millionths, size_bytes, size_text,
 };
 use pgsonde_analyzer::finding::Kind as FindingKind;
+use pgsonde_analyzer::text::TagKeys;
 
 /// One key.
 pub(crate) struct Key {
@@ -51,6 +52,8 @@ pub(crate) enum Kind {
     Hosts,
     /// Kinds of lines.
     EventKinds,
+    /// Keys of SQL comments, at most 32.
+    TagKeys,
     /// true or false.
     Bool,
     /// One of these words.
@@ -96,6 +99,9 @@ pub(crate) enum Raw {
 /// Most names of hosts in a list.
 const HOSTS_MAX: usize = 32;
 
+/// Most keys of SQL comments in a list.
+const TAG_KEYS_MAX: usize = 32;
+
 /// Most addresses in a list.
 const ADDRESSES_MAX: usize = 8;
 
@@ -129,6 +135,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
     KEYS.iter().chain(EXPORT_KEYS).chain(FINDING_KEYS.iter().map(|finding| &finding.key))
 }
 
+/// Keys of SQL comments that are kept where nobody says otherwise.
+const TAGS: &str = "application,service.name,dddbs,framework,route,controller,action,job,traceparent,file,line,mark";
+
 /// The keys but for the thresholds of findings.
 pub(crate) const KEYS: &[Key] = &[
     key("proxy.listen", "127.0.0.1:6435", Kind::Listens),
@@ -153,10 +162,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("admin.api", "true", Kind::Bool),
     key("admin.allowed_hosts", "", Kind::Hosts),
     key("profile.mode", "full", Kind::Word(&["full", "counters_only", "bypass"])),
+    key("profile.redact", "literals", Kind::Word(&["literals", "all-text", "off"])),
     key("profile.max_digests", "5000", Kind::Count(100, 100_000)),
+    key("profile.memory_limit", "128MiB", Kind::Size(32 * MIB, 8 * 1_024 * MIB)),
     key("profile.queue_batches", "1024", Kind::Count(64, 65_536)),
     key("profile.max_statement_text", "64KiB", Kind::Size(KIB, MIB)),
     key("profile.unit_gap", "50ms", Kind::Duration(MS, 10 * S, false)),
+    key("profile.tags", TAGS, Kind::TagKeys),
     key("profile.history", "1h", Kind::Duration(M, 7 * D, false)),
     key("profile.history_step", "10s", Kind::Duration(S, H, false)),
     key("findings.close_after", "24h", Kind::Duration(M, 90 * D, false)),
@@ -292,6 +304,8 @@ impl Key {
             (Kind::Hosts, Raw::List(list)) => hosts(list),
             (Kind::EventKinds, Raw::Text(text)) => event_kinds(text.split(',')),
             (Kind::EventKinds, Raw::List(list)) => event_kinds(list.iter().map(String::as_str)),
+            (Kind::TagKeys, Raw::Text(text)) => tag_keys(&split(text)),
+            (Kind::TagKeys, Raw::List(list)) => tag_keys(list),
             (Kind::Bool, Raw::Bool(value)) => Ok(Value::Bool(*value)),
             (Kind::Bool, Raw::Text(text)) => boolean(text),
             (Kind::Word(words), Raw::Text(text)) => word(text, words),
@@ -307,9 +321,10 @@ impl Kind {
     pub(crate) fn spelled(self, raw: &Raw) -> String {
         match (self, raw) {
             (Self::Count(..) | Self::Bool, Raw::Text(text)) => text.trim().to_owned(),
-            (Self::FindingKinds | Self::EventKinds | Self::Hosts, Raw::Text(text)) => {
-                Raw::List(split(text)).to_toml()
-            }
+            (
+                Self::FindingKinds | Self::EventKinds | Self::Hosts | Self::TagKeys,
+                Raw::Text(text),
+            ) => Raw::List(split(text)).to_toml(),
             (Self::Listens, Raw::Text(text)) if text.contains(',') => {
                 Raw::List(split(text)).to_toml()
             }
@@ -332,6 +347,7 @@ impl Kind {
             Self::Name => "a name in quotes",
             Self::Hosts => "a list of host names",
             Self::EventKinds => "a list of kinds of lines",
+            Self::TagKeys => "a list of keys of SQL comments",
             Self::Bool => "true or false",
             Self::Word(_) => "a word in quotes",
         }
@@ -516,5 +532,15 @@ mod tests {
         for (left, right, expected) in rows {
             assert_eq!(edit_distance(left, right), expected, "{left} {right}");
         }
+    }
+}
+
+fn tag_keys(list: &[String]) -> Result<Value, Refusal> {
+    if list.len() > TAG_KEYS_MAX {
+        return Err((BAD_VALUE, format!("expected at most {TAG_KEYS_MAX} keys")));
+    }
+    match list.iter().find(|key| !TagKeys::may_be(key)) {
+        Some(key) => Err((BAD_VALUE, format!("`{}` is no key of a tag", key.escape_debug()))),
+        None => Ok(Value::Names(list.to_vec())),
     }
 }

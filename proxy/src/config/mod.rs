@@ -3,6 +3,7 @@
 //! Every source is checked, also where a stronger one overrides it: a typing error must not sleep in a file.
 
 mod address;
+mod contradictions;
 mod export;
 mod file;
 mod findings;
@@ -36,8 +37,10 @@ use crate::problem::Problem;
 use findings::FINDING_KEYS;
 use given::{Given, Origin};
 use keys::{Raw, Value};
+use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::finding::{Kind as FindingKind, MuteRule};
 use pgsonde_analyzer::limits::Limits;
+use pgsonde_analyzer::text::TagKeys;
 use refusals::{missing_upstream, open_admin, refused, source_words, unknown_variable};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -115,12 +118,18 @@ pub struct AdminSettings {
 pub struct ProfileSettings {
     /// What is inspected.
     pub mode: Mode,
+    /// What is kept of texts, values and names.
+    pub redact: Redaction,
     /// Digests tracked.
     pub max_digests: usize,
     /// Batches between the forwarding side and the analyzer.
     pub queue_batches: usize,
     /// Bytes of a statement text that are looked at.
     pub max_statement_text_bytes: usize,
+    /// Bytes of all that the analyzer holds.
+    pub memory_limit_bytes: usize,
+    /// Keys of SQL comments that are kept.
+    pub tags: Vec<String>,
     /// Pause that ends a unit without trace id or transaction.
     pub unit_gap: Duration,
     /// How far back the history goes …
@@ -148,6 +157,8 @@ pub struct FindingSettings {
     pub n_plus_one_min_repeats: usize,
     /// Loops of look-ups are told of only where the data flow is proved.
     pub n_plus_one_require_proof: bool,
+    /// Rows of a result that are hashed.
+    pub n_plus_one_result_rows: usize,
     /// Whether missing indexes are looked for.
     pub missing_index_enabled: bool,
     /// Who is asked about them.
@@ -284,11 +295,9 @@ impl Settings {
         }
         let filter = env.iter().find(|(key, _)| key == "PGSONDE_LOG").map(|(_, text)| text.clone());
         let path = file.map(|file| Path::new(&file.name).to_owned());
+        let given = values.given.clone();
         let settings = values.into_settings(filter, path);
-        settings.map_err(|problem| match file {
-            Some(file) => file.point_at_named(problem),
-            None => problem,
-        })
+        settings.map_err(|problem| Values::with_origins(&given, problem, file))
     }
 
     /// From values that were taken before; secrets and the file of mutes are not read.
@@ -301,12 +310,17 @@ impl Settings {
         for (name, given) in given {
             values.take(name, &given.raw, given.origin)?;
         }
-        values.into_settings(filter, file)
+        let given = values.given.clone();
+        let settings = values.into_settings(filter, file);
+        settings.map_err(|problem| Values::with_origins(&given, problem, None))
     }
 
     /// The analyzer's limits as these settings set them; what has no key keeps its default.
     pub fn limits(&self) -> Limits {
         let mut limits = Limits {
+            redaction: self.profile.redact,
+            memory_bytes_max: self.profile.memory_limit_bytes,
+            tags: TagKeys::of(self.profile.tags.iter().map(String::as_str)),
             digests_max: self.profile.max_digests,
             pairs_max: self.metrics.pairs,
             statement_sets_max: self.metrics.statement_sets,
@@ -338,12 +352,8 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Keys of which the first may not be larger than the second.
-const ORDERED: [(&str, &str); 3] = [
-    ("findings.transactions.idle_warning", "findings.transactions.idle_error"),
-    ("findings.transactions.long_warning", "findings.transactions.long_error"),
-    ("findings.lock_hazard.held_warning", "findings.lock_hazard.held_error"),
-];
+/// Every value as it was written, and by whom.
+type AllGiven = BTreeMap<&'static str, Given>;
 
 /// Checked values by key; starts as the defaults, so every key but the upstream is always there.
 struct Values {
@@ -441,7 +451,7 @@ impl Values {
         filter: Option<String>,
         file: Option<PathBuf>,
     ) -> Result<Settings, Problem> {
-        self.check_order()?;
+        self.check_together()?;
         let admin = self.admin()?;
         let upstream = self.upstream.take().ok_or_else(missing_upstream)?;
         Ok(Settings {
@@ -461,14 +471,6 @@ impl Values {
             given: self.given,
             flags: None,
         })
-    }
-
-    /// A warning that comes after its error never comes.
-    fn check_order(&self) -> Result<(), Problem> {
-        let wrong = ORDERED.iter().find(|(low, high)| self.number(low) > self.number(high));
-        let Some((low, high)) = wrong else { return Ok(()) };
-        let what = format!("{low} is larger than {high}");
-        Err(Problem::new(208, what).help("the warning comes first: give it the smaller value"))
     }
 
     fn admin(&self) -> Result<AdminSettings, Problem> {
@@ -512,9 +514,15 @@ impl Values {
         let mode = self.text("profile.mode");
         ProfileSettings {
             mode: Mode::ALL.into_iter().find(|known| known.name() == mode).unwrap_or_default(),
+            redact: Redaction::named(&self.text("profile.redact")).unwrap_or_default(),
             max_digests: self.count("profile.max_digests"),
             queue_batches: self.count("profile.queue_batches"),
             max_statement_text_bytes: self.count("profile.max_statement_text"),
+            memory_limit_bytes: self.count("profile.memory_limit"),
+            tags: match self.values.get("profile.tags") {
+                Some(Value::Names(names)) => names.clone(),
+                _ => Vec::new(),
+            },
             unit_gap: self.duration("profile.unit_gap"),
             history: self.duration("profile.history"),
             history_step: self.duration("profile.history_step"),
@@ -526,6 +534,7 @@ impl Values {
             close_after: self.duration("findings.close_after"),
             n_plus_one_min_repeats: self.count("findings.n_plus_one.min_repeats"),
             n_plus_one_require_proof: self.flag("findings.n_plus_one.require_proof"),
+            n_plus_one_result_rows: self.count("findings.n_plus_one.result_rows"),
             missing_index_enabled: self.flag("findings.missing_index.enabled"),
             advisor: self.advisor(),
             disabled: match self.values.get("findings.disable") {
@@ -545,7 +554,7 @@ impl Values {
             (self.number("capture.rotate"), self.number("capture.max_size"));
         if bytes_max < 2 * rotate_bytes {
             let what = "`capture.max_size` is less than twice `capture.rotate`";
-            return Err(Problem::new(204, what)
+            return Err(Problem::new(208, what)
                 .help("the file that is written and the one before it must have room"));
         }
         Ok(CaptureSettings {

@@ -81,6 +81,7 @@ impl Kind {
             }
             Self::EventKinds => list(json!({ "enum": Kinds::NAMES }), Kinds::NAMES.len()),
             Self::Secret => text("^(env|file):."),
+            Self::TagKeys => list(text("^[A-Za-z0-9._%-]{1,32}$"), 32),
             Self::Hosts => list(text("^[A-Za-z0-9._-]+$"), 32),
             Self::Bool => json!({ "type": "boolean" }),
             Self::Word(words) => json!({ "enum": words }),
@@ -121,7 +122,7 @@ impl Kind {
             Self::Word(words) => Some(words.join(", ")),
             Self::Listens => Some("1 to 8".to_owned()),
             Self::EventKinds => Some(Kinds::NAMES.join(", ")),
-            Self::FindingKinds | Self::Hosts => Some("at most 32".to_owned()),
+            Self::FindingKinds | Self::Hosts | Self::TagKeys => Some("at most 32".to_owned()),
             Self::Url
             | Self::Web
             | Self::Address

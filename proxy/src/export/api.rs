@@ -103,7 +103,7 @@ impl View<'_> {
             revision: proxy.build.revision.to_owned(),
             uptime_s: proxy.uptime_s,
             mode: proxy.mode.name().to_owned(),
-            redact: "literals".to_owned(),
+            redact: proxy.redaction.name().to_owned(),
             schema: SCHEMA,
             hash_version: HASH_VERSION,
             upstreams: vec![upstream],

@@ -89,6 +89,9 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("analyzer_queue_batches", Gauge, &[], "Batches waiting for the analyzer."),
     ("analyzer_queue_batches_max", Gauge, &[], "Limit of waiting batches."),
     ("analyzer_restarts_total", Counter, &[], "Restarts of the analyzer after a failure."),
+    ("analyzer_memory_bytes", Gauge, &[], "Bytes that the analyzer holds, as it reckons."),
+    ("analyzer_memory_bytes_max", Gauge, &[], "Limit of them (profile.memory_limit)."),
+    ("analyzer_sheds_total", Counter, &[], "Times that the analyzer shed something to stay below that limit."),
     ("digests", Gauge, &[], "Digests tracked."),
     ("digests_max", Gauge, &[], "Limit of digests tracked."),
     ("label_overflow_total", Counter, &["table"], "Rows that a table had no room for."),
@@ -396,6 +399,9 @@ impl Sheet {
         self.count("analyzer_queue_batches", &[], proxy.queue_batches);
         self.count("analyzer_queue_batches_max", &[], proxy.queue_batches_max);
         self.count("analyzer_restarts_total", &[], proxy.analyzer_restarts);
+        self.count("analyzer_memory_bytes", &[], snapshot.memory.held_bytes);
+        self.count("analyzer_memory_bytes_max", &[], snapshot.memory.max_bytes);
+        self.count("analyzer_sheds_total", &[], snapshot.memory.sheds);
         self.count("digests", &[], snapshot.digests_tracked as u64);
         self.count("digests_max", &[], snapshot.digests_max as u64);
         for (table, value) in &snapshot.overflow {

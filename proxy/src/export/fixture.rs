@@ -10,9 +10,10 @@ use pgsonde_analyzer::finding::{
     Child, Cost, EvidenceValue, Example, Finding, Fix, Kind, Parent, Proof, Severity, State,
 };
 use pgsonde_analyzer::snapshot::{
-    Books, Buckets, DigestRow, DigestTotals, ErrorRow, LargestUnit, Latency, MarkRow, NPlusOneRow,
-    Operation, PairRow, Phases, RouteRow, STATEMENT_BUCKETS_US, SetRow, Snapshot, SourceRow,
-    TRANSACTION_BUCKETS_US, TrafficRow, TransactionRow, UNIT_BUCKETS, UnitRow, UnitStatement,
+    Books, Buckets, DigestRow, DigestTotals, ErrorRow, LargestUnit, Latency, MarkRow, MemoryUse,
+    NPlusOneRow, Operation, PairRow, Phases, RouteRow, STATEMENT_BUCKETS_US, SetRow, Snapshot,
+    SourceRow, TRANSACTION_BUCKETS_US, TrafficRow, TransactionRow, UNIT_BUCKETS, UnitRow,
+    UnitStatement,
 };
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -346,6 +347,14 @@ fn latency() -> Latency {
     Latency { count: 101, p50_us: 2_000, p95_us: 9_000, p99_us: 9_500, ..Latency::default() }
 }
 
+const MEMORY: MemoryUse = MemoryUse {
+    held_bytes: 9_000_000,
+    max_bytes: 134_217_728,
+    is_short: false,
+    sheds: 2,
+    digests_shed: 0,
+};
+
 /// Ten seconds; statement time 1 s: 60 % items, 20 % logs, 10 % hostile, 5 % other, 5 % mixed batches.
 pub(super) fn snapshot() -> Snapshot {
     Snapshot {
@@ -402,6 +411,7 @@ pub(super) fn snapshot() -> Snapshot {
         sessions_opaque: 1,
         digests_tracked: 3,
         digests_max: 5_000,
+        memory: MEMORY,
         marks: vec![MarkRow {
             mark: HOSTILE.into(),
             statements: 7,

@@ -5,6 +5,7 @@
 
 mod activity;
 mod advisor;
+pub(crate) mod as_sent;
 pub(crate) mod audit;
 pub(crate) mod diff;
 mod finding;

@@ -1,5 +1,6 @@
 //! What the forwarding side tells the renderings about itself: plain counters, read at one moment.
 
+use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::snapshot::{Buckets, Snapshot};
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub struct ProxyCounters {
     pub uptime_s: u64,
     /// What is inspected.
     pub mode: Mode,
+    /// What is kept of texts, values and names.
+    pub redaction: Redaction,
     /// Whether it takes sessions.
     pub lifecycle: Lifecycle,
     /// The server behind it.

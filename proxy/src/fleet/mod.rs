@@ -15,6 +15,7 @@ use crate::export::shapes::HASH_VERSION;
 use crate::export::shapes::fleet::{
     DigestLine, HeadLine, ProxyFields, RouteLine, SNAPSHOT_SCHEMA, SnapshotLine,
 };
+use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::merge::Sketched;
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -46,7 +47,7 @@ pub fn write(sketched: &Sketched, proxy: &ProxyCounters, source: &Source) -> io:
     };
     put(&SnapshotLine::Snapshot(Box::new(head(sketched, proxy, source))))?;
     rows(sketched, &mut put)?;
-    findings(sketched, source, &mut put)?;
+    findings(sketched, proxy.redaction, source, &mut put)?;
     put(&SnapshotLine::End { lines: lines.get() + 1 })?;
     out.finish()
 }
@@ -95,11 +96,17 @@ fn rows(sketched: &Sketched, put: Put<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn findings(sketched: &Sketched, source: &Source, put: Put<'_>) -> io::Result<()> {
+fn findings(
+    sketched: &Sketched,
+    redaction: Redaction,
+    source: &Source,
+    put: Put<'_>,
+) -> io::Result<()> {
     let identity = Identity {
         proxy_id: Arc::clone(&source.proxy_id),
         started_us: source.started_us,
         unit_gap_us: 0,
+        redaction,
     };
     let mut bytes = Vec::new();
     for finding in &sketched.snapshot.findings {
@@ -120,7 +127,7 @@ fn head(sketched: &Sketched, proxy: &ProxyCounters, source: &Source) -> HeadLine
         schema: SNAPSHOT_SCHEMA,
         hash_version: HASH_VERSION,
         version: proxy.build.version.to_owned(),
-        redact: "literals".to_owned(),
+        redact: proxy.redaction.name().to_owned(),
         proxy_id: source.proxy_id.to_string(),
         started_us: source.started_us,
         at_us: snapshot.at_us,

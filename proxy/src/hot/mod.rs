@@ -9,6 +9,7 @@
 //! * One task per session drives both directions, so there is nothing to lock between them.
 //! * An error of the observing side makes the session opaque; it never reaches the relay.
 
+mod afterglow;
 pub mod budget;
 pub mod observe;
 pub mod outbox;

@@ -1,12 +1,14 @@
 //! Translates what the tracker saw into the analyzer's records: the only file that knows both crates.
 
+mod as_sent;
+
 use super::outbox::Outbox;
 use super::plan::{BINDS_HASHED_MAX, Formats, Plans, is_wide};
 use super::ring::{Kept, ValueRing};
-use super::scratch::Scratch;
+use super::scratch::{RowsMax, Scratch};
 use pgsonde_analyzer::record::{
     self, BindCell, Driver, Event, Field, SessionId, SessionOpened, StatementRecord, Tag, TextKey,
-    Timing, TrafficRecord, TransactionRecord, ValuesRecord,
+    Timing, TrafficRecord, TransactionRecord,
 };
 use pgsonde_analyzer::value::{ColumnShape, Salt, SelectedColumns, select_columns, text_key};
 use pgsonde_wire::backend::{Column, DataRow, RowDescription};
@@ -80,6 +82,8 @@ pub struct SessionObserver {
     held_binds: Vec<BindCell>,
     /// Values of the execution that ended, and its plan.
     held_values: (Kept, u64),
+    /// What the server said of the latest error, where that is wanted.
+    message: Vec<u8>,
     ring: ValueRing,
     /// Bind cells of requests on their way, oldest first.
     binds: VecDeque<BindCell>,
@@ -117,6 +121,7 @@ impl SessionObserver {
             held_record: StatementRecord::default(),
             held_binds: Vec::new(),
             held_values: (Kept::default(), 0),
+            message: Vec::new(),
             ring: ValueRing::default(),
             binds: VecDeque::new(),
             binds_begin: 0,
@@ -234,24 +239,9 @@ impl SessionObserver {
         }
     }
 
-    /// Hands the values of the execution over, if a planner can use them.
-    fn hand_over_values(&mut self, first_row_us: u64) {
-        let (kept, plan) = std::mem::take(&mut self.held_values);
-        let Some(values) = self.ring.read(kept) else { return };
-        let Some(plan) = self.plans.find_mut(plan) else { return };
-        let count = usize::from(self.held_record.bind_count);
-        let wanted = plan.wants_values(first_row_us);
-        if let Some(types) = plan.types.get(..count).filter(|_| wanted) {
-            let StatementRecord { session, text, binds_hash, bind_count: count, .. } =
-                self.held_record;
-            let span = record::Span::default();
-            let of = ValuesRecord { session, text, first_row_us, binds_hash, count, values: span };
-            self.outbox.borrow_mut().values(of, types, values);
-        }
-    }
-
     fn emit(&mut self, settled: &Settled) {
         self.hand_over_values(settled.first_row_us);
+        self.hand_over_message();
         let mut outbox = self.outbox.borrow_mut();
         let binds = outbox.binds(&self.held_binds);
         let columns = self.held.place_columns(&mut outbox);
@@ -315,7 +305,7 @@ impl Observer for SessionObserver {
         let salt = &self.salt;
         let BoundPortal { binds, .. } = portal;
         binds.clear();
-        // Only where a planner can be asked.
+        // Only where a planner can be asked, or events hold them.
         let mut ring = self.outbox.borrow().wants_values().then_some(&mut self.ring);
         ring.iter_mut().for_each(|ring| ring.begin());
         let mut binds_hash = 0;
@@ -416,6 +406,10 @@ impl Observer for SessionObserver {
         self.current.add(row, &self.salt);
     }
 
+    fn failing(&mut self, message: &[u8]) {
+        self.keep_message(message);
+    }
+
     fn ended(&mut self, request: Request, ended: &Ended<'_>) {
         std::mem::swap(&mut self.current, &mut self.held);
         self.current.clear();
@@ -423,7 +417,8 @@ impl Observer for SessionObserver {
         let tag = tag_of(ended.tag);
         self.held.forget_useless(tag, ended);
         let (outcome, sqlstate) = outcome(ended.outcome);
-        let whole = outcome == record::Outcome::Ok && !ended.part;
+        let whole =
+            !ended.part && (outcome == record::Outcome::Ok || self.outbox.borrow().wants_as_sent());
         self.held_values =
             if whole { (request.values, request.statement.plan) } else { Default::default() };
         self.held_record = StatementRecord {

@@ -42,6 +42,8 @@ pub struct OutboxCounters {
     pub queued_batches: AtomicU64,
     /// Whether bind values are kept for a planner.
     pub values_wanted: AtomicBool,
+    /// Whether events hold everything as it was sent.
+    pub as_sent: bool,
 }
 
 /// A batch and where it comes from, so that it can go back empty.
@@ -157,9 +159,19 @@ impl Outbox {
         self.batch.samples.len() as u32
     }
 
-    /// Whether bind values are kept for a planner.
+    /// Whether bind values are kept.
     pub fn wants_values(&self) -> bool {
+        self.has_planner() || self.wants_as_sent()
+    }
+
+    /// Whether a planner can be asked with them.
+    pub fn has_planner(&self) -> bool {
         self.counters.values_wanted.load(Relaxed)
+    }
+
+    /// Whether events hold values and messages of errors.
+    pub fn wants_as_sent(&self) -> bool {
+        self.counters.as_sent
     }
 
     /// Adds an event with the values of an execution.

@@ -19,6 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes of the buffer that a thread lends for one read, unless [`size_lent_buffer`] said otherwise.
 const LENT_BUFFER_BYTES: usize = 64 * 1024;
 
+/// A session that is forwarded unseen has to be silent for this long before it counts as idle, in microseconds.
+const QUIET_US: u64 = 500_000;
+
 /// Chunks moved in one go before other sessions of the worker get their turn.
 const CHUNKS_PER_TURN: usize = 16;
 
@@ -203,7 +206,7 @@ where
             if self.turn(cx).is_pending() {
                 match leave(cx).into() {
                     Leave::Stay => {}
-                    Leave::WhenIdle if self.holds_nothing() && self.watch.is_idle() => {
+                    Leave::WhenIdle if self.may_part() => {
                         return Poll::Ready(Cause::Drained);
                     }
                     Leave::WhenIdle => {}
@@ -215,6 +218,12 @@ where
             Poll::Ready(self.cause.unwrap_or(Cause::ClientClosed))
         })
         .await
+    }
+
+    /// Nothing is going on. Of a session that is forwarded unseen only its silence tells.
+    fn may_part(&self) -> bool {
+        let is_quiet = || clock::now_us().saturating_sub(self.moved_us) >= QUIET_US;
+        self.holds_nothing() && (self.watch.is_idle() || (self.watch.seems_idle() && is_quiet()))
     }
 
     /// Gives the sockets back for the last words.

@@ -7,11 +7,18 @@ use pgsonde_analyzer::value::{SELECTED_COLUMNS_MAX, Salt, SelectedColumns};
 use pgsonde_wire::backend::DataRow;
 use pgsonde_wire::tracker::Ended;
 
-/// Rows hashed per result (`value_rows_max`).
-const VALUE_ROWS_MAX: usize = 1_024;
+/// Rows hashed per result (`findings.n_plus_one.result_rows`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowsMax(pub(super) usize);
 
-/// Cells hashed per result (`value_cells_max`).
-const VALUE_CELLS_MAX: usize = 4_096;
+impl Default for RowsMax {
+    fn default() -> Self {
+        Self(1_024)
+    }
+}
+
+/// Cells hashed per result (`value_cells_max`), for each row that may be hashed.
+const VALUE_CELLS_PER_ROW: usize = 4;
 
 /// Bytes of cells hashed per result (`value_scan_max_kib`). Other cells cost their length word only.
 const VALUE_SCAN_BYTES_MAX: usize = 64 * 1024;
@@ -36,6 +43,7 @@ pub(super) struct Scratch {
     formats: Formats,
     /// Row by row, `columns.len()` cells each.
     cells: Vec<u32>,
+    pub(super) rows_max: RowsMax,
     rows: usize,
     bytes: usize,
     truncated: bool,
@@ -87,8 +95,8 @@ impl Scratch {
     pub(super) fn add(&mut self, row: &DataRow<'_>, salt: &Salt) {
         let width = self.columns.len();
         self.truncated |= width > 0
-            && (self.rows >= VALUE_ROWS_MAX
-                || self.cells.len() + width > VALUE_CELLS_MAX
+            && (self.rows >= self.rows_max.0
+                || self.cells.len() + width > self.rows_max.0 * VALUE_CELLS_PER_ROW
                 || self.bytes > VALUE_SCAN_BYTES_MAX);
         let hashes = width > 0 && !self.truncated;
         match (self.samples(), hashes) {

@@ -1,5 +1,6 @@
 //! Looks at the bytes of one session after they were forwarded: scanners, tracker, observer.
 
+use super::afterglow::Afterglow;
 use super::budget::{Share, TrackingBudget};
 use super::observe::SessionObserver;
 use super::standing::Standing;
@@ -25,6 +26,7 @@ pub struct Watch {
     standing: Rc<Standing>,
     share: Share,
     mode: Arc<ModeCell>,
+    afterglow: Afterglow,
 }
 
 struct ClientSide<'a> {
@@ -76,6 +78,7 @@ impl Watch {
             standing: Rc::default(),
             share: Share::of(Arc::default()),
             mode: Arc::default(),
+            afterglow: Afterglow::default(),
         }
     }
 
@@ -115,6 +118,7 @@ impl Watch {
         self.observer.traffic.client_received += bytes.len() as u64;
         self.observer.traffic.server_sent += bytes.len() as u64;
         if self.opaque.is_some() {
+            self.afterglow.asked();
             return;
         }
         self.standing.work(read);
@@ -143,6 +147,7 @@ impl Watch {
         self.observer.traffic.server_received += bytes.len() as u64;
         self.observer.traffic.client_sent += bytes.len() as u64;
         if self.opaque.is_some() {
+            self.afterglow.answered(bytes);
             return;
         }
         self.tracker.server_chunk(written);
@@ -246,6 +251,11 @@ impl Watch {
             && self.client.at_boundary()
             && !self.tracker.is_waiting()
             && self.tracker.status() == Status::Idle
+    }
+
+    /// Whether a session that isn't looked at by choice seems to stand at ReadyForQuery outside a transaction.
+    pub fn seems_idle(&self) -> bool {
+        matches!(self.opaque, Some(Opaque::Bypass | Opaque::Memory)) && self.afterglow.is_ready()
     }
 
     /// Whether start-up was ended by an authentication error (SQLSTATE class 28).

@@ -217,6 +217,18 @@ pub fn error_fields(frame: &Frame<'_>) -> ErrorFields {
     fields
 }
 
+/// The message of an `ErrorResponse` (field `M`), if it has one.
+pub fn error_message<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
+    let mut reader = Reader::new(frame.tag, frame.body);
+    while let Ok(kind @ 1..) = reader.u8() {
+        let value = reader.cstr().ok()?;
+        if kind == b'M' {
+            return Some(value);
+        }
+    }
+    None
+}
+
 fn is_fatal(severity: &[u8]) -> bool {
     matches!(severity, b"FATAL" | b"PANIC")
 }

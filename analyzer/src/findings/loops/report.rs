@@ -100,7 +100,7 @@ impl Report {
 
     fn claim(&self, id: u64, database: Arc<str>, context: &Context<'_>) -> Claim {
         let (table, column) = (self.statement.tables.first().cloned(), self.column());
-        let orm = orm::guess(&self.sender, &[&self.statement.text]);
+        let orm = orm::guess(&self.sender, &[&self.statement.words]);
         let entities =
             Entities { parent: None, child: table.as_deref(), column: column.as_deref() };
         let mut fix = advice(self.kind, None, orm, &entities);

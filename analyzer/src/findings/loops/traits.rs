@@ -129,7 +129,7 @@ impl Traits {
         let mut traits = Self {
             role,
             tables: Tables::of(statement),
-            literals: literals_of(&statement.text),
+            literals: literals_of(&statement.words),
             upserts: role == Role::Write
                 && matches!(statement.operation, Operation::Insert | Operation::Update),
             inserts: statement.operation == Operation::Insert,
@@ -150,7 +150,7 @@ impl Traits {
             && self.key_slots_len > 0
             && !facts.predicates.iter().any(is_other_than_equality);
         self.repeatable =
-            facts.has_from && !facts.locking && harmless && !is_timed(&statement.text);
+            facts.has_from && !facts.locking && harmless && !is_timed(&statement.words);
         self.count = facts.has_from
             && facts.aggregate
             && !facts.grouped
@@ -207,7 +207,7 @@ fn role_of(statement: &Statement) -> Role {
         Class::Control if begins(&["CLOSE"]) => Role::CloseCursor,
         Class::Control if begins(&["SET"]) => Role::Setting,
         Class::Control if begins(&["RESET", "DISCARD"]) => Role::Reset,
-        Class::Control if contains(&statement.text, "set_config") => Role::Setting,
+        Class::Control if contains(&statement.words, "set_config") => Role::Setting,
         Class::Control | Class::Catalogue => Role::Quiet,
     }
 }
@@ -286,12 +286,15 @@ fn literals_of(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Redaction;
     use crate::digest::grammar::Grammar;
+    use crate::disguise::Disguise;
     use crate::value::Salt;
 
     fn traits(sql: &str) -> Traits {
         let info = crate::text::read(sql.as_bytes(), &Salt::new(1, 2));
-        Traits::of(&Statement::of(&info.parts[0], &Grammar::default(), false, 8_192))
+        let shown = Disguise::new(Redaction::Literals, &Salt::new(0, 0));
+        Traits::of(&Statement::of(&info.parts[0], &Grammar::default(), &shown, false, 8_192))
     }
 
     #[test]

@@ -378,7 +378,7 @@ fn purpose_of(seen: &Seen<'_>) -> Purpose {
     ]) {
         Purpose::Ping(2)
     } else if seen.statement.operation == Operation::Select
-        && seen.statement.text.len() <= "SELECT $1;".len()
+        && seen.statement.words.len() <= "SELECT $1;".len()
     {
         Purpose::Ping(0)
     } else {

@@ -23,8 +23,8 @@ const MINUTE_US: u64 = 60_000_000;
 const SLICES: usize = 6;
 const SLICE_US: u64 = MINUTE_US / SLICES as u64;
 
-/// Who connects: database, address, raw application name.
-type Who = (DatabaseId, Arc<str>, Arc<str>);
+/// Who connects: database, address, raw application name, hash of the address (also where it is hidden).
+type Who = (DatabaseId, Arc<str>, Arc<str>, u64);
 
 /// One session in progress.
 #[derive(Debug)]
@@ -89,7 +89,8 @@ impl Churn {
 
 impl Detector for Churn {
     fn opened(&mut self, id: SessionId, session: &Session, context: &mut Context<'_>) {
-        let who = (session.database, session.client.clone(), session.application_name.clone());
+        let (client, name) = (session.client.clone(), session.application_name.clone());
+        let who = (session.database, client, name, session.address_hash);
         let client = self.client(&who, session.last_us, context);
         client.slice().opened += 1;
         client.untold += 1;

@@ -29,7 +29,7 @@ impl LockTimeouts {
         if !["SET", "RESET", "DISCARD"].iter().any(settles) {
             return;
         }
-        let text = seen.statement.text.to_ascii_lowercase();
+        let text = seen.statement.words.to_ascii_lowercase();
         let session = seen.record.session;
         let is_reset = text.starts_with("reset all") || text.starts_with("discard all");
         if is_reset || text.starts_with("reset lock_timeout") {

@@ -151,7 +151,7 @@ impl Samples {
             match event {
                 Event::Opened(opened) => self.open(opened, batch),
                 Event::Closed { session, .. } => drop(self.sessions.remove(session)),
-                Event::Values(of) => {
+                Event::Values(of) if of.planner => {
                     let values: Arc<[u8]> = Arc::from(batch.values.of(of.values));
                     let made = (of.first_row_us, of.binds_hash, of.count);
                     self.offer(of.session, of.text, values, made, analyzer);

@@ -19,6 +19,8 @@ pub struct Access {
     exposed: bool,
     /// Whether more than health and metrics is served.
     api: bool,
+    /// Events hold what was sent as it was sent.
+    as_sent: bool,
 }
 
 /// What a reload can change.
@@ -46,7 +48,22 @@ impl Access {
             own: random_token()?,
             exposed: !settings.listen.is_loopback(),
             api: settings.api,
+            as_sent: false,
         })
+    }
+
+    /// The same, for a proxy whose events hold what was sent as it was sent.
+    #[must_use]
+    pub fn with_events_as_sent(self, as_sent: bool) -> Self {
+        Self { as_sent, ..self }
+    }
+
+    /// Whether reads of this path need the token wherever they come from.
+    pub(super) fn guards(&self, path: &str) -> bool {
+        let holds_events = path.starts_with("/api/v1/events")
+            || path.starts_with("/api/v1/captures")
+            || path.ends_with("/examples");
+        self.as_sent && holds_events
     }
 
     /// Takes over token and names.

@@ -3,6 +3,7 @@
 //! Absent = null or zero. Readers skip fields and `ev` that they don't know; adding a field is compatible, changing one
 //! raises [`SCHEMA`]. Times are Unix microseconds, durations microseconds, ids text.
 
+use super::as_sent::AsSentFields;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -154,6 +155,11 @@ pub(crate) struct StatementLine<'a> {
     /// `file:line`, out of the statement's own text.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) code: Option<Text<'a>>,
+    #[serde(flatten, borrow)]
+    pub(crate) as_sent: AsSentFields<'a>,
+    /// Other tags of its own text, as far as `profile.tags` asks for them.
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: BTreeMap<Text<'a>, Text<'a>>,
     #[serde(with = "hex16")]
     pub(crate) digest: u64,
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]

@@ -78,6 +78,9 @@ pub trait Observer {
     /// A row of the running statement.
     fn row(&mut self, request: Self::Request, row: &DataRow<'_>);
 
+    /// The server says why the next request to end failed.
+    fn failing(&mut self, _message: &[u8]) {}
+
     /// The oldest request (or one member of a multi-statement query) ended. Its times follow with
     /// [`Self::settled`], before the next `ended`.
     fn ended(&mut self, request: Self::Request, ended: &Ended<'_>);

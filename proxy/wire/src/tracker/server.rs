@@ -4,8 +4,8 @@ use super::clock::is_grouped;
 use super::queue::{Copying, Early, Entry, Kind, Run};
 use super::{Ended, ExchangeTracker, Observer, Outcome, Protocol, Settled, Suspended, Timing};
 use crate::backend::{
-    DataRow, ErrorFields, RowDescription, Status, command_tag, error_fields, leading_u32,
-    parameter_status, parameter_types, ready_status, tag, tag_rows,
+    DataRow, ErrorFields, RowDescription, Status, command_tag, error_fields, error_message,
+    leading_u32, parameter_status, parameter_types, ready_status, tag, tag_rows,
 };
 use crate::frame::Frame;
 use crate::limits::SUSPENDED_PORTALS_MAX;
@@ -466,6 +466,7 @@ impl<O: Observer> ExchangeTracker<O> {
         let ErrorFields { sqlstate, fatal } = error_fields(frame);
         self.last_error_fatal = fatal;
         let outcome = Outcome::Error(sqlstate);
+        observer.failing(error_message(frame).unwrap_or_default());
         match head {
             Head::Nothing if fatal => return Ok(()),
             Head::Nothing => return Err(Self::desync(frame.tag)),
