@@ -8,6 +8,8 @@ export interface Info {
   upstreams: { host: string; port: number; tls: string; connect_ms: number | null }[];
   limits: Record<string, number>;
   overhead: { p50_us: number | null; p99_us: number | null };
+  setup?: { stage: string; connections: number; mean_ms: number; p95_ms: number | null }[];
+  own_use?: { cpu_s: number; resident_bytes: number } | null;
   loss: Loss;
   // Absent in reports of older versions.
   advisor?: Advisor;

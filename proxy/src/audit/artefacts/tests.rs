@@ -53,6 +53,7 @@ fn with<T>(environment: &[(&str, &str)], check: impl FnOnce(&Artefacts<'_>) -> T
         candidate: &candidate,
         verdict: &verdict,
         budget_file: "pgsonde-budget.toml",
+        code: &Places::default(),
         environment: &environment,
     })
 }
