@@ -10,7 +10,11 @@ class Order < ActiveRecord::Base
   belongs_to :customer
 end
 
-RSpec.configure { |config| Pgsonde.mark_examples(config) }
+RSpec.configure do |config|
+  Pgsonde.mark_examples(config)
+  # ActiveRecord asks for types and columns once per process: no example's own.
+  config.before(:suite) { [Order, Customer].each(&:first) }
+end
 
 RSpec.describe "the shop" do
   it "lists its orders" do
