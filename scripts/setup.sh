@@ -65,7 +65,10 @@ want_web() { want_node; }
 want_container() { have buildah || missing+=(buildah); have ss || missing+=(iproute2); have strip || missing+=(binutils); }
 want_chromium() { have chromium || missing+=(chromium); }
 
-want_ruby() { ruby -e 'require "active_record"; require "pg"' 2>/dev/null || missing+=(ruby ruby-activerecord ruby-pg); }
+want_ruby() {
+  ruby -e 'require "active_record"; require "pg"' 2>/dev/null || missing+=(ruby ruby-activerecord ruby-pg)
+  have rspec || missing+=(ruby-rspec)
+}
 
 want_java() {
   have javac || missing+=(default-jdk-headless)

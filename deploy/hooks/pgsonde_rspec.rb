@@ -26,10 +26,10 @@ module Pgsonde
 
   def self.mark_examples(config)
     config.around do |example|
-      mark(example.full_description)
+      Pgsonde.mark(example.full_description)
       example.run
     ensure
-      mark(nil)
+      Pgsonde.mark(nil)
     end
   end
 end

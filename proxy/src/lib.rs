@@ -30,6 +30,7 @@ pub mod negotiation;
 mod obedience;
 pub mod orders;
 mod own_error;
+pub mod own_use;
 pub mod problem;
 mod protection;
 mod reload;

@@ -320,6 +320,7 @@ impl ProxyStatus for Shared {
         let connections = &self.connections;
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         ProxyCounters {
+            own_use: crate::own_use::now(),
             build: Build::default(),
             uptime_s: clock::now_us() / 1_000_000,
             mode: match self.mode.mode() {

@@ -1,6 +1,6 @@
 //! The API against its own description: every answer of a proxy at work has the shape that `openapi.json` gives it.
 
-use pgsonde_tests::{Postgres, Proxy, paths, run_ok};
+use pgsonde_tests::{Postgres, Proxy, eventually, paths, run_ok};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::process::Command;
@@ -88,4 +88,48 @@ fn every_answer_has_the_shape_that_is_described() {
     let (expected, others): (Vec<_>, Vec<_>) = wrong.iter().partition(|error| error[0] == "wrong");
     assert!(!expected.is_empty(), "the validator finds what is wrong");
     assert!(others.is_empty(), "{others:#?}");
+}
+
+/// A capture is stopped, started again and ends by itself at its size; what ran while none was written is in none.
+#[test]
+fn captures_start_and_stop_when_they_are_told_to() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let postgres = Postgres::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (token, config) = (folder.path().join("token"), folder.path().join("pgsonde.toml"));
+    let captures = folder.path().join("captures");
+    let settings = format!(
+        "[proxy]\nlisten = '127.0.0.1:0'\nupstream = '{}'\n[admin]\nlisten = '127.0.0.1:0'\n\
+         token = 'file:{}'\n[capture]\ndir = '{}'\nflush_interval = '100ms'\n",
+        postgres.upstream(),
+        token.display(),
+        captures.display()
+    );
+    std::fs::write(&token, TOKEN).expect("written");
+    std::fs::write(&config, settings).expect("written");
+    let proxy = Proxy::configured(&config);
+    let order = |method: &str, body: &str| proxy.order(method, "captures", body, TOKEN);
+    let say = |word: &str| {
+        postgres.psql_ok(proxy.port(), &format!("select 1 as {word}"));
+        proxy.settle();
+    };
+    say("while_first");
+    assert_eq!(order("POST", "").0, 409, "one runs");
+    assert_eq!(proxy.order("DELETE", "captures", "", "wrong").0, 401);
+    assert_eq!(order("DELETE", "").0, 204);
+    assert_eq!(order("DELETE", "").0, 409, "none runs");
+    assert_eq!(proxy.api("captures")["running"], false);
+    say("while_none");
+    assert_eq!(order("POST", "{\"duration_s\":0}").0, 400);
+    assert_eq!(order("POST", "{\"max_bytes\":1}").0, 204);
+    say("while_second");
+    eventually("the capture ends at its size", LIMIT, || {
+        (proxy.api("captures")["running"] == false).then_some(())
+    });
+    let listed = proxy.api("captures");
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(2), "{listed}");
+    assert_eq!(proxy.stop(), 0);
+    let mut export = Command::new(paths::pgsonde());
+    let text = run_ok(export.arg("export").arg(&captures), "", LIMIT).stdout;
+    assert!(text.contains("while_first") && !text.contains("while_none"), "{text}");
 }

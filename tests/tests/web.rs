@@ -105,6 +105,29 @@ fn every_page_works_while_an_application_runs_and_so_does_its_report_from_disk()
     node("file.mjs", &[proxy.admin(), &file.display().to_string(), &folder]);
 }
 
+/// What the page takes answers for is what docs/openapi.json says, which the proxy's own types make.
+#[test]
+fn the_types_of_the_page_are_those_of_the_api() {
+    let generator = web().join("node_modules/openapi-typescript/bin/cli.js");
+    if !generator.exists() {
+        println!("skipped: openapi-typescript (scripts/setup.sh web)");
+        assert!(std::env::var_os("CI").is_none(), "missing: openapi-typescript");
+        return;
+    }
+    let own = tempfile::tempdir().expect("a folder");
+    let made = own.path().join("api.d.ts");
+    let api = paths::workspace().join("docs/openapi.json");
+    let mut generate = Command::new("node");
+    generate.current_dir(web()).arg(generator).arg(api).args(["--alphabetize", "-o"]).arg(&made);
+    run_ok(&mut generate, "", LIMIT);
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a text");
+    let kept = read(&web().join("src/data/api.d.ts"));
+    assert!(read(&made) == kept, "src/data/api.d.ts is stale: `npm run types` in dashboards/web");
+    let mut check = Command::new("node");
+    check.current_dir(web()).args(["node_modules/typescript/bin/tsc", "--noEmit"]);
+    run_ok(&mut check, "", LIMIT);
+}
+
 fn assert_is_embedded(proxy: &Proxy) {
     let (_, page) = proxy.http("/");
     let built = std::fs::read_to_string(web().join("dist/index.html")).expect("the built page");

@@ -10,7 +10,8 @@ const api = async (path) => (await fetch(`${origin}/api/v1/${path}`)).json();
 const finding = (await api("findings?limit=50")).items.find((each) => each.kind === "n_plus_one") ?? (await api("findings")).items[0];
 const statements = (await api("statements?limit=200")).items;
 const statement = statements.find((each) => each.operation === "select" && each.calls > 50) ?? statements[0];
-const route = (await api("routes")).items.find((each) => each.route !== "");
+const routes = (await api("routes")).items;
+const route = routes.find((each) => each.route.startsWith("/")) ?? routes[0];
 const unit = route?.typical_unit ?? route?.worst_unit;
 
 const PAGES = {

@@ -66,10 +66,10 @@ function Freshness() {
   const { summary, rate, problem, paused } = usePulse();
   if (!summary) return <span class="soft">{problem ? "no answer" : "connecting …"}</span>;
   if (isFile) return <span class="soft">report of {moments(summary.from, summary.to)}</span>;
-  const words = paused ? "paused" : problem ? "no answer" : rate !== null && rate > 0 ? rate < 10 ? threeDigits(rate) : count(rate) : "quiet";
+  const words = paused ? "paused" : problem ? "no answer" : rate === null ? "live" : rate > 0 ? rate < 10 ? threeDigits(rate) : count(rate) : "quiet";
   return (
     <span class="freshness">
-      <span class={`dot ${problem ? "bad" : paused || !rate ? "still" : "good"}`} aria-hidden="true" />
+      <span class={`dot ${problem ? "bad" : paused || rate === 0 ? "still" : "good"}`} aria-hidden="true" />
       <span>{words}{/\d/.test(words) && <> <span class="unit">statements</span>/s</>}</span>
       <button type="button" class="plain" onClick={() => pause(!paused)}>
         <Icon name={paused ? "play" : "pause"} /><span class="hidden">{paused ? "Go on refreshing" : "Stop refreshing"}</span>

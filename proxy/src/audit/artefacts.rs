@@ -1,5 +1,6 @@
 //! What an audit leaves in `--out`, and what it tells the CI system that it runs in.
 
+use super::code::{Code, Places};
 use super::table::{limit_words, value};
 use crate::export::formats::{Format, html, junit, markdown, pretty, render, sarif, title};
 use crate::export::shapes::audit::{AuditDocument, Baseline, JudgedFinding, JudgedLimit};
@@ -7,7 +8,7 @@ use crate::export::shapes::{Finding, Report};
 use crate::export::text::clean;
 use crate::problem::{LOCAL_RESOURCE, Problem};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -27,6 +28,8 @@ pub(super) struct Artefacts<'a> {
     pub(super) verdict: &'a str,
     /// Where findings are shown that no code is known of.
     pub(super) budget_file: &'a str,
+    /// Where in the code statements come from.
+    pub(super) code: &'a Places,
     /// Environment of this process.
     pub(super) environment: &'a BTreeMap<String, String>,
 }
@@ -110,7 +113,7 @@ impl Artefacts<'_> {
         out
     }
 
-    /// A case per limit.
+    /// A case per limit, and one per route and mark that no limit is on, so that a test is seen although it is free.
     pub(super) fn junit(&self) -> junit::Suite {
         let case = |limit: &JudgedLimit| junit::Case {
             class: match &limit.subject {
@@ -135,8 +138,29 @@ impl Artefacts<'_> {
         };
         junit::Suite {
             name: "pgsonde".to_owned(),
-            cases: self.document.limits.iter().map(case).collect(),
+            cases: self.document.limits.iter().map(case).chain(self.unlimited()).collect(),
         }
+    }
+
+    /// A passed case per route and mark without a limit of its own.
+    fn unlimited(&self) -> Vec<junit::Case> {
+        let routes = self.reports.iter().filter_map(|report| report.routes.as_ref());
+        let routes =
+            routes.flat_map(|list| &list.items).map(|row| ("route", row.item.route.as_str()));
+        let marks = self.reports.iter().filter_map(|report| report.marks.as_ref());
+        let marks = marks.flat_map(|list| &list.items).map(|row| ("mark", row.mark.as_str()));
+        let mut subjects: BTreeSet<(&str, &str)> = routes.chain(marks).collect();
+        for limit in &self.document.limits {
+            subjects.remove(&(limit.scope.as_str(), limit.subject.as_deref().unwrap_or_default()));
+        }
+        let named =
+            subjects.into_iter().filter(|(_, name)| !matches!(*name, "" | "none" | "other"));
+        let case = |(scope, name): (&str, &str)| junit::Case {
+            class: format!("pgsonde.{scope}.{name}"),
+            name: "no limit".to_owned(),
+            outcome: junit::Outcome::Passed,
+        };
+        named.map(case).collect()
     }
 
     /// What lies behind a failed limit: the findings of its kind and place.
@@ -158,18 +182,28 @@ impl Artefacts<'_> {
         text
     }
 
+    /// Where findings are shown.
+    fn place(&self) -> sarif::Place {
+        let code =
+            |(digest, code): (&String, &Code)| (digest.clone(), (code.file.clone(), code.line));
+        let code = self.code.iter().map(code).collect();
+        sarif::Place { file: self.budget_file.to_owned(), known: None, code }
+    }
+
     fn sarif(&self) -> Value {
         let known = self.document.findings.iter().filter(|judged| judged.known);
         let known = known.map(|judged| judged.finding.id.clone()).collect();
-        let place = sarif::Place { file: self.budget_file.to_owned(), known: Some(known) };
+        let place = sarif::Place { known: Some(known), ..self.place() };
         let findings: Vec<Finding> = self.counting().map(|judged| judged.finding.clone()).collect();
         sarif::document(&findings, &place)
     }
 
     /// GitLab's code quality report.
     pub(super) fn code_quality(&self) -> Value {
+        let place = self.place();
         let entry = |judged: &JudgedFinding| {
             let finding = &judged.finding;
+            let (file, line) = place.of(finding);
             json!({
                 "description": format!("{}: {}", title(finding), finding.sentence),
                 "check_name": finding.kind,
@@ -179,7 +213,7 @@ impl Artefacts<'_> {
                     "warning" => "minor",
                     _ => "info",
                 },
-                "location": { "path": self.budget_file, "lines": { "begin": 1 } },
+                "location": { "path": file, "lines": { "begin": line } },
             })
         };
         self.counting().filter(|judged| !judged.known).map(entry).collect()
@@ -191,7 +225,8 @@ impl Artefacts<'_> {
             self.document.limits.iter().filter(|limit| limit.verdict == "fail").map(|limit| {
                 let measured =
                     limit.measured.map_or(String::new(), |measured| value(&limit.unit, measured));
-                ("error", limit_words(limit), format!("{measured} {}", limit.detail))
+                let text = format!("{measured} {}", limit.detail);
+                ("error", limit_words(limit), text, (self.budget_file, 1))
             });
         let rank = |judged: &&JudgedFinding| match judged.finding.severity.as_str() {
             "error" => 0,
@@ -202,13 +237,15 @@ impl Artefacts<'_> {
             .filter(|judged| !judged.known && judged.finding.severity != "info")
             .collect();
         new.sort_by_key(rank);
+        let place = self.place();
         let new = new.into_iter().map(|judged| {
             let level = if judged.finding.severity == "error" { "error" } else { "warning" };
-            (level, title(&judged.finding), judged.finding.sentence.clone())
+            let at = place.of(&judged.finding);
+            (level, title(&judged.finding), judged.finding.sentence.clone(), at)
         });
-        let line = |(level, title, text): (&str, String, String)| {
-            let file = property(self.budget_file);
-            format!("::{level} file={file},line=1,title={}::{}\n", property(&title), message(&text))
+        let line = |(level, title, text, (file, line)): (&str, String, String, (&str, u32))| {
+            let (file, title) = (property(file), property(&title));
+            format!("::{level} file={file},line={line},title={title}::{}\n", message(&text))
         };
         failed.chain(new).take(ANNOTATIONS_MAX).map(line).collect()
     }

@@ -7,6 +7,7 @@ mod artefacts;
 mod baseline;
 pub(crate) mod budget;
 mod child;
+mod code;
 mod connection_string;
 mod environment;
 pub(crate) mod judge;
@@ -283,12 +284,16 @@ fn write(
     let report = options.out.join("report.html").display().to_string();
     let verdict = table::table(document, &report, options.init);
     let budget_file = known.budget_path.display().to_string();
+    let capture = |index| options.out.join(proxies::numbered("capture", index, ".ndjson.zst"));
+    let captures: Vec<PathBuf> = (0..run.reports.len()).map(capture).collect();
+    let folder = std::env::current_dir().unwrap_or_default();
     let artefacts = Artefacts {
         document,
         reports: &run.reports,
         candidate,
         verdict: &verdict,
         budget_file: &budget_file,
+        code: &code::places(&captures, &folder),
         environment,
     };
     let written = artefacts.write(&options.out);

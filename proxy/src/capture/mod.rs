@@ -10,7 +10,7 @@ mod finding_line;
 mod finding_watch;
 mod hub;
 mod kinds;
-mod reader;
+pub(crate) mod reader;
 mod replay;
 mod stream;
 mod writer;

@@ -11,14 +11,14 @@ pub(crate) use units::{RouteSort, TransactionSort};
 use super::clock::Clock;
 use super::shapes::{
     Books, Bucket, Child, Connections, Cost, Example, ExportInfo, Finding, Fix, HASH_VERSION,
-    Health, Info, List, Loss, MarkSightings, Other, OverheadInfo, Parent, PhasesMs, Rest,
-    RouteSightings, SCHEMA, Severities, Source, SqlState, Statement, StatementDetail, Summary,
-    UpstreamInfo, evidence_json,
+    Health, Info, List, Loss, MarkSightings, Other, OverheadInfo, OwnUseInfo, Parent, PhasesMs,
+    Rest, RouteSightings, SCHEMA, SetupInfo, Severities, Source, SqlState, Statement,
+    StatementDetail, Summary, UpstreamInfo, evidence_json,
 };
-use super::status::{Lifecycle, OVERHEAD_BUCKETS_NS, ProxyCounters};
+use super::status::{Lifecycle, OVERHEAD_BUCKETS_NS, ProxyCounters, SETUP_BUCKETS_US};
 use pgsonde_analyzer::finding;
 use pgsonde_analyzer::snapshot::{
-    DigestRow, DigestTotals, Phases, ROW_BUCKETS_US, Snapshot, SourceRow,
+    Buckets, DigestRow, DigestTotals, Phases, ROW_BUCKETS_US, Snapshot, SourceRow,
 };
 
 /// One moment, ready to be rendered.
@@ -112,10 +112,37 @@ impl View<'_> {
                 p50_us: self.overhead_quantile_us(0.50),
                 p99_us: self.overhead_quantile_us(0.99),
             },
+            setup: self.setup(),
+            own_use: proxy
+                .own_use
+                .map(|own| OwnUseInfo { cpu_s: own.cpu_s, resident_bytes: own.resident_bytes }),
             loss: self.loss(),
             exports: proxy.exports.iter().map(ExportInfo::from).collect(),
             advisor: (&proxy.advisor).into(),
         }
+    }
+
+    /// Stages that connections went through.
+    fn setup(&self) -> Vec<SetupInfo> {
+        let setup = &self.proxy.setup;
+        let stages = [("tcp", &setup.tcp), ("tls", &setup.tls), ("auth", &setup.auth)];
+        let went = stages.into_iter().filter(|(_, buckets)| buckets.count() > 0);
+        let stage = |(stage, buckets): (&str, &Buckets<10>)| {
+            let wanted = float(buckets.count()) * 0.95;
+            let mut seen = 0;
+            let mut bounds = SETUP_BUCKETS_US.iter().zip(&buckets.counts);
+            let within = bounds.find(|(_, count)| {
+                seen += **count;
+                float(seen) >= wanted
+            });
+            SetupInfo {
+                stage: stage.to_owned(),
+                connections: buckets.count(),
+                mean_ms: float(buckets.sum) / float(buckets.count()) / 1e3,
+                p95_ms: within.map(|(bound, _)| ms(*bound)),
+            }
+        };
+        went.map(stage).collect()
     }
 
     /// Upper bound of the bucket in which the quantile lies; unknown above the last bound.

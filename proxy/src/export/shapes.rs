@@ -11,6 +11,7 @@ pub(crate) mod diff;
 mod finding;
 pub(crate) mod fleet;
 pub(crate) mod lines;
+mod own;
 mod report;
 
 pub(crate) use activity::{
@@ -19,6 +20,7 @@ pub(crate) use activity::{
 };
 pub(crate) use advisor::AdvisorInfo;
 pub(crate) use finding::{evidence_json, evidence_restored};
+pub(crate) use own::{OwnUseInfo, SetupInfo};
 pub(crate) use report::{Extremes, Flame, Mark, Report};
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,12 @@ pub(crate) struct Info {
     pub(crate) upstreams: Vec<UpstreamInfo>,
     pub(crate) limits: BTreeMap<String, u64>,
     pub(crate) overhead: OverheadInfo,
+    /// Connection set-up by stage.
+    #[serde(default)]
+    pub(crate) setup: Vec<SetupInfo>,
+    /// Absent in reports of captures.
+    #[serde(default)]
+    pub(crate) own_use: Option<OwnUseInfo>,
     pub(crate) loss: Loss,
     /// Exporters that are configured.
     #[serde(default)]

@@ -74,6 +74,8 @@ pub struct ProxyCounters {
     pub overhead: Overhead,
     /// Time of connection set-up by stage.
     pub setup: ConnectionSetup,
+    /// What this process takes itself; absent where nobody runs (a file) or the system doesn't say.
+    pub own_use: Option<crate::own_use::OwnUse>,
     /// What the capture came to.
     pub capture: CaptureCounts,
     /// What the exporters came to.

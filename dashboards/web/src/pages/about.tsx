@@ -9,6 +9,10 @@ import { bytes, clean, count, counted, cut, duration, moments, percent, span } f
 import { stateWords } from "../text/words";
 import { PhaseTable } from "../parts/phases";
 import { Loaded } from "../parts/status";
+import { Prose } from "../parts/text";
+
+/** A clause as a sentence. */
+const opened = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 const PRIVACY: Record<string, string> = {
   literals: "Literals become ? and comments are removed before anything is stored, shown or sent; bind values are only ever kept as keyed hashes.",
@@ -26,15 +30,32 @@ function limitOf(name: string, value: number): string {
   return count(value);
 }
 
+const STAGES: Record<string, string> = { tcp: "Reaching the server", tls: "TLS with the server", auth: "Authentication, to the first prompt" };
+
+/** Processor time, and how much of one core that was. */
+const ownCpu = (cpu_s: number, uptime_s: number): string =>
+  `${duration(cpu_s * 1e3)} of processor time${uptime_s > 0 ? ` (${percent(cpu_s / uptime_s)} of a core)` : ""}`;
+
+function Setup({ stages }: { stages: NonNullable<Info["setup"]> }) {
+  const within = (p95_ms: number | null | undefined) => (typeof p95_ms === "number" ? `95 % within ${duration(p95_ms)}` : "more than 5 % over 1 s");
+  return (
+    <section>
+      <h2>Setting up connections</h2>
+      <Facts rows={stages.map((of) => [STAGES[of.stage] ?? clean(of.stage), `${duration(of.mean_ms)} on average, ${within(of.p95_ms)}; ${counted(of.connections, "time")}`])} />
+    </section>
+  );
+}
+
 function Proxy({ info, summary }: { info: Info; summary: Summary }) {
   const us = (value: number | null) => (value === null ? "–" : duration(value / 1e3));
   const tls = (text: string) => (text === "" ? "" : `, TLS ${text}`);
   const servers = info.upstreams.map((each) => clean(`${each.host}:${each.port}${tls(each.tls)}${each.connect_ms === null ? "" : `, connect ${duration(each.connect_ms)}`}`));
   return (
     <Facts rows={[
-      ["Version", `${info.version} (${info.revision})`], ["Up", span(info.uptime_s)], ["Times", moments(summary.from, summary.to)],
+      ["Version", info.revision === "unknown" ? info.version : `${info.version} (${info.revision})`], ["Up", span(info.uptime_s)], ["Times", moments(summary.from, summary.to)],
       ["Server", cut(servers.join("; "), 500)], ["Mode", stateWords(info.mode)],
       ["Own delay", `half of the messages within ${us(info.overhead.p50_us)}, 99 % within ${us(info.overhead.p99_us)}`],
+      ...(info.own_use ? [["Own use", `${ownCpu(info.own_use.cpu_s, info.uptime_s)}, ${bytes(info.own_use.resident_bytes)} of memory`] as [string, string]] : []),
     ]} />
   );
 }
@@ -64,7 +85,7 @@ function Advice({ advisor }: { advisor: Advisor }) {
       <h2>Index advice</h2>
       <p>Missing indexes are at best {clean(advisor.tier)} now.</p>
       {advisor.problems.map((problem, index) => (
-        <p key={index}>{problem.db_name !== null && `${clean(problem.db_name)}: `}{clean(problem.what)}. <strong>To do:</strong> {clean(problem.remedy)}.</p>
+        <p key={index}>{problem.db_name !== null && `${clean(problem.db_name)}: `}<Prose text={opened(problem.what)} />. <strong>To do:</strong> <Prose text={problem.remedy} />.</p>
       ))}
       {existing.length > 0 && (
         <>
@@ -108,6 +129,7 @@ export function About() {
             <PhaseTable title="Where all time went" phases={sum.phases_ms} more={[
               { name: "think_in_transaction", short: "thinking", long: "The application thinking inside a transaction", ms: sum.phases_ms.think_in_transaction },
             ]} />
+            {of.setup !== undefined && of.setup.length > 0 && <Setup stages={of.setup} />}
             <section><h2>Counted and lost</h2><Losses info={of} summary={sum} /></section>
             {of.exports !== undefined && of.exports.length > 0 && <Exports exports={of.exports} />}
             {of.advisor !== undefined && of.advisor.tier !== "off" && <Advice advisor={of.advisor} />}

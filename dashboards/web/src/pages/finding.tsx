@@ -154,12 +154,14 @@ function Index({ finding }: { finding: Finding }) {
 function Body({ finding }: { finding: Finding }) {
   const { value, label } = headline(finding);
   const place = columns(finding);
+  // The headline says one of them already.
+  const more = cost(finding).replace(label === "spent on it since start" ? `${value} since start` : "not known yet", "").replace(/^[,;] /, "");
   return (
     <>
       <p class="badges">
         <Severity severity={finding.severity} /><strong>{kindWords(finding.kind)}</strong><Grade finding={finding} /><State state={finding.state} />
       </p>
-      <p class="lead"><strong>{value}</strong> {label}{cost(finding) !== "not known yet" && <span class="soft"> · {cost(finding)}</span>}</p>
+      <p class="lead"><strong>{value}</strong> {label}{more !== "" && <span class="soft"> · {more}</span>}</p>
       <Fix finding={finding} />
       <Part title="Evidence">
         <ul class="evidence">{evidence(finding).map((phrase, index) => <li key={index}><Prose text={phrase} /></li>)}</ul>

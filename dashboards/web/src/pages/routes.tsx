@@ -11,10 +11,13 @@ import { Table, type Column } from "../parts/table";
 import { Id, Name } from "../parts/text";
 import { Waterfall } from "../parts/waterfall";
 
+/** The label of units without a route is no route's name. */
+const routeWords = (route: string): string => (route === "" || route === "none" ? "no route" : route);
+
 const perUnit = (row: Route, value: number): number | null => (row.units > 0 ? value / row.units : null);
 
 const COLUMNS: Column<Route>[] = [
-  { id: "route", name: "Route", head: true, sort: (row) => row.route, cell: (row) => <a href={href(["routes", row.service, row.route])}><Name text={row.route || "no route"} width={80} /></a> },
+  { id: "route", name: "Route", head: true, sort: (row) => row.route, cell: (row) => <a href={href(["routes", row.service, row.route])}><Name text={routeWords(row.route)} width={80} /></a> },
   { id: "service", name: "Service", text: true, sort: (row) => row.service, cell: (row) => <Name text={row.service} width={40} /> },
   { id: "units", name: "Units", sort: (row) => row.units, cell: (row) => count(row.units), about: "Requests, transactions or runs of statements" },
   { id: "rate", name: "Units/s", sort: (row) => row.units_per_s, cell: (row) => threeDigits(row.units_per_s), wide: true },
@@ -92,7 +95,7 @@ export function RoutePage({ service, route }: { service: string; route: string }
   return (
     <>
       <p class="crumb"><a href="#/routes">Routes</a></p>
-      <h1 tabIndex={-1}><Name text={route} width={200} /></h1>
+      <h1 tabIndex={-1}><Name text={routeWords(route)} width={200} /></h1>
       <p class="soft">
         Route of service <Name text={service} width={60} /> ·{" "}
         <a href={href(["statements"], { q: `route:"${route.replace(/"/g, "*")}"` })}>its statements</a> ·{" "}
@@ -122,7 +125,7 @@ export function UnitPage({ id }: { id: string }) {
           <>
             <p class="soft">
               Service <Name text={unit.service} width={60} />
-              {unit.route !== "" && <>, route <a href={href(["routes", unit.service, unit.route])}><Name text={unit.route} width={60} /></a></>}
+              {unit.route !== "" && <>, route <a href={href(["routes", unit.service, unit.route])}><Name text={routeWords(unit.route)} width={60} /></a></>}
               {unit.traced && ", traced"}
             </p>
             <Waterfall title="Statements" unit={unit} />

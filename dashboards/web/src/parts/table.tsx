@@ -88,11 +88,13 @@ function Header<T>({ column, order }: { column: Column<T>; order: string }) {
   const direction = !isSorted ? undefined : down ? "descending" : "ascending";
   const next = isSorted ? (down ? column.id : `-${column.id}`) : column.text ? column.id : `-${column.id}`;
   const look = `${column.text || column.head ? "text" : ""}${column.wide ? " wide" : ""}`;
-  if (!column.sort) return <th scope="col" class={look} title={column.about}>{column.name}</th>;
+  // `Rows/unit` may break behind its stroke.
+  const name = column.name.split("/").flatMap((part, index) => (index === 0 ? [part] : ["/", <wbr />, part]));
+  if (!column.sort) return <th scope="col" class={look} title={column.about}>{name}</th>;
   return (
     <th scope="col" class={look} aria-sort={direction ?? "none"} title={column.about}>
       <button type="button" class="sort" onClick={() => setQuery({ sort: next })}>
-        {column.name}
+        {name}
         {isSorted && <span class="arrow" aria-hidden="true">{down ? "▾" : "▴"}</span>}
       </button>
     </th>

@@ -32,7 +32,7 @@ export function evidence(finding: Finding): string[] {
   if (finding.kind === "missing_index") phrases = slowSearch(finding);
   if (phrases.length === 0) phrases = [proofWords(finding.proof)];
   const told = TOLD[finding.kind] ?? [];
-  const rest = Object.entries(finding.evidence).filter(([name]) => !told.includes(name));
+  const rest = Object.entries(finding.evidence).filter(([name, value]) => !told.includes(name) && value !== false && value !== "no");
   return [...phrases, ...rest.map(([name, value]) => `${spaced(name)}: ${plain(name, value)}`)];
 }
 

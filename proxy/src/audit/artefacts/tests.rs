@@ -53,6 +53,7 @@ fn with<T>(environment: &[(&str, &str)], check: impl FnOnce(&Artefacts<'_>) -> T
         candidate: &candidate,
         verdict: &verdict,
         budget_file: "pgsonde-budget.toml",
+        code: &Places::default(),
         environment: &environment,
     })
 }
@@ -115,6 +116,7 @@ fn a_summary_keeps_its_size() {
         candidate: &Baseline::default(),
         verdict: "",
         budget_file: "b",
+        code: &Places::default(),
         environment: &environment,
     };
     let summary = artefacts.summary();
@@ -138,4 +140,49 @@ fn the_schema_names_what_is_written() {
     check(&schema["properties"]["totals"], &value["totals"]);
     check(&schema["properties"]["limits"]["items"], &value["limits"][0]);
     check(&schema["properties"]["findings"]["items"], &value["findings"][0]);
+}
+
+#[test]
+fn findings_stand_where_the_code_of_their_statement_is() {
+    let (document, reports) = (document(), [report()]);
+    let judged = document.findings.iter().find(|judged| judged.finding.child.is_some()).unwrap();
+    let digest = judged.finding.child.as_ref().unwrap().digest.clone();
+    let code = Places::from([(digest, Code { file: "app/my views.py".to_owned(), line: 12 })]);
+    let artefacts = Artefacts {
+        document: &document,
+        reports: &reports,
+        candidate: &crate::audit::baseline::candidate(&reports, &Baseline::default()),
+        verdict: "",
+        budget_file: "pgsonde-budget.toml",
+        code: &code,
+        environment: &BTreeMap::new(),
+    };
+    let sarif = artefacts.sarif();
+    let places: Vec<&Value> = sarif["runs"][0]["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| &result["locations"][0]["physicalLocation"])
+        .collect();
+    let at = |uri: &str, line: u32| json!({"artifactLocation": {"uri": uri}, "region": {"startLine": line}});
+    assert!(places.contains(&&at("app/my%20views.py", 12)), "{places:?}");
+    assert!(places.contains(&&at("pgsonde-budget.toml", 1)), "{places:?}");
+    let quality = artefacts.code_quality().to_string();
+    assert!(quality.contains(r#""lines":{"begin":12},"path":"app/my views.py""#), "{quality}");
+    assert!(artefacts.annotations().contains("file=app/my views.py,line=12,"));
+}
+
+#[test]
+fn a_route_without_a_limit_is_a_case_of_its_own() {
+    with(&[], |artefacts| {
+        let cases = artefacts.junit().cases;
+        let free: Vec<&str> = cases
+            .iter()
+            .filter(|case| case.name == "no limit")
+            .map(|case| case.class.as_str())
+            .collect();
+        assert!(free.iter().any(|class| class.starts_with("pgsonde.route./")), "{free:?}");
+        assert!(free.iter().any(|class| class.starts_with("pgsonde.mark.")), "{free:?}");
+        assert!(!free.iter().any(|class| class.ends_with(".none")), "{free:?}");
+    });
 }

@@ -30,9 +30,11 @@ fn info_has_the_documented_fields() {
             "loss",
             "mode",
             "overhead",
+            "own_use",
             "redact",
             "revision",
             "schema",
+            "setup",
             "upstreams",
             "uptime_s",
             "version"

@@ -16,11 +16,34 @@ pub(crate) struct Place {
     pub(crate) file: String,
     /// Whether the baseline knows a finding, by id; empty without a baseline.
     pub(crate) known: Option<Vec<String>>,
+    /// File and line of statements, by digest.
+    pub(crate) code: BTreeMap<String, (String, u32)>,
+}
+
+impl Place {
+    /// File and line of a finding: of the statement that repeats, else of the one before it, else the fallback's first.
+    pub(crate) fn of(&self, finding: &Finding) -> (&str, u32) {
+        let child = finding.child.iter().map(|child| &child.digest);
+        let statements = child.chain(finding.parent.iter().map(|parent| &parent.digest));
+        let found = statements.filter_map(|digest| self.code.get(digest)).next();
+        found.map_or((&self.file, 1), |(file, line)| (file, *line))
+    }
+}
+
+/// A file's name as a relative reference: everything but letters, digits and `-._~/` in per cent.
+fn uri(file: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    file.bytes()
+        .map(|byte| match plain(byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
 }
 
 impl Default for Place {
     fn default() -> Self {
-        Self { file: "pgsonde-budget.toml".to_owned(), known: None }
+        Self { file: "pgsonde-budget.toml".to_owned(), known: None, code: BTreeMap::new() }
     }
 }
 
@@ -90,10 +113,11 @@ fn level(severity: &str) -> &'static str {
 }
 
 fn location(finding: &Finding, place: &Place) -> Value {
+    let (file, line) = place.of(finding);
     let mut location = json!({
         "physicalLocation": {
-            "artifactLocation": { "uri": place.file },
-            "region": { "startLine": 1 },
+            "artifactLocation": { "uri": uri(file) },
+            "region": { "startLine": line },
         },
     });
     let names = [(finding.route.as_ref(), "route"), (finding.mark.as_ref(), "mark")];
