@@ -20,6 +20,7 @@ mod descriptors;
 mod diff;
 mod doctor;
 pub mod export;
+mod exports;
 mod filter;
 pub mod fleet;
 pub mod hot;
@@ -29,6 +30,8 @@ mod marks;
 pub mod negotiation;
 mod obedience;
 pub mod orders;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod own_error;
 pub mod own_use;
 pub mod problem;

@@ -241,9 +241,8 @@ async fn serve(
     let shared = Arc::clone(&machinery.shared);
     protection::check_at_start(&shared).await?;
     shared.events.start_capture()?;
-    if let Some(clickhouse) = &shared.settings.export.clickhouse {
-        shared.exports.start(clickhouse, &shared.events)?;
-    }
+    let settings = &shared.settings;
+    shared.exports.start(&settings.export, &settings.proxy.upstream.hosts, &shared.events)?;
     let app: Vec<String> = listeners.iter().map(Bound::url).collect();
     let exposed = listeners.iter().any(Bound::is_exposed);
     let (orders, inbox) = Orders::line();

@@ -2,7 +2,6 @@
 
 use crate::advisor::live::AdvisorState;
 use crate::capture::Events;
-use crate::clickhouse::Exports;
 use crate::clock;
 use crate::config::{Endpoint, ProxySettings, Settings};
 use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
@@ -10,6 +9,7 @@ use crate::export::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState, series_bound,
 };
+use crate::exports::Exports;
 use crate::hot::budget::TrackingBudget;
 use crate::hot::outbox::OutboxCounters;
 use crate::startups::Startups;

@@ -13,6 +13,7 @@
 
 pub mod certificates;
 pub mod clickhouse;
+pub mod exporting;
 pub mod fake_server;
 pub mod fuzz;
 pub mod guard;

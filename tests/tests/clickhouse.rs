@@ -1,22 +1,16 @@
 //! The export to a real ClickHouse: what arrives is what was done, each once, whatever happens in between.
 
 use pgsonde_tests::clickhouse::{ClickHouse, is_installed, is_modern_installed};
-use pgsonde_tests::{Postgres, Proxy, eventually, paths, python, run, run_ok, signal};
+use pgsonde_tests::exporting::{
+    Between, STATEMENTS, Trouble, each_once, exported, exporting, load, server, table,
+};
+use pgsonde_tests::{Proxy, eventually, paths, python, run, run_ok, signal};
 use serde_json::Value;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::net::TcpListener;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-fn server() -> &'static Postgres {
-    static SERVER: OnceLock<Postgres> = OnceLock::new();
-    SERVER.get_or_init(Postgres::start)
-}
 
 fn pgsonde(args: &[&str], password: &str) -> pgsonde_tests::Output {
     let mut command = Command::new(paths::pgsonde());
@@ -26,55 +20,6 @@ fn pgsonde(args: &[&str], password: &str) -> pgsonde_tests::Output {
 fn init(clickhouse: &ClickHouse, password: &str, more: &[&str]) {
     let output = pgsonde(&[&["clickhouse", "init", &clickhouse.url()], more].concat(), password);
     assert!(output.is_ok(), "{output:?}");
-}
-
-/// A proxy that exports to `url`, with more lines below `[export.clickhouse]`.
-fn exporting(folder: &Path, url: &str, more: &str) -> Proxy {
-    let spool = folder.join("spool").display().to_string();
-    let file = folder.join("pgsonde.toml");
-    let given = more.contains("batch_interval");
-    let interval = if given { "" } else { "batch_interval = \"100ms\"\n" };
-    let text = format!(
-        "[proxy]\nupstream = \"{}\"\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-         [export.clickhouse]\nurl = \"{url}\"\nspool = \"{spool}\"\n{interval}{more}\n",
-        server().upstream(),
-    );
-    std::fs::write(&file, text).expect("the configuration is written");
-    Proxy::configured(&file)
-}
-
-/// `count` statements that are recognised by their table.
-fn load(proxy: &Proxy, table: &str, count: usize) {
-    let sql: String =
-        (0..count).map(|n| format!("select {n} from {table} where n = {n};\n")).collect();
-    server().psql_ok(proxy.port(), &sql);
-}
-
-fn table(name: &str) {
-    server().psql_ok(
-        server().port(),
-        &format!("create table {name}(n int); insert into {name} values (1)"),
-    );
-}
-
-const STATEMENTS: &str = "SELECT count() FROM pgsonde_statements WHERE db_operation = 'select'";
-
-/// Waits until so many statements are there, and sees that each is there once.
-fn each_once(clickhouse: &ClickHouse, count: u64) {
-    eventually("the statements arrive", LIMIT, || {
-        (clickhouse.number(STATEMENTS) >= count).then_some(())
-    });
-    assert_eq!(clickhouse.number(STATEMENTS), count);
-    let distinct = "SELECT uniqExact(proxy_id, session, seq) FROM pgsonde_statements WHERE db_operation = 'select'";
-    assert_eq!(clickhouse.number(distinct), count);
-    let summed = "SELECT sumMerge(calls) FROM pgsonde_minutes WHERE db_operation = 'select'";
-    // The view gets a row a moment after its table.
-    eventually("the sums by minute", LIMIT, || (clickhouse.number(summed) >= count).then_some(()));
-    assert_eq!(clickhouse.number(summed), count, "the sums by minute counted each once");
-}
-
-fn exported(proxy: &Proxy, name: &str) -> f64 {
-    proxy.metrics().sum(&format!("pgsonde_export_{name}"))
 }
 
 #[test]
@@ -239,61 +184,6 @@ fn a_store_that_was_away_gets_each_row_once() {
     assert_eq!(proxy.stop(), 0);
 }
 
-/// Between proxy and store: passes everything on, and loses answers while it is told to.
-struct Lossy {
-    port: u16,
-    loses: Arc<AtomicBool>,
-    lost: Arc<AtomicU64>,
-}
-
-impl Lossy {
-    fn before(store: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let (loses, lost) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (loses_now, lost_now) = (Arc::clone(&loses), Arc::clone(&lost));
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let (loses, lost) = (Arc::clone(&loses_now), Arc::clone(&lost_now));
-                std::thread::spawn(move || relay(client, store, &loses, &lost));
-            }
-        });
-        Self { port, loses, lost }
-    }
-}
-
-/// Requests to the store in parts as they come; an answer that is to be lost ends the connection.
-fn relay(mut client: TcpStream, store: u16, loses: &AtomicBool, lost: &AtomicU64) {
-    let Ok(mut server) = TcpStream::connect(("127.0.0.1", store)) else { return };
-    let (Ok(mut up_from), Ok(mut up_to)) = (client.try_clone(), server.try_clone()) else { return };
-    let insert = Arc::new(AtomicBool::new(false));
-    let is_insert = Arc::clone(&insert);
-    std::thread::spawn(move || {
-        let mut buffer = [0; 16_384];
-        while let Ok(n @ 1..) = up_from.read(&mut buffer) {
-            let text = String::from_utf8_lossy(&buffer[..n]);
-            if text.starts_with("POST ") {
-                is_insert.store(text.contains("INSERT"), Relaxed);
-            }
-            if up_to.write_all(&buffer[..n]).is_err() {
-                break;
-            }
-        }
-        let _ended = up_to.shutdown(std::net::Shutdown::Write);
-    });
-    let mut buffer = [0; 16_384];
-    while let Ok(n @ 1..) = server.read(&mut buffer) {
-        if loses.load(Relaxed) && insert.load(Relaxed) {
-            lost.fetch_add(1, Relaxed);
-            break;
-        }
-        if client.write_all(&buffer[..n]).is_err() {
-            break;
-        }
-    }
-    let _ended = client.shutdown(std::net::Shutdown::Both);
-}
-
 #[test]
 fn a_lost_answer_counts_nothing_twice() {
     if !is_installed() {
@@ -303,18 +193,18 @@ fn a_lost_answer_counts_nothing_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     let clickhouse = ClickHouse::start("", None);
     init(&clickhouse, "", &[]);
-    let lossy = Lossy::before(clickhouse.port());
-    let url = format!("http://127.0.0.1:{}", lossy.port);
+    let lossy = Between::before(clickhouse.port());
+    let url = format!("http://127.0.0.1:{}", lossy.port());
     let proxy = exporting(folder.path(), &url, "");
     load(&proxy, "lossy", 20);
     each_once(&clickhouse, 20);
-    lossy.loses.store(true, Relaxed);
+    lossy.does(Trouble::LosesAnswers);
     load(&proxy, "lossy", 200);
-    eventually("answers get lost", LIMIT, || (lossy.lost.load(Relaxed) >= 2).then_some(()));
+    eventually("answers get lost", LIMIT, || (lossy.met() >= 2).then_some(()));
     // Killed between sending and hearing of it: the next one asks the store first.
     signal("KILL", &proxy.pid().to_string());
     drop(proxy);
-    lossy.loses.store(false, Relaxed);
+    lossy.does(Trouble::None);
     let proxy = exporting(folder.path(), &url, "");
     load(&proxy, "lossy", 30);
     each_once(&clickhouse, 250);
@@ -491,14 +381,14 @@ fn a_current_engine_holds_each_row_once_and_gives_the_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = ClickHouse::start_modern();
     init(&store, "", &[]);
-    let lossy = Lossy::before(store.port());
-    let proxy = exporting(folder.path(), &format!("http://127.0.0.1:{}", lossy.port), "");
+    let lossy = Between::before(store.port());
+    let proxy = exporting(folder.path(), &format!("http://127.0.0.1:{}", lossy.port()), "");
     load(&proxy, "modern", 30);
     each_once(&store, 30);
-    lossy.loses.store(true, Relaxed);
+    lossy.does(Trouble::LosesAnswers);
     load(&proxy, "modern", 70);
-    eventually("an answer gets lost", LIMIT, || (lossy.lost.load(Relaxed) >= 1).then_some(()));
-    lossy.loses.store(false, Relaxed);
+    eventually("an answer gets lost", LIMIT, || (lossy.met() >= 1).then_some(()));
+    lossy.does(Trouble::None);
     each_once(&store, 100);
     let token = "INSERT INTO pgsonde_statements SETTINGS insert_deduplication_token = 'again', \
                  deduplicate_blocks_in_dependent_materialized_views = 1 FORMAT JSONEachRow\n\

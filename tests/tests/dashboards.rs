@@ -290,7 +290,7 @@ fn every_panel_has_data_of_metrics_that_exist() {
         return;
     }
     let postgres = Postgres::start();
-    let proxy = Proxy::start(&postgres, &[]);
+    let (_folder, proxy) = exporting(&postgres);
     let prometheus = prometheus::Prometheus::start(&proxy);
     let stop = Arc::new(AtomicBool::new(false));
     let loader = {
@@ -317,6 +317,20 @@ fn every_panel_has_data_of_metrics_that_exist() {
     assert!(empty.is_empty(), "panels without data:\n{}", empty.join("\n"));
     catalogue_and_panels_agree(&proxy, &boards);
     assert!(!prometheus.query("service:pgsonde_statements:rate5m > 0").is_empty(), "recorded");
+}
+
+/// A proxy with an export, to a receiver that isn't there: its metrics exist as well.
+fn exporting(postgres: &Postgres) -> (tempfile::TempDir, Proxy) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pgsonde.toml");
+    let text = format!(
+        "[proxy]\nupstream = \"{}\"\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [export.otlp]\nurl = \"http://127.0.0.1:{}\"\ninterval = \"1s\"\n",
+        postgres.upstream(),
+        pgsonde_tests::free_port(),
+    );
+    std::fs::write(&file, text).expect("the configuration is written");
+    (folder, Proxy::configured(&file))
 }
 
 /// Whether a result has a series with a number (a quotient of zeros is NaN).

@@ -131,6 +131,8 @@ pub struct TraceContext {
     pub trace_id: u128,
     /// The application's span; 0 where the header doesn't name one.
     pub span_id: u64,
+    /// Whether the application records the trace.
+    pub sampled: bool,
 }
 
 /// SQL-comment tags that are kept (sqlcommenter: `key='url-encoded value'`; also `key:value` of marginalia).

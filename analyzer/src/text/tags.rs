@@ -287,7 +287,8 @@ fn context(header: &str) -> Option<TraceContext> {
     let trace_id = u128::from_str_radix(trace_id, 16).ok().filter(|id| *id != 0)?;
     let span_id = parts.next().filter(|id| id.len() == 16);
     let span_id = span_id.and_then(|id| u64::from_str_radix(id, 16).ok()).unwrap_or(0);
-    Some(TraceContext { trace_id, span_id })
+    let flags = parts.next().and_then(|flags| u8::from_str_radix(flags.get(..2)?, 16).ok());
+    Some(TraceContext { trace_id, span_id, sampled: flags.is_some_and(|flags| flags & 1 == 1) })
 }
 
 fn hash_of(trace_id: u128) -> u64 {

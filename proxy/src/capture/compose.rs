@@ -303,8 +303,7 @@ impl Composer {
 
     /// Whole units are kept or left out.
     fn is_sampled(&self, unit_id: Option<u64>) -> bool {
-        let spread = unit_id.unwrap_or(0).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        spread % 1_000_000 < self.sample_millionths
+        is_sampled(unit_id, self.sample_millionths)
     }
 
     fn statement(&mut self, event: &StatementEvent, out: &mut Vec<u8>) {
@@ -377,6 +376,12 @@ impl Composer {
             finding_line::write_withdrawn(&self.identity, id, snapshot.at_us, out);
         }
     }
+}
+
+/// Whether a unit belongs to a share of all of them; the same in every export.
+pub(crate) fn is_sampled(unit_id: Option<u64>, millionths: u64) -> bool {
+    let spread = unit_id.unwrap_or(0).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    spread % 1_000_000 < millionths
 }
 
 fn digest_line<'a>(identity: &'a Identity, executed: &'a Executed, at_us: u64) -> DigestLine<'a> {

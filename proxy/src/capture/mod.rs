@@ -15,9 +15,10 @@ mod replay;
 mod stream;
 mod writer;
 
-pub(crate) use compose::{Composer, Identity, statement_line};
+pub(crate) use compose::{Composer, Identity, is_sampled, statement_line};
 pub(crate) use files::SUFFIX;
 pub(crate) use finding_line::{lasting, read as finding_of, write as write_finding};
+pub(crate) use finding_watch::FindingWatch;
 pub(crate) use hub::{Ear, News, STREAMS_MAX};
 pub(crate) use stream::{EventStream, FileStream, Rate};
 pub(crate) use writer::Ends;

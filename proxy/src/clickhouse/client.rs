@@ -2,23 +2,18 @@
 
 use super::tables::Dialect;
 use crate::config::Secret;
+use crate::exports::http::{self, short};
 use crate::problem::Problem;
-use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use url::Url;
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for the answer to an insert: a store that takes longer is asked afterwards what it has.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for the answer to a query of a report.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
-/// Bytes of a refusal that are shown.
-const REASON_BYTES_MAX: usize = 300;
 
 /// Where a store is: URL without credentials, database, user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,15 +126,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(place: Place, password: Option<Secret>) -> Self {
-        let mut config = Agent::config_builder()
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None);
-        if place.url.scheme() == "https" {
-            config = config.tls_config(tls());
-        }
-        Self { place, password, agent: config.build().new_agent() }
+        let agent = http::agent(&place.url);
+        Self { place, password, agent }
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -219,19 +207,9 @@ impl Client {
     }
 }
 
-/// Roots of the system.
-fn tls() -> TlsConfig {
-    let found = rustls_native_certs::load_native_certs().certs;
-    let roots: Vec<_> = found.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-    TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build()
-}
-
 fn lost(error: &ureq::Error) -> Refusal {
     use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    let words = short(error.to_string().split(" (os error").next().unwrap_or_default());
+    let words = http::why(error);
     match error {
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => Refusal::Unreachable(words),
         ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
@@ -255,12 +233,6 @@ fn code(text: &str) -> Option<u32> {
     let end = digits.find(|letter: char| !letter.is_ascii_digit())?;
     let is_refusal = digits[end..].starts_with(['.', ',']) && digits.contains("DB::");
     is_refusal.then(|| digits[..end].parse().ok()).flatten()
-}
-
-/// One line of it, and not all of a long one: a refusal may quote rows.
-fn short(text: &str) -> String {
-    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    pgsonde_analyzer::text::cut(line, REASON_BYTES_MAX).to_owned()
 }
 
 /// A text as a literal of ClickHouse's SQL.

@@ -6,9 +6,9 @@
 //! deduplication token of stores that know one.
 
 use super::client::{Client, Refusal, quoted};
-use super::counts::Counts;
 use super::spool::{Batch, Spool};
 use super::tables::{self, Dialect};
+use crate::exports::{BackOff, Counts, Loss, sleep};
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -16,10 +16,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// First wait after a failure; it doubles …
-const BACK_OFF_MIN: Duration = Duration::from_millis(250);
-/// … up to this.
-const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Wait for a new batch where there is none.
 const IDLE: Duration = Duration::from_secs(1);
 /// Attempts for a batch whose rows the store can't read.
@@ -37,7 +33,7 @@ pub(super) struct Poster {
     /// Batches that may be there already.
     uncertain: HashSet<String>,
     unreadable: u32,
-    back_off: Duration,
+    back_off: BackOff,
 }
 
 impl Poster {
@@ -57,7 +53,7 @@ impl Poster {
             dialect: None,
             uncertain: found.into_iter().map(|batch| batch.token).collect(),
             unreadable: 0,
-            back_off: BACK_OFF_MIN,
+            back_off: BackOff::default(),
         }
     }
 
@@ -67,11 +63,7 @@ impl Poster {
             let done = self.send_all();
             let wait = match done {
                 Ok(()) => IDLE,
-                Err(()) => {
-                    let wait = self.back_off;
-                    self.back_off = (wait * 2).min(BACK_OFF_MAX);
-                    wait
-                }
+                Err(()) => self.back_off.wait(),
             };
             if done.is_err() && self.counts.closing.load(Relaxed) {
                 return;
@@ -92,12 +84,7 @@ impl Poster {
         if wakes {
             return self.arrivals.recv_timeout(time);
         }
-        let step = Duration::from_millis(50);
-        let mut left = time;
-        while left > Duration::ZERO && !self.counts.closing.load(Relaxed) {
-            std::thread::sleep(step.min(left));
-            left = left.saturating_sub(step);
-        }
+        sleep(time, &self.counts);
         Ok(())
     }
 
@@ -111,7 +98,7 @@ impl Poster {
                     self.counts.rows.fetch_add(batch.rows, Relaxed);
                     self.finished(&batch);
                     self.counts.recover();
-                    self.back_off = BACK_OFF_MIN;
+                    self.back_off.reset();
                 }
                 Err(refusal) => self.failed(&batch, &refusal)?,
             }
@@ -137,7 +124,7 @@ impl Poster {
         if refusal.is_about_rows() {
             self.unreadable += 1;
             if self.unreadable >= UNREADABLE_ATTEMPTS_MAX {
-                self.counts.refused.fetch_add(batch.rows, Relaxed);
+                self.counts.lose(batch.rows, Loss::Refused);
                 tracing::error!(rows = batch.rows, "ClickHouse can't read a batch; it is dropped");
                 self.finished(batch);
                 return Ok(());

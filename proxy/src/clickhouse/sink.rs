@@ -1,15 +1,14 @@
 //! The thread that makes batches: what the analyzer heard, as lines, by table and day.
 
-use super::counts::Counts;
 use super::spool::{NoPlace, Spool};
 use super::tables;
 use crate::capture::{Composer, Ear, Identity, News};
 use crate::clock;
 use crate::config::ClickHouseSettings;
+use crate::exports::{Counts, Loss};
 use pgsonde_analyzer::Redaction;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -100,14 +99,14 @@ impl Sink {
 
     fn note_missed(&mut self, events: u64) {
         if events > 0 {
-            self.counts.queue_full.fetch_add(events, Relaxed);
-            self.gap(events, "queue_full");
+            self.lose(events, Loss::QueueFull);
         }
     }
 
-    fn gap(&mut self, events: u64, reason: &str) {
+    fn lose(&mut self, events: u64, why: Loss) {
+        self.counts.lose(events, why);
         let (now_us, mut lines) = (clock::now_us(), Vec::new());
-        self.composer.gap([now_us, now_us], events, reason, &mut lines);
+        self.composer.gap([now_us, now_us], events, why.name(), &mut lines);
         self.sort(&lines);
     }
 
@@ -125,30 +124,24 @@ impl Sink {
 
     fn seal(&mut self) {
         (self.rows, self.bytes) = (0, 0);
-        let mut lost = [0; 2];
+        let mut lost = [(Loss::SpoolFull, 0), (Loss::SpoolFailed, 0)];
         for ((table, _), lines) in std::mem::take(&mut self.batches) {
             match self.put(table, &lines) {
                 Ok(()) => {}
                 Err(NoPlace::Full) => {
-                    self.counts.spool_full.fetch_add(lines.rows, Relaxed);
                     self.counts.fail("the spool is full; rows are dropped", "the spool is full");
-                    lost[0] += lines.rows;
+                    lost[0].1 += lines.rows;
                 }
                 Err(NoPlace::Failed(why)) => {
-                    self.counts.spool_failed.fetch_add(lines.rows, Relaxed);
                     self.counts.fail("rows are dropped", &why);
-                    lost[1] += lines.rows;
+                    lost[1].1 += lines.rows;
                 }
             }
         }
-        if lost != [0; 2] {
+        for (why, events) in lost.into_iter().filter(|(_, events)| *events > 0) {
             // Names of statements may have been among the lost: they are told again.
             self.composer.begin_anew();
-            for (events, reason) in lost.into_iter().zip(["spool_full", "spool_failed"]) {
-                if events > 0 {
-                    self.gap(events, reason);
-                }
-            }
+            self.lose(events, why);
         }
     }
 

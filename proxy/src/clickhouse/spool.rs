@@ -1,6 +1,6 @@
 //! Batches on disk between making and sending: one file each, in the order of their names.
 
-use super::counts::Counts;
+use crate::exports::Counts;
 use crate::problem::Problem;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -79,7 +79,7 @@ impl Spool {
                 bytes += entry.metadata()?.len();
             }
         }
-        self.counts.spool_bytes.store(bytes, Relaxed);
+        self.counts.waiting_bytes.store(bytes, Relaxed);
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl Spool {
     /// Puts a batch in; it is there as a whole or not at all.
     pub(super) fn put(&self, token: &str, packed: &[u8]) -> Result<(), NoPlace> {
         let bytes = packed.len() as u64;
-        if self.counts.spool_bytes.load(Relaxed) + bytes > self.bytes_max {
+        if self.counts.waiting_bytes.load(Relaxed) + bytes > self.bytes_max {
             return Err(NoPlace::Full);
         }
         let (part, path) = (self.folder.join(format!("{token}.part")), self.path(token));
@@ -106,7 +106,7 @@ impl Spool {
             let reason = text.split(" (os error").next().unwrap_or(&text);
             return Err(NoPlace::Failed(format!("cannot write to the spool: {reason}")));
         }
-        self.counts.spool_bytes.fetch_add(bytes, Relaxed);
+        self.counts.waiting_bytes.fetch_add(bytes, Relaxed);
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl Spool {
         let path = self.path(&batch.token);
         let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
         if std::fs::remove_file(&path).is_ok() {
-            self.counts.spool_bytes.fetch_sub(bytes, Relaxed);
+            self.counts.waiting_bytes.fetch_sub(bytes, Relaxed);
         }
     }
 }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_spool_keeps_order_and_bounds_and_belongs_to_one() {
         let folder = std::env::temp_dir().join(format!("pgsonde-spool-{}", std::process::id()));
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Counts::of("test", &[]));
         let spool = Spool::open(&folder, 100, &counts).unwrap();
         assert_eq!(Spool::open(&folder, 100, &counts).unwrap_err().number(), 113);
         spool.put("2-aa-2-7-pgsonde_statements", &[1; 40]).unwrap();
@@ -164,10 +164,13 @@ mod tests {
         assert_eq!(spool.read(&batches[0]).unwrap(), [2; 60]);
         spool.remove(&batches[0]);
         spool.remove(&batches[0]);
-        assert_eq!(counts.spool_bytes.load(Relaxed), 40);
+        assert_eq!(counts.waiting_bytes.load(Relaxed), 40);
         drop(spool);
         let again = Spool::open(&folder, 100, &counts).unwrap();
-        assert_eq!((again.batches("cc").unwrap().len(), counts.spool_bytes.load(Relaxed)), (1, 40));
+        assert_eq!(
+            (again.batches("cc").unwrap().len(), counts.waiting_bytes.load(Relaxed)),
+            (1, 40)
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

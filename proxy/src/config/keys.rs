@@ -2,7 +2,7 @@
 
 use crate::capture::Kinds;
 use crate::config::address::{Address, Listen};
-use crate::config::export::{EXPORT_KEYS, check_url};
+use crate::config::export::{EXPORT_KEYS, check_url, receiver};
 use crate::config::findings::FINDING_KEYS;
 use crate::config::secret;
 use crate::config::units::{
@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Url,
     /// http:// or https://, without a password.
     Web,
+    /// http:// or https://, without user and password.
+    Receiver,
     /// One address.
     Address,
     /// 1 to 8 addresses or Unix sockets.
@@ -282,6 +284,10 @@ impl Key {
             }
             (Kind::Listens, Raw::List(list)) => listens(list),
             (Kind::Path | Kind::Name, Raw::Text(text)) => path(text),
+            (Kind::Receiver, Raw::Text(text)) => match receiver(text.trim()) {
+                Ok(_) => Ok(Value::Text(text.trim().to_owned())),
+                Err(rule) => Err((BAD_VALUE, rule)),
+            },
             (Kind::Web, Raw::Text(text)) => match check_url(text.trim()) {
                 Ok(()) => Ok(Value::Text(text.trim().to_owned())),
                 Err(rule) => Err((BAD_VALUE, rule)),
@@ -334,7 +340,7 @@ impl Kind {
 
     fn noun(self) -> &'static str {
         match self {
-            Self::Url | Self::Web => "a URL in quotes",
+            Self::Url | Self::Web | Self::Receiver => "a URL in quotes",
             Self::Address => "an address in quotes",
             Self::Listens => "an address in quotes, or a list of them",
             Self::Path => "a file name in quotes",

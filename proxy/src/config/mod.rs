@@ -21,7 +21,8 @@ pub(crate) mod units;
 mod upstream;
 
 pub use address::{Address, Listen};
-pub use export::{ClickHouseSettings, ExportSettings};
+pub(crate) use export::pairs as header_pairs;
+pub use export::{ClickHouseSettings, ExportSettings, OtlpSettings};
 pub(crate) use file::ConfigFile;
 pub(crate) use given::{Reloaded, Shown};
 pub(crate) use keys::nearest;

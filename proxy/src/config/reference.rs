@@ -152,6 +152,11 @@ pub(crate) const MEANINGS: &[Meaning] = &[
     of("export.clickhouse.batch_interval", RESTART, "Time after which a smaller batch leaves."),
     of("export.clickhouse.sample", RESTART, "Share of the units of work that are exported, whole ones; counters are never sampled."),
     of("export.clickhouse.events", RESTART, "Kinds of lines that are exported; absent = all."),
+    of("export.otlp.url", RESTART, "OpenTelemetry over HTTP, what v1/metrics, v1/traces and v1/logs are below: http(s)://host[:4318][/path]; absent = no export."),
+    of("export.otlp.headers", RESTART, "Where headers of its requests are, name=value,name=value: env:NAME or file:PATH; absent = none."),
+    of("export.otlp.interval", RESTART, "Time between two exports of the histograms; spans and logs leave after a second."),
+    of("export.otlp.sample", RESTART, "Share of the units of work whose spans are exported, whole ones. Units with a traceparent follow its sampled flag instead."),
+    of("export.otlp.slow", RESTART, "Units of work that take this long are exported in any case."),
     of("log.level", LIVE, "Least severe events of the log on stderr; PGSONDE_LOG sets a filter instead."),
     of("log.format", LIVE, "text, or json: one object per line."),
 ];

@@ -78,6 +78,7 @@ impl Kind {
             Self::Secret => "\"env:PGSONDE_TOKEN\"",
             Self::Hosts => "[\"pgsonde.internal\"]",
             Self::Web => "\"http://clickhouse.internal:8123\"",
+            Self::Receiver => "\"http://collector.internal:4318\"",
             Self::FindingKinds => "[\"polling\"]",
             Self::Size(..) => "\"350MiB\"",
             Self::EventKinds => "[\"statement\", \"finding\"]",

@@ -64,7 +64,7 @@ impl Kind {
         };
         let schema = match self {
             Self::Url => text("^postgres(ql)?://"),
-            Self::Web => text("^https?://"),
+            Self::Web | Self::Receiver => text("^https?://"),
             Self::Address => text(":[0-9]+$"),
             Self::Listens => list(json!({ "type": "string", "minLength": 1 }), 8),
             Self::Path | Self::Name => json!({ "type": "string", "minLength": 1 }),
@@ -125,6 +125,7 @@ impl Kind {
             Self::FindingKinds | Self::Hosts | Self::TagKeys => Some("at most 32".to_owned()),
             Self::Url
             | Self::Web
+            | Self::Receiver
             | Self::Address
             | Self::Path
             | Self::Name

@@ -104,7 +104,7 @@ pub(crate) const CATALOGUE: &[Definition] = &[
     ("export_bytes_total", Counter, &["exporter"], "Bytes sent to it, compressed."),
     ("export_failures_total", Counter, &["exporter"], "Attempts of an export that failed."),
     ("export_dropped_rows_total", Counter, &["exporter", "reason"], "Rows of an export that will never arrive."),
-    ("export_spool_bytes", Gauge, &["exporter"], "Bytes of an export that wait on disk."),
+    ("export_spool_bytes", Gauge, &["exporter"], "Bytes of an export that wait: on disk, or in memory where there is no spool."),
     ("advisor_explains_total", Counter, &["outcome"], "EXPLAINs of the index advisor on the target by outcome."),
     ("advisor_skipped_total", Counter, &["reason"], "What the index advisor left out by reason."),
     ("build_info", Gauge, &["version", "revision", "rustc"], "What runs."),

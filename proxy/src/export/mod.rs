@@ -28,6 +28,8 @@ pub(crate) mod words;
 #[cfg(test)]
 pub(crate) mod fixture;
 
+#[cfg(feature = "otlp")]
+pub(crate) use api::{digest_text, finding_text};
 pub(crate) use clock::rfc3339_unix;
 pub(crate) use series::series_bound;
 #[cfg(test)]

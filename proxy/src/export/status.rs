@@ -161,7 +161,7 @@ pub struct CaptureCounts {
 /// What an exporter came to since start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExporterCounts {
-    /// `clickhouse`.
+    /// `clickhouse` or `otlp`.
     pub exporter: &'static str,
     /// Rows that the other side has.
     pub rows: u64,
@@ -171,7 +171,7 @@ pub struct ExporterCounts {
     pub failures: u64,
     /// Rows that will never arrive, by reason.
     pub dropped: Vec<(&'static str, u64)>,
-    /// Bytes that wait on disk.
+    /// Bytes that wait, on disk or in memory.
     pub spool_bytes: u64,
     /// Why the latest attempt failed; none while it works.
     pub last_error: Option<String>,
