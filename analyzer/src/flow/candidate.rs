@@ -219,8 +219,10 @@ impl Candidate {
     /// repetitions and executions that the result doesn't explain against it. (Bentley, Programming pearls: algorithm
     /// design techniques, Comm. ACM 27, 1984; scores as of local alignment.)
     pub(crate) fn cut_to_loop(&self) -> Option<Self> {
+        // Where everything is explained there is nothing foreign in it.
+        let mixed = self.executions > self.hits && self.is_logged();
         let hits = self.best_segment();
-        (self.is_logged() && hits.len() < self.log.len()).then(|| self.of_hits(&self.log[hits]))
+        (mixed && hits.len() < self.log.len()).then(|| self.of_hits(&self.log[hits]))
     }
 
     /// What it gathered of the positions in that range alone.

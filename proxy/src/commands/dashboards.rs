@@ -53,6 +53,8 @@ embedded! {
     "prometheus/runbooks/PgsondeConfigReloadFailed.md" => "prometheus/runbooks/PgsondeConfigReloadFailed.md",
     "prometheus/runbooks/PgsondeDown.md" => "prometheus/runbooks/PgsondeDown.md",
     "prometheus/runbooks/PgsondeDroppingEvents.md" => "prometheus/runbooks/PgsondeDroppingEvents.md",
+    "prometheus/runbooks/PgsondeExportFailing.md" => "prometheus/runbooks/PgsondeExportFailing.md",
+    "prometheus/runbooks/PgsondeExportLosing.md" => "prometheus/runbooks/PgsondeExportLosing.md",
     "prometheus/runbooks/PgsondeHighErrorRatio.md" => "prometheus/runbooks/PgsondeHighErrorRatio.md",
     "prometheus/runbooks/PgsondeIdleInTransaction.md" => "prometheus/runbooks/PgsondeIdleInTransaction.md",
     "prometheus/runbooks/PgsondeLatencyP99High.md" => "prometheus/runbooks/PgsondeLatencyP99High.md",

@@ -505,6 +505,16 @@ fn word(text: &str, words: &[&str]) -> Result<Value, Refusal> {
     Err((BAD_VALUE, format!("`{}` is not one of {}", text.escape_debug(), words.join(", "))))
 }
 
+fn tag_keys(list: &[String]) -> Result<Value, Refusal> {
+    if list.len() > TAG_KEYS_MAX {
+        return Err((BAD_VALUE, format!("expected at most {TAG_KEYS_MAX} keys")));
+    }
+    match list.iter().find(|key| !TagKeys::may_be(key)) {
+        Some(key) => Err((BAD_VALUE, format!("`{}` is no key of a tag", key.escape_debug()))),
+        None => Ok(Value::Names(list.to_vec())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -538,15 +548,5 @@ mod tests {
         for (left, right, expected) in rows {
             assert_eq!(edit_distance(left, right), expected, "{left} {right}");
         }
-    }
-}
-
-fn tag_keys(list: &[String]) -> Result<Value, Refusal> {
-    if list.len() > TAG_KEYS_MAX {
-        return Err((BAD_VALUE, format!("expected at most {TAG_KEYS_MAX} keys")));
-    }
-    match list.iter().find(|key| !TagKeys::may_be(key)) {
-        Some(key) => Err((BAD_VALUE, format!("`{}` is no key of a tag", key.escape_debug()))),
-        None => Ok(Value::Names(list.to_vec())),
     }
 }
