@@ -437,7 +437,6 @@ fn what_is_refused_for_good_is_a_number() {
     load(&proxy, "refused", 3);
     receiver.await_spans("refused", 3);
     eventually("the rejected span is counted", LIMIT, || (dropped() > 25.0).then_some(()));
-    assert_eq!(proxy.calls_and_errors("refused"), (28, 0));
 }
 
 #[test]

@@ -4,7 +4,6 @@ use super::finding_line;
 use super::finding_watch::FindingWatch;
 use super::hub::News;
 use super::kinds::Kinds;
-use crate::export::shapes::HASH_VERSION;
 use crate::export::shapes::as_sent::AsSentFields;
 use crate::export::shapes::lines::{
     CaptureLine, ConnectionLine, DigestLine, EndLine, GapLine, Head, SCHEMA, StatementLine,
@@ -118,7 +117,7 @@ impl Composer {
                 proxy_id: (&*self.identity.proxy_id).into(),
                 ts_us: self.identity.unix_us(now_us),
                 schema: SCHEMA,
-                hash_version: HASH_VERSION,
+                hash_version: crate::export::shapes::HASH_VERSION,
                 version: env!("CARGO_PKG_VERSION").into(),
                 redact: self.identity.redaction.name().into(),
                 sample: self.sample_millionths as f64 / 1e6,

@@ -54,7 +54,7 @@ fn sample() -> &'static StatementEvent {
             Heard::Statement(event) => Some(StatementEvent::clone(event)),
             _ => None,
         });
-        statement.unwrap()
+        statement.expect("invariant: a statement was ingested just now")
     })
 }
 
