@@ -25,8 +25,10 @@ lint: ## formatting, clippy, and licences and advisories where cargo-deny is the
 fmt: ## rewrites the sources as rustfmt wants them
 	cargo fmt --all
 
-bench: ## pgbench direct, through haproxy and through pgsonde; ARGS=--quick for two rounds
-	$(SETUP) build postgres python haproxy && cargo build --release -p pgsonde && $(PYTHON) tests/bench/bench.py $(ARGS)
+bench: ## what each relay costs as a multiple of a bare one; ARGS=--quick for two rounds
+	$(SETUP) build postgres python haproxy pgbouncer && cargo build --release -p pgsonde \
+	  && cargo build --release --locked --manifest-path tests/bench/floor/Cargo.toml --target-dir $(TARGET)/floor \
+	  && $(PYTHON) tests/bench/bench.py $(ARGS)
 
 compat: ## the drivers' own test suites, directly and through the proxy; ARGS=--list names them, ARGS="asyncpg" picks
 	$(SETUP) build postgres python && cargo build --release -p pgsonde && $(PYTHON) tests/compat/compat.py $(ARGS)
