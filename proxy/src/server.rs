@@ -41,7 +41,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 
 /// Empty batches that wait for a worker.
 const SPARE_BATCHES: usize = 8;
@@ -60,6 +60,9 @@ const TURNED_AWAY_MAX: usize = 64;
 
 /// Time for a client that is turned away to say who it is.
 const TURN_AWAY_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the answers that the admin interface has begun may take at the end.
+const LAST_ANSWERS_LIMIT: Duration = Duration::from_millis(500);
 
 /// Which signal ended the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,9 +254,12 @@ async fn serve(
     let access = Arc::new(access.with_events_as_sent(as_sent));
     let admin = Admin { access, orders, app };
     let report = addresses(&admin_listeners);
+    let (open, closing) = watch::channel(());
+    let mut answering = JoinSet::new();
     for listener in admin_listeners {
         let listener = TcpListener::from_std(listener).map_err(|error| no_thread(&error))?;
-        tokio::task::spawn_local(admin::serve(listener, admin.state(&machinery)));
+        let closed = dropped(closing.clone());
+        answering.spawn_local(admin::serve(listener, admin.state(&machinery), closed));
     }
     let mut acceptors = Vec::new();
     for listener in listeners {
@@ -274,10 +280,19 @@ async fn serve(
         () = drain(&machinery) => {}
         () = signals.end() => tracing::warn!("second signal: closing everything now"),
     }
+    drop(open);
+    let answered = async { while answering.join_next().await.is_some() {} };
+    // Streams of events that are still open are cut.
+    let _ = tokio::time::timeout(LAST_ANSWERS_LIMIT, answered).await;
     shared.advisor.stop();
     shared.events.close();
     shared.exports.close();
     Ok(ending)
+}
+
+/// Done when the other end of the channel is gone.
+async fn dropped(mut channel: watch::Receiver<()>) {
+    while channel.changed().await.is_ok() {}
 }
 
 /// Reloads and obeys until a signal or an order ends the process.

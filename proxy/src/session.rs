@@ -219,7 +219,11 @@ async fn session(
     let watch = watch(&opening, around).with_standing(Rc::clone(&switch.standing));
     let hide_binding = server.is_tls() && !client.is_tls();
     let gauges = Arc::clone(&around.gauges);
+    let plain = !client.is_tls() && !server.is_tls();
     let mut relay = Relay::new(client, server, watch, gauges, &opening.early);
+    if plain {
+        relay = relay.with_directions_apart();
+    }
     if opening.major == 3 {
         relay = relay.with_start(Start::new(hide_binding));
     }

@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::LocalSet;
 
 /// A batch leaves at the latest after this time.
 const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
@@ -64,10 +64,23 @@ impl Worker {
         let (orders, inbox) = unbounded_channel();
         let sessions = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&sessions);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new()
-            .name(format!("pgsonde-worker-{}", parts.index))
-            .spawn(move || LocalSet::new().block_on(&runtime, run(parts, inbox, counted)))?;
+        let name = format!("pgsonde-worker-{}", parts.index);
+        // The runtime can't leave its thread, so that it is made there.
+        let (tell, made) = std::sync::mpsc::sync_channel(1);
+        let work = move || {
+            let options = LocalOptions::default();
+            match Builder::new_current_thread().enable_all().build_local(options) {
+                Ok(runtime) => {
+                    let _ = tell.send(Ok(()));
+                    runtime.block_on(run(parts, inbox, counted));
+                }
+                Err(error) => {
+                    let _ = tell.send(Err(error));
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(work)?;
+        made.recv().unwrap_or_else(|_| Err(io::Error::other("the worker's thread failed")))?;
         Ok(Self { orders, sessions, thread })
     }
 

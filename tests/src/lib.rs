@@ -26,6 +26,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod random;
 pub mod raw;
+pub mod routine;
 pub mod simulation;
 pub mod source;
 pub mod transcript;

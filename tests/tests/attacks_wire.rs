@@ -201,7 +201,8 @@ fn row_10_a_flood_of_cancels_takes_no_session_from_anybody() {
     pass(&mut other.0, &mut other.1, &raw::query("select 1"));
     drop((waiting, flood));
     eventually("every cancel is over", LIMIT, || {
-        while fake.try_accept(Duration::from_millis(1)).is_some() {}
+        // One that waited for its place may come late.
+        while fake.try_accept(Duration::from_millis(300)).is_some() {}
         let open = format!("/proc/{}/fd", proxy.pid());
         let count = std::fs::read_dir(open).expect("the proxy runs").count();
         (count < 60).then_some(())

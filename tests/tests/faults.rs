@@ -63,7 +63,11 @@ fn a_server_that_is_killed_and_comes_back() {
     process::signal("KILL", &format!("{postmaster} {backends}"));
     let words = timed_rest(&mut busy);
     assert!(String::from_utf8_lossy(&words).contains("C08006\0"), "who waits is told: {words:?}");
-    assert_eq!(timed_rest(&mut { idle }), b"", "an idle client just gets the close");
+    let words = timed_rest(&mut { idle });
+    let words = String::from_utf8_lossy(&words);
+    // A backend that sees its postmaster die before it is killed itself has a last word, which passes.
+    let passed = words.is_empty() || words.contains("unexpected postmaster exit");
+    assert!(passed, "an idle client just gets the close: {words}");
     drop(postgres);
     let postgres = Postgres::with(&options);
     assert_eq!(postgres.psql_ok(proxy.port(), "select 1"), "1", "the same proxy serves again");

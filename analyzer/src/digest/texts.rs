@@ -12,7 +12,9 @@ use crate::disguise::{Disguise, Noun};
 use crate::known::KnownText;
 use crate::limits::Limits;
 use crate::record::{BindCell, Field, NewText, RecordBatch, TextKey};
-use crate::text::{Class, MarkChange, Part, SharedSlot, TagKeys, Tags, TextInfo, read_tagged};
+use crate::text::{
+    Class, MarkChange, Part, SharedSlot, StableHash, TagKeys, Tags, TextInfo, read_tagged,
+};
 use crate::value::Salt;
 use std::sync::Arc;
 
@@ -119,6 +121,8 @@ struct Generation {
     shapes: Map<u64, Arc<Statement>>,
     /// With whether no execution has followed yet.
     described: Map<TextKey, (Arc<Described>, bool)>,
+    /// Columns by their identity.
+    columns: Map<u64, Arc<Described>>,
     wide: Map<TextKey, u32>,
     bytes: usize,
 }
@@ -180,7 +184,9 @@ impl Texts {
         }
         self.make_room();
         let raw = text.bytes.of(&batch.bytes);
-        let info = read_tagged(raw, &self.salt, &self.tags, text.cut);
+        let (current, previous) = (&self.current.shapes, &self.previous.shapes);
+        let is_new = |shape: u64| !current.contains_key(&shape) && !previous.contains_key(&shape);
+        let info = read_tagged(raw, &self.salt, &self.tags, text.cut, &is_new);
         let mut entry = self.entry(info, text.cut);
         entry.raw = self.keeps_raw.then(|| crate::labels::label(raw, self.query_text_bytes_max));
         self.current.bytes += entry.bytes();
@@ -300,19 +306,29 @@ impl Texts {
 
     /// Keeps the columns of a text's result until [`Self::described`].
     pub(crate) fn describe(&mut self, key: TextKey, fields: &[Field], batch: &RecordBatch) {
-        let types = fields.iter().take(DESCRIBED_FIELDS_MAX).map(|field| field.type_oid).collect();
-        let fields: Vec<_> = fields
-            .iter()
-            .take(DESCRIBED_FIELDS_MAX)
-            .map(|field| {
-                let name = crate::labels::label(field.label.of(&batch.bytes), self.label_bytes_max);
-                (field.table_oid, field.attnum, self.disguise.label(Noun::Column, name))
-            })
-            .collect();
-        if fields.iter().any(|(table, ..)| *table != 0) && self.find(key).is_some() {
-            self.current.bytes += fields.iter().map(|(.., name)| 48 + name.len()).sum::<usize>();
-            self.current.described.insert(key, (Arc::new(Described { fields, types }), true));
+        let fields = fields.get(..DESCRIBED_FIELDS_MAX).unwrap_or(fields);
+        if fields.iter().any(|field| field.table_oid != 0) && self.find(key).is_some() {
+            let columns = self.columns(fields, batch);
+            self.current.described.insert(key, (columns, true));
         }
+    }
+
+    /// These columns; texts that differ by a literal share them.
+    fn columns(&mut self, fields: &[Field], batch: &RecordBatch) -> Arc<Described> {
+        let identity = identity_of(fields, batch);
+        if let Some(known) = self.current.columns.get(&identity) {
+            return known.clone();
+        }
+        let types = fields.iter().map(|field| field.type_oid).collect();
+        let named = |field: &Field| {
+            let name = crate::labels::label(field.label.of(&batch.bytes), self.label_bytes_max);
+            (field.table_oid, field.attnum, self.disguise.label(Noun::Column, name))
+        };
+        let fields: Vec<_> = fields.iter().map(named).collect();
+        self.current.bytes += fields.iter().map(|(.., name)| 48 + name.len()).sum::<usize>();
+        let columns = Arc::new(Described { fields, types });
+        self.current.columns.insert(identity, columns.clone());
+        columns
     }
 
     /// What was said of the columns of a text's result. It is fresh once: for the first execution after it, whose
@@ -340,4 +356,17 @@ impl Texts {
         let known = |generation: &Generation| generation.wide.get(&key).copied();
         known(&self.current).or_else(|| known(&self.previous)).unwrap_or(0)
     }
+}
+
+/// Domain of columns among the uses of [`StableHash`].
+const COLUMNS_DOMAIN: u64 = 0x636f_6c75_6d6e;
+
+fn identity_of(fields: &[Field], batch: &RecordBatch) -> u64 {
+    let mut hash = StableHash::new(COLUMNS_DOMAIN);
+    for field in fields {
+        hash.word(u64::from(field.table_oid) << 32 | u64::from(field.type_oid));
+        hash.word(u64::from(field.attnum.cast_unsigned()));
+        hash.bytes(field.label.of(&batch.bytes));
+    }
+    hash.finish()
 }

@@ -163,24 +163,32 @@ pub struct Tags {
 ///
 /// A text of nothing but comments and semicolons has no parts: it is the empty query, class control.
 pub fn read(raw: &[u8], salt: &Salt) -> TextInfo {
-    read_to(raw, salt, Depth::Texts, &TagKeys::default())
+    read_to(raw, salt, &TagKeys::default(), &|_| true)
 }
 
-/// As [`read`], or as [`read_cut`] where `is_cut`, with these tags.
-pub fn read_tagged(raw: &[u8], salt: &Salt, kept: &TagKeys, is_cut: bool) -> TextInfo {
-    if is_cut { cut_to(raw, salt, kept) } else { read_to(raw, salt, Depth::Texts, kept) }
+/// As [`read`], or as [`read_cut`] where `is_cut`, with these tags. Both texts of a part are made only where they are
+/// wanted for its shape: that takes as long as all the rest.
+pub fn read_tagged(
+    raw: &[u8],
+    salt: &Salt,
+    kept: &TagKeys,
+    is_cut: bool,
+    wants_texts: &dyn Fn(u64) -> bool,
+) -> TextInfo {
+    let read = if is_cut { cut_to } else { read_to };
+    read(raw, salt, kept, wants_texts)
 }
 
-/// As [`read`], but leaves both texts of each part empty: half the time, for texts whose shape is known.
+/// As [`read`], but leaves both texts of each part empty.
 pub fn read_shape(raw: &[u8], salt: &Salt) -> TextInfo {
-    read_to(raw, salt, Depth::Shape, &TagKeys::default())
+    read_to(raw, salt, &TagKeys::default(), &|_| false)
 }
 
-fn read_to(raw: &[u8], salt: &Salt, depth: Depth, kept: &TagKeys) -> TextInfo {
+fn read_to(raw: &[u8], salt: &Salt, kept: &TagKeys, wants_texts: &dyn Fn(u64) -> bool) -> TextInfo {
     let found = lex::tokens(raw);
     if found.closed {
         return TextInfo {
-            parts: parts(raw, &found.tokens, salt, depth),
+            parts: parts(raw, &found.tokens, salt, wants_texts),
             tags: tags::of(raw, &found, kept),
         };
     }
@@ -189,16 +197,16 @@ fn read_to(raw: &[u8], salt: &Salt, depth: Depth, kept: &TagKeys) -> TextInfo {
 
 /// Reads the beginning of a text that was cut: its last token is left out, as it may be incomplete.
 pub fn read_cut(raw: &[u8], salt: &Salt) -> TextInfo {
-    cut_to(raw, salt, &TagKeys::default())
+    cut_to(raw, salt, &TagKeys::default(), &|_| true)
 }
 
-fn cut_to(raw: &[u8], salt: &Salt, kept: &TagKeys) -> TextInfo {
+fn cut_to(raw: &[u8], salt: &Salt, kept: &TagKeys, wants_texts: &dyn Fn(u64) -> bool) -> TextInfo {
     let mut found: Tokens = lex::tokens(raw);
     if found.closed && found.tokens.last().is_some_and(|last| last.end as usize == raw.len()) {
         found.tokens.pop();
     }
     let tags = tags::of(raw, &found, kept);
-    TextInfo { parts: parts(raw, &found.tokens, salt, Depth::Texts), tags }
+    TextInfo { parts: parts(raw, &found.tokens, salt, wants_texts), tags }
 }
 
 /// The longest beginning of a text that has at most `bytes_max` bytes and ends between characters.
@@ -211,15 +219,24 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
 }
 
 /// Splits at semicolons, but not within parentheses (CREATE RULE) or a BEGIN ATOMIC body.
-fn parts(raw: &[u8], tokens: &[Token], salt: &Salt, depth: Depth) -> Vec<Part> {
+fn parts(
+    raw: &[u8],
+    tokens: &[Token],
+    salt: &Salt,
+    wants_texts: &dyn Fn(u64) -> bool,
+) -> Vec<Part> {
     let mut parts = Vec::with_capacity(1);
     let mut rest = tokens;
     while !rest.is_empty() {
         let end = statement_end(rest);
         let (statement, after) = rest.split_at(end);
         if !statement.is_empty() {
-            let mark = mark::change_of(raw, statement);
-            parts.push(Part { mark, ..render::part(raw, statement, salt, depth) });
+            let mut part = render::part(raw, statement, salt, Depth::Shape);
+            if wants_texts(part.shape) {
+                part = render::part(raw, statement, salt, Depth::Texts);
+            }
+            part.mark = mark::change_of(raw, statement);
+            parts.push(part);
         }
         rest = after.get(1..).unwrap_or(&[]);
     }

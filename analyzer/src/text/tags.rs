@@ -86,6 +86,9 @@ impl TagKeys {
 
 /// Tags of the comments before the first and after the last token.
 pub(super) fn of(raw: &[u8], found: &Tokens, kept: &TagKeys) -> Tags {
+    if found.comments.is_empty() {
+        return Tags::default();
+    }
     let mut tags = Found::default();
     let says_something = |token: &Token| !token.is_mark(word(b";"));
     let last = found.tokens.iter().rposition(says_something).map_or(0, |last| last + 1);

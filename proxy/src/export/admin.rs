@@ -82,11 +82,16 @@ struct App {
     orders: Orders,
 }
 
-/// Serves until the task is dropped.
+/// Serves until `closing` is done, and then finishes the answers that were begun: whoever orders a drain hears of it.
+/// A stream of events has no end, so that the caller limits the wait.
 ///
 /// # Errors
 /// When the metrics cannot be registered; an accept error does not end it.
-pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std::io::Result<()> {
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    state: AdminState,
+    closing: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     let exporter = Exporter::new(state.snapshots.clone(), state.status.clone(), state.metrics)
         .map_err(std::io::Error::other)?;
     let policy =
@@ -103,7 +108,7 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AdminState) -> std:
         access: state.access,
         orders: state.orders,
     });
-    axum::serve(Bounded::new(listener), router(app)).await
+    axum::serve(Bounded::new(listener), router(app)).with_graceful_shutdown(closing).await
 }
 
 /// Whoever adds a topic adds its routes here.

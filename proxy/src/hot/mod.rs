@@ -18,4 +18,5 @@ pub mod relay;
 pub mod ring;
 mod scratch;
 pub mod standing;
+mod wakeups;
 pub mod watch;

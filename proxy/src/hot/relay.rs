@@ -4,6 +4,7 @@
 //! keeps only what the other side did not take; while something is kept, that direction is not read
 //! (backpressure), and the other one goes on. Watching happens after the write.
 
+use super::wakeups::Wakeups;
 use super::watch::Watch;
 use crate::clock;
 use crate::counters::{Gauges, SessionState};
@@ -121,12 +122,13 @@ pub struct Relay<C, S> {
     authentication: Authentication,
     offer: Option<Offer>,
     moved_us: u64,
+    wakeups: Wakeups,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    ToServer,
-    ToClient,
+    ToServer = 0,
+    ToClient = 1,
 }
 
 impl<C, S> Relay<C, S>
@@ -149,6 +151,7 @@ where
             authentication: Authentication::default(),
             offer: None,
             moved_us: clock::now_us(),
+            wakeups: Wakeups::default(),
         };
         relay.gauges.enter(SessionState::Active);
         if !early.is_empty() {
@@ -162,6 +165,13 @@ where
     #[must_use]
     pub fn with_start(mut self, start: Start) -> Self {
         self.start = Some(Box::new(start));
+        self
+    }
+
+    /// Polls each direction only where it was woken itself. Not for TLS, whose directions wait for one another.
+    #[must_use]
+    pub fn with_directions_apart(mut self) -> Self {
+        self.wakeups = Wakeups::apart();
         self
     }
 
@@ -260,9 +270,10 @@ where
 
     /// Moves what can be moved. Ready when the session is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wakeups.polled_by(cx.waker());
         for _ in 0..CHUNKS_PER_TURN {
-            let up = self.step(cx, Way::ToServer);
-            let down = self.step(cx, Way::ToClient);
+            let up = self.step_if_woken(Way::ToServer);
+            let down = self.step_if_woken(Way::ToClient);
             // The server's stream ended, and its end was passed on.
             if self.to_client.done {
                 return Poll::Ready(());
@@ -273,6 +284,15 @@ where
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn step_if_woken(&mut self, way: Way) -> Poll<()> {
+        let Some(waker) = self.wakeups.take(way as usize) else { return Poll::Pending };
+        let moved = self.step(&mut Context::from_waker(&waker), way);
+        if moved.is_ready() {
+            self.wakeups.keep(way as usize);
+        }
+        moved
     }
 
     /// One read and the write of it, or the rest of an earlier write, in one direction.
@@ -518,6 +538,8 @@ where
         (self.to_client.kept, self.to_client.sent) = (Vec::new(), 0);
         self.to_client.unflushed = false;
         self.to_client.discarding = true;
+        // Whatever it waited for.
+        self.wakeups.wake_both();
     }
 }
 

@@ -63,7 +63,13 @@ fn start_with(admin: &str) -> Running {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            serve(tokio::net::TcpListener::from_std(listener).unwrap(), state).await.unwrap();
+            serve(
+                tokio::net::TcpListener::from_std(listener).unwrap(),
+                state,
+                std::future::pending(),
+            )
+            .await
+            .unwrap();
         });
     });
     Running { address, source, access, orders }
