@@ -3,7 +3,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SETUP := scripts/setup.sh
 PYTHON := $(TARGET)/venv/bin/python
 
-.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke idle docs ci web deb
+.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke pieces idle docs ci web deb
 
 all: build
 
@@ -17,7 +17,7 @@ demo: ## a throwaway PostgreSQL, the proxy and a sample shop; ARGS=--exit ends b
 	$(SETUP) build postgres python web && cargo build --release -p pgsonde && $(PYTHON) deploy/demo/demo.py $(ARGS)
 
 test: ## everything, on a real PostgreSQL with real clients; ARGS goes to cargo test
-	$(SETUP) build postgres python node ruby java go prometheus clickhouse chdb web chromium container terminal && cargo build --workspace --bins --tests && cargo test --workspace $(ARGS)
+	$(SETUP) build postgres python node ruby java go prometheus clickhouse chdb web chromium container terminal valgrind && cargo build --workspace --bins --tests && cargo test --workspace $(ARGS)
 
 lint: ## formatting, clippy, and licences and advisories where cargo-deny is there
 	$(SETUP) build && cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && scripts/deny.sh
@@ -41,6 +41,9 @@ soak: ## the long generated streams, each fault 20 times, then 8 hours of mixed 
 
 fuzz-smoke: ## each fuzz body for a minute; ARGS="600 exchange" for ten, and for one body
 	$(SETUP) build && scripts/fuzz-smoke.sh $(ARGS)
+
+pieces: ## what each piece of the hot path costs by itself; ARGS="--save-baseline NAME", then ARGS="--baseline NAME"
+	$(SETUP) build && cargo bench -p pgsonde-tests --bench pieces -- $(ARGS)
 
 idle: ## memory of 10,000 idle sessions
 	$(SETUP) build python && cargo build --release -p pgsonde && $(PYTHON) tests/bench/idle.py $(ARGS)

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::hot::outbox::{Parcel, counted_statements};
 use crate::marks;
 use crate::orders::AnalyzerOrder;
+use crate::overload::Overload;
 use crate::shared::Shared;
 use pgsonde_analyzer::Analyzer;
 use pgsonde_analyzer::limits::Limits;
@@ -40,8 +41,10 @@ pub struct Analysis {
     pub shared: Arc<Shared>,
     /// What the main thread wants.
     pub orders: Receiver<AnalyzerOrder>,
-    /// Whether texts and findings are left aside.
+    /// Whether texts and findings are to be left aside.
     pub counters_only: bool,
+    /// Whether they have to be.
+    pub overload: Overload,
     /// How often they were taken up again.
     pub resumptions: u32,
 }
@@ -66,6 +69,7 @@ impl Analysis {
             let now_us = clock::now_us();
             if now_us >= next_tick_us {
                 let answers = self.obey(&mut analyzer);
+                self.note_overload(&mut analyzer);
                 self.publish(&mut analyzer, now_us);
                 answers.into_iter().for_each(Answer::give);
                 next_tick_us = clock::now_us() + TICK.as_micros() as u64;
@@ -92,8 +96,24 @@ impl Analysis {
 
     fn fresh(&self) -> Analyzer {
         let mut analyzer = Analyzer::new(self.limits.clone(), self.salt.clone());
-        analyzer.set_counters_only(self.counters_only);
+        analyzer.set_counters_only(self.keeps_counters_only());
         analyzer
+    }
+
+    fn keeps_counters_only(&self) -> bool {
+        self.counters_only || self.overload.is_relieved()
+    }
+
+    /// Leaves texts and findings aside, or takes them up again: then it wants the texts that it did not take.
+    fn change_depth(&mut self, analyzer: &mut Analyzer, change: impl FnOnce(&mut Self)) {
+        let before = self.keeps_counters_only();
+        change(self);
+        let now = self.keeps_counters_only();
+        if now != before {
+            self.resumptions += u32::from(before);
+            analyzer.set_counters_only(now);
+            self.announce_epoch(analyzer);
+        }
     }
 
     /// Carries out what the main thread wants. The answers are given when the snapshot shows it.
@@ -106,10 +126,7 @@ impl Analysis {
                     analyzer.set_limits(*limits);
                 }
                 AnalyzerOrder::CountersOnly(counters_only) => {
-                    self.resumptions += u32::from(self.counters_only && !counters_only);
-                    self.counters_only = counters_only;
-                    analyzer.set_counters_only(counters_only);
-                    self.announce_epoch(analyzer);
+                    self.change_depth(analyzer, |this| this.counters_only = counters_only);
                 }
                 AnalyzerOrder::Advice(verdicts) => analyzer.advise(verdicts, clock::now_us()),
                 AnalyzerOrder::Mute(rule, to) => {
@@ -163,6 +180,23 @@ impl Analysis {
                 drop(self.snapshots.send_replace(snapshot));
             }
             Err(_) => self.restart(analyzer, 0),
+        }
+    }
+
+    /// Relieves the analyzer where it doesn't keep up.
+    fn note_overload(&mut self, analyzer: &mut Analyzer) {
+        let lost = self.shared.outbox.dropped_statements.load(Relaxed);
+        let mut changed = false;
+        self.change_depth(analyzer, |this| changed = this.overload.tick(lost));
+        if !changed {
+            return;
+        }
+        let relieved = self.overload.is_relieved();
+        self.shared.overloaded.store(relieved, Relaxed);
+        if relieved {
+            tracing::warn!(lost, "the analyzer does not keep up: nothing but counters is kept");
+        } else {
+            tracing::info!(lost, "the analyzer keeps up again");
         }
     }
 

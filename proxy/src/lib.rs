@@ -32,6 +32,7 @@ mod obedience;
 pub mod orders;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod overload;
 mod own_error;
 pub mod own_use;
 pub mod problem;

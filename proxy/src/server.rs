@@ -15,6 +15,7 @@ use crate::export::{Lifecycle, Mode};
 use crate::listener::{self, Bound, Listener};
 use crate::negotiation::{Asked, negotiate};
 use crate::orders::{AnalyzerOrder, Order, Orders, Request};
+use crate::overload::Overload;
 use crate::own_error;
 use crate::problem::{LOCAL_RESOURCE, Problem};
 use crate::protection;
@@ -152,6 +153,7 @@ impl Machinery {
             shared: Arc::clone(&shared),
             orders: inbox,
             counters_only,
+            overload: Overload::default(),
             resumptions: 0,
         };
         let analyzer = analysis.spawn()?;

@@ -49,6 +49,8 @@ pub struct Shared {
     pub next_session: AtomicU64,
     /// The analyzer is short of memory and keeps counters only.
     pub memory_short: AtomicBool,
+    /// The analyzer doesn't keep up, so that it keeps nothing but counters.
+    pub overloaded: AtomicBool,
     /// Restarts of the analyzer after a panic.
     pub analyzer_restarts: AtomicU64,
     /// Statements lost by these restarts.
@@ -176,6 +178,7 @@ impl Shared {
             setup_auth_us: AtomicBuckets::default(),
             next_session: AtomicU64::new(1),
             memory_short: AtomicBool::new(false),
+            overloaded: AtomicBool::new(false),
             analyzer_restarts: AtomicU64::new(0),
             restart_dropped_statements: AtomicU64::new(0),
             lifecycle: AtomicU8::new(Lifecycle::Starting as u8),
@@ -315,6 +318,13 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Whether less is kept than was asked for.
+    fn is_short(&self) -> bool {
+        self.memory_short.load(Relaxed) || self.overloaded.load(Relaxed)
+    }
+}
+
 impl ProxyStatus for Shared {
     fn proxy(&self) -> ProxyCounters {
         let connections = &self.connections;
@@ -324,7 +334,7 @@ impl ProxyStatus for Shared {
             build: Build::default(),
             uptime_s: clock::now_us() / 1_000_000,
             mode: match self.mode.mode() {
-                Mode::Full if self.memory_short.load(Relaxed) => Mode::CountersOnly,
+                Mode::Full if self.is_short() => Mode::CountersOnly,
                 mode => mode,
             },
             redaction: self.settings.profile.redact,

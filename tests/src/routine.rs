@@ -173,6 +173,23 @@ pub fn analyze(kind: Kind, exchanges: u64) {
     });
 }
 
+/// An analyzer that has seen that many kinds of statements, and the time of its clock after them.
+pub fn knowing(digests: usize) -> (Analyzer, u64) {
+    let mut analyzer = Analyzer::new(Limits::default(), salt());
+    let mut watched = Watched::new(KINDS[0]);
+    for digest in 0..digests {
+        let text = SIMPLE.replace(" t where", &format!(" t{digest} where"));
+        watched.chunks = Transcript::parse(&text).chunks;
+        watched.exchange(|batch| {
+            analyzer.ingest(batch);
+            clear(batch);
+        });
+    }
+    let now_us = 60_000_000;
+    analyzer.tick(now_us);
+    (analyzer, now_us)
+}
+
 /// A socket of a session: what it will be read, and nothing kept of what is written.
 #[derive(Clone, Default)]
 struct Socket {

@@ -19,12 +19,16 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 const PREFIX: &str = "pgsonde_";
 
 /// Renders the metrics of the moment at which it is asked.
-pub(crate) struct Exporter {
+pub struct Exporter {
     registry: Registry,
 }
 
 impl Exporter {
-    pub(crate) fn new(
+    /// Of what these two say, under these ceilings.
+    ///
+    /// # Errors
+    /// A definition of the catalogue is wrong.
+    pub fn new(
         snapshots: Arc<dyn SnapshotSource>,
         status: Arc<dyn ProxyStatus>,
         settings: MetricSettings,
@@ -42,7 +46,10 @@ impl Exporter {
     }
 
     /// The whole answer.
-    pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
+    ///
+    /// # Errors
+    /// A family has no series or no name.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut families = self.registry.gather();
         // The count of series counts itself.
         let series: usize = families.iter().map(series_count).sum::<usize>() + 1;

@@ -10,7 +10,7 @@ mod bounded;
 mod catalogue;
 pub(crate) mod clock;
 pub(crate) mod formats;
-mod metrics;
+pub mod metrics;
 mod openapi;
 mod page;
 pub mod report;
