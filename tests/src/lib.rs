@@ -35,6 +35,7 @@ pub use postgres::{Options, Postgres};
 pub use process::{Output, run, run_ok, signal};
 pub use proxy::{Metrics, Proxy};
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Runs a program of `tests/drivers` in the virtual environment and reads the JSON that it prints.
@@ -65,11 +66,22 @@ pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Opt
     }
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that is free, for a server that is told its port, or goes and comes back on it.
+///
+/// Below the range from which the kernel takes the ports of outgoing connections (32,768 and above, see
+/// `ip_local_port_range` in ip(7)): in that range any client of the machine may sit on the port of a server that is away.
 ///
 /// # Panics
-/// If the loopback interface gives none.
+/// If none is free.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback gives a port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    const FIRST: u32 = 11_000;
+    const PORTS: u32 = 20_000;
+    // Processes of tests begin at different places, threads of one never get the same.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    (0..PORTS)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS)
+        .map(|port| u16::try_from(port).expect("below 31,000"))
+        .find(|&port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .expect("one of 20,000 ports is free")
 }
