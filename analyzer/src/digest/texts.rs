@@ -118,7 +118,8 @@ pub(crate) struct Described {
 #[derive(Debug, Default)]
 struct Generation {
     texts: Map<TextKey, Arc<TextEntry>>,
-    shapes: Map<u64, Arc<Statement>>,
+    /// By arrangement.
+    statements: Map<u64, Arc<Statement>>,
     /// With whether no execution has followed yet.
     described: Map<TextKey, (Arc<Described>, bool)>,
     /// Columns by their identity.
@@ -184,8 +185,10 @@ impl Texts {
         }
         self.make_room();
         let raw = text.bytes.of(&batch.bytes);
-        let (current, previous) = (&self.current.shapes, &self.previous.shapes);
-        let is_new = |shape: u64| !current.contains_key(&shape) && !previous.contains_key(&shape);
+        let (current, previous) = (&self.current.statements, &self.previous.statements);
+        let is_new = |arrangement: u64| {
+            !current.contains_key(&arrangement) && !previous.contains_key(&arrangement)
+        };
         let info = read_tagged(raw, &self.salt, &self.tags, text.cut, &is_new);
         let mut entry = self.entry(info, text.cut);
         entry.raw = self.keeps_raw.then(|| crate::labels::label(raw, self.query_text_bytes_max));
@@ -254,12 +257,12 @@ impl Texts {
         TextEntry { parts, whole, tags, raw: None }
     }
 
-    /// The statement of a shape: the grammar is asked once per shape as long as the shape is in use.
+    /// The statement of an arrangement: the grammar is asked once for it as long as it is in use.
     fn statement(&mut self, part: &Part, cut: bool) -> Arc<Statement> {
-        if let Some(known) = self.current.shapes.get(&part.shape) {
+        if let Some(known) = self.current.statements.get(&part.arrangement) {
             return known.clone();
         }
-        let statement = match self.previous.shapes.get(&part.shape) {
+        let statement = match self.previous.statements.get(&part.arrangement) {
             Some(known) => known.clone(),
             None => {
                 let (grammar, bytes_max) = (&self.grammar, self.query_text_bytes_max);
@@ -267,14 +270,15 @@ impl Texts {
             }
         };
         self.current.bytes += statement.bytes();
-        self.current.shapes.insert(part.shape, statement.clone());
+        self.current.statements.insert(part.arrangement, statement.clone());
         statement
     }
 
     /// Bytes held, roughly.
     pub(crate) fn bytes(&self) -> usize {
         let of = |generation: &Generation| {
-            let entries = generation.texts.len() + generation.shapes.len() + generation.wide.len();
+            let entries =
+                generation.texts.len() + generation.statements.len() + generation.wide.len();
             generation.bytes + entries * SLOT_BYTES
         };
         of(&self.current) + of(&self.previous)

@@ -118,10 +118,13 @@ impl Store {
     pub(crate) fn continued(&self, seen: &Seen<'_>) -> Option<HeldId> {
         let ring = self.rings.get(&seen.record.session)?;
         let fetch = is_fetch(seen);
+        // Drivers ask for other numbers of rows from one FETCH to the next.
+        let cursor = ring.cursor(seen).filter(|_| fetch);
         let goes_on = |held: &Held| {
             let same_unit =
                 held.transaction == seen.record.transaction && held.trace == seen.trace();
-            let same_text = held.text == seen.record.text;
+            let same_text = held.text == seen.record.text
+                || cursor.is_some_and(|query| Arc::ptr_eq(query, &held.statement));
             same_unit && same_text && (held.suspended || fetch)
         };
         let part = ring.results.iter().rev().find(|id| self.results.get(*id).is_some_and(goes_on));

@@ -45,6 +45,9 @@ pub struct TextInfo {
 pub struct Part {
     /// Hash of the literal-free, comment-free token stream with names that change masked; seedless, stable.
     pub shape: u64,
+    /// Identity of the shape with the slots of its constants: `a = $1` and `a = 7` share a shape, but not their slots.
+    /// Means nothing outside the process.
+    pub arrangement: u64,
     /// Literals as `?`, comments out, lists collapsed to `(…)`, white space normalised; for display.
     pub redacted: String,
     /// The same statement with each literal as `$<slot>`: input of the grammar.
@@ -167,7 +170,7 @@ pub fn read(raw: &[u8], salt: &Salt) -> TextInfo {
 }
 
 /// As [`read`], or as [`read_cut`] where `is_cut`, with these tags. Both texts of a part are made only where they are
-/// wanted for its shape: that takes as long as all the rest.
+/// wanted for its arrangement: that takes as long as all the rest.
 pub fn read_tagged(
     raw: &[u8],
     salt: &Salt,
@@ -232,7 +235,7 @@ fn parts(
         let (statement, after) = rest.split_at(end);
         if !statement.is_empty() {
             let mut part = render::part(raw, statement, salt, Depth::Shape);
-            if wants_texts(part.shape) {
+            if wants_texts(part.arrangement) {
                 part = render::part(raw, statement, salt, Depth::Texts);
             }
             part.mark = mark::change_of(raw, statement);

@@ -26,6 +26,9 @@ const EXACTLY_ONE: u64 = u64::MAX - 5;
 const FIXED_START: u64 = u64::MAX - 6;
 const WILD_START: u64 = u64::MAX - 7;
 
+/// Odd, and without pattern in its bits.
+const SLOT_MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Domain of codes among the uses of [`StableHash`].
 const CODE_DOMAIN: u64 = 0x636f_6465;
 
@@ -43,8 +46,10 @@ pub(super) fn part(raw: &[u8], tokens: &[Token], salt: &Salt, depth: Depth) -> P
     let mut render = Render::new(raw, tokens, salt, depth);
     render.all();
     let (class, operation) = class::of(raw, tokens);
+    let shape = render.hash.finish();
     Part {
-        shape: render.hash.finish(),
+        shape,
+        arrangement: shape ^ render.slots,
         redacted: render.shown.finish(),
         parser_text: render.parsed.finish(),
         literals: render.literals,
@@ -84,6 +89,8 @@ struct Render<'a> {
     stand: Stand,
     hash: StableHash,
     hash_muted: bool,
+    /// Hash of the slots of all constants, in their order.
+    slots: u64,
     shown: Output<'a>,
     parsed: Output<'a>,
     literals: Vec<BindCell>,
@@ -108,6 +115,7 @@ impl<'a> Render<'a> {
             stand: if class::has_slots(tokens) { Stand::Slot } else { Stand::Constant },
             hash: StableHash::new(SHAPE_DOMAIN),
             hash_muted: false,
+            slots: 0,
             shown: Output::new(raw, len, depth == Depth::Shape),
             parsed: Output::new(raw, len + 16, depth == Depth::Shape),
             literals: Vec::new(),
@@ -169,6 +177,10 @@ impl<'a> Render<'a> {
         if !self.hash_muted {
             self.hash.word(word);
         }
+    }
+
+    fn mix_slot(&mut self, slot: u16) {
+        self.slots = (self.slots.rotate_left(5) ^ u64::from(slot)).wrapping_mul(SLOT_MULTIPLIER);
     }
 
     fn plain(&mut self, at: usize) -> usize {
@@ -324,6 +336,7 @@ impl<'a> Render<'a> {
         self.mix(PLACEHOLDER);
         let space = self.spaced(at);
         let number = parameter_number(self.bytes(at));
+        self.mix_slot(number);
         let mut text = *b"$00000";
         let text = decimal(&mut text, number);
         self.shown.push(space, text);
@@ -338,6 +351,7 @@ impl<'a> Render<'a> {
         let stand = if at < self.constants_until { Stand::Constant } else { self.stand };
         self.next_literal = self.next_literal.saturating_add(1);
         self.mix(PLACEHOLDER);
+        self.mix_slot(slot);
         self.hashed(slot, sign < at, at, end);
         let space = self.spaced(sign);
         self.shown.push(space, b"?");

@@ -489,6 +489,19 @@ fn names_that_are_not_utf8_are_shown_lossily_and_told_apart() {
 }
 
 #[test]
+fn slots_tell_arrangements_of_one_shape_apart() {
+    let texts = ["a = $1 AND b = $2", "a = $2 AND b = $1", "a = 1 AND b = $1", "a = $1 AND b = 1"];
+    let parts = texts.map(|text| part(&format!("SELECT 1 FROM t WHERE {text}")));
+    for (at, one) in parts.iter().enumerate() {
+        let same = |other: &Part| (other.shape == one.shape, other.arrangement == one.arrangement);
+        assert_eq!(parts[0].shape, one.shape, "{}", texts[at]);
+        assert!(parts[..at].iter().map(same).all(|same| same == (true, false)), "{}", texts[at]);
+    }
+    let literal = |value: &str| part(&format!("SELECT a FROM t WHERE b = {value}")).arrangement;
+    assert_eq!(literal("1"), literal("'x'"));
+}
+
+#[test]
 fn tags_come_with_the_text_and_leave_the_shape() {
     let read = info(
         "SELECT a FROM t /*route='%2Fx',traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/",

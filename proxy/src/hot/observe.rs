@@ -69,6 +69,8 @@ pub struct Request {
 pub struct SessionObserver {
     session: SessionId,
     labels: StartupParameters,
+    /// Hash of the database's name.
+    database: u64,
     client: String,
     asked_us: Micros,
     server_pid: u32,
@@ -108,6 +110,7 @@ impl SessionObserver {
     ) -> Self {
         Self {
             session,
+            database: text_key(labels.database.as_bytes()).0,
             labels,
             client: String::new(),
             asked_us: 0,
@@ -196,10 +199,10 @@ impl SessionObserver {
         }
     }
 
-    /// Tells the analyzer the columns of a text, once per text.
+    /// Tells the analyzer the columns of a text, once per text and database: tables have other OIDs in another one.
     fn describe<'a>(&mut self, text: TextKey, columns: impl Iterator<Item = Column<'a>>) {
         let mut outbox = self.outbox.borrow_mut();
-        if !outbox.wants_description(text) {
+        if !outbox.wants_description(TextKey(text.0 ^ self.database)) {
             return;
         }
         let mut described = [Field::default(); DESCRIBED_COLUMNS_MAX];

@@ -117,7 +117,7 @@ impl Outbox {
         }
     }
 
-    /// Whether the columns of a text still have to be described.
+    /// Whether the columns of a text still have to be described; the key stands for the text in one database.
     pub fn wants_description(&mut self, key: TextKey) -> bool {
         remember(&mut self.known_descriptions, key)
     }
