@@ -3,7 +3,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SETUP := scripts/setup.sh
 PYTHON := $(TARGET)/venv/bin/python
 
-.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke pieces idle docs ci web deb
+.PHONY: all build demo test lint fmt bench compat soak fuzz-smoke pieces idle docs ci web deb dist
 
 all: build
 
@@ -50,6 +50,10 @@ idle: ## memory of 10,000 idle sessions
 
 deb: ## the Debian package, target/deb/pgsonde_*.deb
 	$(SETUP) build web && cargo build --release -p pgsonde && deploy/deb/build.sh $(TARGET)/release/pgsonde $(TARGET)/deb
+
+dist: ## the release, target/dist: tarball, package, sums; DIST_TARGET=x86_64-unknown-linux-musl for a static binary
+	$(SETUP) build web && cargo build --release --locked -p pgsonde $(if $(DIST_TARGET),--target $(DIST_TARGET)) \
+	  && deploy/dist/build.sh $(TARGET)/$(DIST_TARGET)/release/pgsonde $(TARGET)/dist
 
 docs: ## the documentation of all crates
 	$(SETUP) build && cargo doc --workspace --no-deps

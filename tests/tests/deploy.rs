@@ -468,6 +468,46 @@ fn the_package_is_installed_used_and_removed() {
     }
 }
 
+/// What `make dist` puts together, with the binary at hand: complete, consistent, and it runs from where it is unpacked.
+#[test]
+fn a_release_holds_all_that_belongs_to_it_and_runs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().to_string_lossy().into_owned();
+    let mut build = Command::new(deploy("dist/build.sh"));
+    let built = run_ok(build.arg(paths::pgsonde()).arg(&out), "", LIMIT).stdout;
+    let tarball = built.lines().next().expect("the tarball is named");
+    run_ok(Command::new("sha256sum").args(["-c", "SHA256SUMS"]).current_dir(&out), "", LIMIT);
+    run_ok(Command::new("tar").args(["-xzf", tarball, "-C", &out]), "", LIMIT);
+    let unpacked = PathBuf::from(tarball.strip_suffix(".tar.gz").expect("a .tar.gz"));
+    for file in ["man/pgsonde.1", "completions/_pgsonde", "LICENSE-MIT", "systemd/pgsonde.service"]
+    {
+        assert!(unpacked.join(file).metadata().is_ok_and(|file| file.len() > 500), "{file}");
+    }
+    let bill: Value = serde_json::from_str(&read(&unpacked.join("sbom.cdx.json"))).expect("JSON");
+    let parts = bill["components"].as_array().expect("components");
+    let names: Vec<&str> = parts.iter().filter_map(|part| part["purl"].as_str()).collect();
+    let licences = read(&unpacked.join("THIRD-PARTY.txt"));
+    for name in ["pkg:cargo/tokio@", "pkg:cargo/rustls@", "pkg:npm/preact@", "pkg:npm/uplot@"] {
+        let purl = names.iter().find(|purl| purl.starts_with(name));
+        let (package, version) =
+            purl.and_then(|purl| purl.rsplit('/').next()?.split_once('@')).expect(name);
+        assert!(licences.contains(&format!("\n{package} {version} (")), "{package}");
+    }
+    // What only the tests and the build use is not inside.
+    assert!(!names.iter().any(|purl| purl.contains("/tempfile@") || purl.contains("/vite@")));
+    assert!(parts.iter().all(|part| part["hashes"][0]["content"].as_str().is_some()));
+    let postgres = Postgres::start();
+    let upstream = postgres.upstream();
+    let args =
+        ["proxy", "--upstream", &upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let proxy = Proxy::started(&unpacked.join("pgsonde"), &args);
+    assert_eq!(postgres.psql_ok(proxy.port(), "select 41 + 1"), "42");
+    let mut report = Command::new(unpacked.join("pgsonde"));
+    let report = run_ok(report.args(["report", proxy.admin(), "--format", "html"]), "", LIMIT);
+    assert!(report.stdout.contains("<title>") && report.stdout.contains("preact"), "no page");
+    assert_eq!(proxy.stop(), 0);
+}
+
 /// Removes the package however the test ends.
 struct Removal;
 

@@ -185,11 +185,14 @@ impl Held {
         let level = self.root.is_some();
         let kept = &mut self.columns[index];
         let from = if level { kept.len() } else { 0 };
-        for hash in column.cells.of(&seen.batch.cells) {
-            // What a child was asked for comes from its root, not from its own result.
-            if !(level && asked.is_asked_for(*hash)) {
-                self.truncated |= !kept.push(*hash, from, rows_max);
-            }
+        let cells = column.cells.of(&seen.batch.cells);
+        // A column of nothing but what the child was asked for comes from its root, not from its own result. In any
+        // other column the same number is a value like the rest.
+        let asked_for = level
+            && cells.first().is_some_and(|first| asked.is_asked_for(*first))
+            && cells.iter().all(|cell| *cell == cells[0]);
+        for hash in cells.iter().filter(|_| !asked_for) {
+            self.truncated |= !kept.push(*hash, from, rows_max);
         }
         if level {
             self.starts.resize(self.columns.len(), Vec::new());
