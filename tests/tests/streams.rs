@@ -58,7 +58,7 @@ fn dirty(config: Config) -> Scores {
     scores
 }
 
-/// Every pattern with its planted and its claimed occurrences.
+/// Every pattern with its planted occurrences, and the claimed ones whose n is known.
 fn show(outcome: &Outcome) {
     use std::collections::BTreeMap;
     // Parent, column and child; n of the planted ones and of the claimed ones.
@@ -70,15 +70,15 @@ fn show(outcome: &Outcome) {
     for truth in &outcome.truths {
         rows.entry(key(truth)).or_default()[0].push(truth.n);
     }
-    for observed in &outcome.observed {
+    for observed in outcome.observed.iter().filter(|observed| observed.n_known) {
         rows.entry(key(&observed.says)).or_default()[1].push(observed.says.n);
     }
     for (key, [planted, claimed]) in rows {
         println!("  {key:?}\n    planted {} claimed {}", planted.len(), claimed.len());
         println!(
             "    {:?}\n    {:?}",
-            &planted[..planted.len().min(25)],
-            &claimed[..claimed.len().min(25)]
+            &planted[..planted.len().min(250)],
+            &claimed[..claimed.len().min(250)]
         );
     }
 }
@@ -89,7 +89,7 @@ fn show(outcome: &Outcome) {
 fn assert_goals(mode: Mode, scores: Scores) {
     let (recall, n_exact) = match mode {
         Mode::Transactions | Mode::Traces => (0.97, 0.99),
-        Mode::Autocommit => (0.95, 0.85),
+        Mode::Autocommit => (0.95, 0.94),
     };
     assert!(scores.planted > 100, "{scores:?}");
     assert!(scores.precision() >= 0.99, "{scores:?}");
@@ -113,7 +113,9 @@ fn planted_loops_are_found() {
     let all: Vec<(Mode, Scores)> = all.collect();
     all.iter().for_each(|(mode, scores)| assert_goals(*mode, *scores));
     let sum = all.into_iter().map(|(_, scores)| scores).reduce(Scores::and).expect("modes");
-    println!("dirty  all: recall {:.4}, precision {:.4}", sum.recall(), sum.precision());
+    let (recall, precision, n_exact) = (sum.recall(), sum.precision(), sum.n_exact());
+    println!("dirty  all: recall {recall:.4}, precision {precision:.4}, n exact {n_exact:.4}");
+    assert!(recall >= 0.98 && n_exact >= 0.97, "{sum:?}");
 }
 
 #[test]
