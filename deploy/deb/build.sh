@@ -1,5 +1,6 @@
 #!/bin/sh
 # Builds the Debian package with dpkg-deb alone:   deploy/deb/build.sh BINARY OUTPUT-FOLDER
+# COMPRESSION=gzip is the quick one, for trying it out.
 # (cargo-deb builds the same from the metadata in proxy/Cargo.toml; a test holds both lists of files together.)
 set -eu
 binary=$1 out=$2
@@ -49,5 +50,5 @@ CONTROL
 echo /etc/pgsonde/pgsonde.toml >"$stage/DEBIAN/conffiles"
 install -m 755 "$root/deploy/deb/postinst" "$root/deploy/deb/prerm" "$root/deploy/deb/postrm" "$stage/DEBIAN/"
 mkdir -p "$out"
-dpkg-deb --root-owner-group --build "$stage" "$out/pgsonde_${version}_$architecture.deb" >/dev/null
+dpkg-deb --root-owner-group -Z"${COMPRESSION:-xz}" --build "$stage" "$out/pgsonde_${version}_$architecture.deb" >/dev/null
 echo "$out/pgsonde_${version}_$architecture.deb"

@@ -30,7 +30,8 @@ python3 "$root/deploy/dist/parts.py" "$stage/$name"
 mkdir -p "$out"
 tar --create --directory "$stage" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner "$name" \
   | gzip -9n >"$out/$name.tar.gz"
-"$root/deploy/deb/build.sh" "$binary" "$out"
+package=$("$root/deploy/deb/build.sh" "$binary" "$out")
 (cd "$out" && sha256sum ./*.tar.gz ./*.deb | sed 's|\./||' >SHA256SUMS)
 echo "$out/$name.tar.gz"
+echo "$package"
 echo "$out/SHA256SUMS"
