@@ -97,6 +97,9 @@ mod tests {
 
     const TABLE: u32 = 1;
 
+    /// Candidate, inserted, updated columns, updated rows, share of rows; entries, HOT is lost.
+    type Row = (CandidateSpec, f64, &'static [&'static str], f64, f64, f64, bool);
+
     fn column(name: &str) -> Column {
         Column { name: name.into(), ..Column::default() }
     }
@@ -135,9 +138,8 @@ mod tests {
 
     #[test]
     fn every_row_that_needs_an_entry_is_counted() {
-        // candidate, inserted, updated columns, updated rows, share of rows; entries, HOT is lost
         let expression = on(KeyPart::Expression("lower(b)".into()), &[], &[]);
-        let rows: Vec<(CandidateSpec, f64, &[&str], f64, f64, f64, bool)> = vec![
+        let rows: Vec<Row> = vec![
             (plain("b"), 100.0, &["c"], 0.0, 1.0, 100.0, false),
             // a partial index takes its share of the inserts
             (plain("b"), 100.0, &["c"], 0.0, 0.25, 25.0, false),
