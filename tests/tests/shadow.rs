@@ -19,7 +19,10 @@ fn url(postgres: &Postgres) -> String {
 
 fn command(postgres: &Postgres, workload: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(paths::pgsonde());
-    command.args(["advise", "--json", "--url", &url(postgres), "--workload"]).arg(workload);
+    command.args(["advise", "--json", "--workload"]).arg(workload);
+    if !arguments.contains(&"--url") {
+        command.args(["--url", &url(postgres)]);
+    }
     command.args(arguments);
     command
 }
@@ -153,6 +156,7 @@ create index orders_hash on app.orders using hash (nick);
 create index orders_at on app.orders using brin (at);
 create index orders_wide on app.orders (customer desc nulls last) include (total);
 create statistics app.orders_stat (ndistinct, dependencies) on customer, doubled from app.orders;
+create statistics app.orders_common (mcv) on state, score from app.orders;
 create table "Odd Name"."Select" (id int primary key, "Mixed Case" text not null, order_id bigint references app.orders);
 insert into "Odd Name"."Select" select i, 'v' || i % 500, 1 + i from generate_series(1, 20000) i;
 create table app.parent (id int, kind text); create table app.child (extra int) inherits (app.parent);
@@ -178,6 +182,8 @@ set search_path = public; vacuum analyze;
 const ZOO_WORKLOAD: &str = r#"select * from app.orders where id = 17;
 select * from app.orders where customer = 17 and doubled = 34;
 select count(*) from app.orders where doubled = 40 and total > 100;
+select * from app.orders where state = 'paid' and score = 3;
+select * from app.orders where score = 4 and state = 'new' and customer < 300;
 select customer, doubled, count(*) from app.orders group by customer, doubled;
 select * from app.orders where state = 'new' and lower(name) = 'n5';
 select * from app.orders where app.half(customer) = 7;
@@ -218,7 +224,10 @@ fn objects_of_every_kind_cost_what_they_cost_on_the_target() {
         assert!(text(other).contains("@>") || text(other).contains("@@"), "{shadow:#} {output:?}");
     }
     let (all, exact) = (shadow["statements"].as_u64(), shadow["within_0_1_percent"].as_u64());
-    assert!(all >= Some(25) && exact >= all.map(|all| all - 3), "{shadow:#}");
+    let (all, exact) = (all.expect("a number"), exact.expect("a number"));
+    println!("{exact} of {all} within 0.1 %");
+    // one of them is barred by row security on purpose; of the others at least 95 % cost the same
+    assert!(all >= 25 && exact * 100 >= (all - 1) * 95, "{shadow:#}");
     for finding in document["findings"].as_array().expect("a list") {
         let plans = &finding["plans"][0];
         if finding["tier"] == "verified" {
@@ -236,23 +245,57 @@ fn objects_of_every_kind_cost_what_they_cost_on_the_target() {
     }
 }
 
-#[test]
-fn two_hundred_tables_take_no_more_queries_than_one() {
-    let postgres = Postgres::start();
-    postgres.psql_ok(
-        postgres.port(),
-        "do $$ begin for i in 1..200 loop execute format('create table t%s (id int primary key, a int, b text, c timestamp, \
-         d numeric, e int); create index on t%s (a); create index on t%s (b, c)', i, i, i); end loop; end $$; \
-         insert into t7 select i, i, 'x' || i, now(), i, i from generate_series(1, 50000) i; analyze",
+/// Queries of the catalogue stay below this number.
+const CATALOGUE_QUERIES: u64 = 20;
+
+const TWO_HUNDRED: &str = "do $$ begin for i in 1..200 loop execute format('create table t%s (id int primary key, a int, b text, \
+    c timestamp, d numeric, e int); create index on t%s (a); create index on t%s (b, c); insert into t%s \
+    select i, i / 3, ''x'' || i %% 70, timestamp ''2024-01-01'' + i * interval ''1 hour'', i, i from generate_series(1, 3000) i', \
+    i, i, i, i); end loop; end $$; insert into t7 select i, i, 'x' || i, now(), i, i from generate_series(3001, 50000) i; \
+    create role reader login; grant pg_read_all_data, pg_monitor to reader; vacuum analyze";
+
+/// Statements by the side connection's role as the server counted them; those that match a pattern.
+fn asked(postgres: &Postgres, pattern: &str) -> u64 {
+    let sql = format!(
+        "select coalesce(sum(calls), 0) from pg_stat_statements s join pg_roles r on r.oid = s.userid \
+         where rolname = 'reader' and toplevel and query ~* '{pattern}'"
     );
-    let calls = "select sum(calls) from pg_stat_statements where query ~ 'pg_' and query !~* '^(explain|set|begin)' \
-        and query !~ 'pg_stat_statements'";
-    let before: u64 = postgres.psql_ok(postgres.port(), calls).parse().unwrap_or(0);
-    let started = Instant::now();
-    let (_, document) = advise(&postgres, "select * from t7 where e = 7;\n", &[]);
-    println!("200 tables: {:.1} s", started.elapsed().as_secs_f64());
+    postgres.psql_ok(postgres.port(), &sql).parse().expect("a number")
+}
+
+#[test]
+fn two_hundred_tables_are_rebuilt_from_few_queries() {
+    let postgres = Postgres::start();
+    postgres.psql_ok(postgres.port(), TWO_HUNDRED);
+    let url = format!("postgresql://reader@127.0.0.1:{}/postgres", postgres.port());
+    let workload: String = (1..=40)
+        .map(|n| {
+            format!(
+                "select * from t{n} where a = {n} and d > 5;\nselect * from t{n} where e = {n};\n"
+            )
+        })
+        .collect();
+    postgres.psql_ok(postgres.port(), "select pg_stat_statements_reset()");
+    let (_, document) = advise(&postgres, &workload, &["--url", &url]);
     assert_eq!(document["findings"][0]["tier"], "verified", "{document:#}");
-    let after: u64 = postgres.psql_ok(postgres.port(), calls).parse().unwrap_or(0);
-    // the count itself is no catalogue query
-    assert!(after - before <= 20, "{} queries", after - before);
+    few_questions(&postgres, &document);
+    let built = document["shadow"]["build_ms"].as_u64().expect("a number");
+    // Below five seconds on a machine that does nothing else; how busy this one is, no test can know.
+    println!("200 tables in {built} ms");
+}
+
+/// What the server saw of one run: catalogue queries, EXPLAIN, limits; nothing else.
+fn few_questions(postgres: &Postgres, document: &Value) {
+    let catalogue = asked(postgres, "^(select|with)");
+    println!("{catalogue} catalogue queries");
+    assert!((10..CATALOGUE_QUERIES).contains(&catalogue), "{catalogue} queries");
+    assert_eq!(
+        asked(postgres, "^explain"),
+        document["shadow"]["explains_on_target"],
+        "{document:#}"
+    );
+    let known = "^(select|with|explain|begin|rollback|set|show)";
+    assert_eq!(asked(postgres, ""), asked(postgres, known), "something else was sent");
+    let shadow = &document["shadow"];
+    assert_eq!(shadow["statements"], shadow["within_0_1_percent"], "{shadow:#}");
 }

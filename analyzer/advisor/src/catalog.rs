@@ -365,6 +365,12 @@ pub struct ExtendedStatistics {
     pub n_distinct: Option<String>,
     /// `pg_stats_ext.dependencies` as text.
     pub dependencies: Option<String>,
+    /// `pg_stats_ext.most_common_vals` as text: the most common combinations.
+    pub common_values: Option<String>,
+    /// Their shares of the rows, as the text of an array.
+    pub common_frequencies: Option<String>,
+    /// Their shares of the rows if the columns were independent, as the text of an array.
+    pub common_base_frequencies: Option<String>,
     /// `pg_stats_ext` showed a row.
     pub readable: bool,
 }

@@ -88,3 +88,96 @@ pub fn price(
     cost.wal_bytes = cost.entries * WAL_BYTES_PER_ENTRY;
     cost
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Column, Index, IndexKey};
+    use crate::planner::KeySpec;
+
+    const TABLE: u32 = 1;
+
+    /// Candidate, inserted, updated columns, updated rows, share of rows; entries, HOT is lost.
+    type Row = (CandidateSpec, f64, &'static [&'static str], f64, f64, f64, bool);
+
+    fn column(name: &str) -> Column {
+        Column { name: name.into(), ..Column::default() }
+    }
+
+    /// A table with `a, b, c`, an index on `a` and, which no update minds, a BRIN one.
+    fn catalog() -> Catalog {
+        let key = IndexKey { column: Some("a".into()), ..IndexKey::default() };
+        let index = |access_method: &str, keys: Vec<IndexKey>| Index {
+            access_method: access_method.into(),
+            keys,
+            ..Index::default()
+        };
+        let relation = Relation {
+            oid: TABLE,
+            columns: vec![column("a"), column("b"), column("c")],
+            indexes: vec![index("btree", vec![key]), index("brin", Vec::new())],
+            ..Relation::default()
+        };
+        Catalog { relations: [(TABLE, relation)].into_iter().collect(), ..Catalog::default() }
+    }
+
+    fn on(part: KeyPart, include: &[&str], predicate: &[&str]) -> CandidateSpec {
+        CandidateSpec {
+            table: TABLE,
+            method: Method::Btree,
+            keys: vec![KeySpec { part, opclass: None, descending: false, nulls_first: false }],
+            include: include.iter().map(|name| (*name).to_owned()).collect(),
+            predicate: predicate.iter().map(|text| (*text).to_owned()).collect(),
+            size_bytes: 0,
+        }
+    }
+
+    fn plain(name: &str) -> CandidateSpec {
+        on(KeyPart::Column(name.into()), &[], &[])
+    }
+
+    #[test]
+    fn every_row_that_needs_an_entry_is_counted() {
+        let expression = on(KeyPart::Expression("lower(b)".into()), &[], &[]);
+        let rows: Vec<Row> = vec![
+            (plain("b"), 100.0, &["c"], 0.0, 1.0, 100.0, false),
+            // a partial index takes its share of the inserts
+            (plain("b"), 100.0, &["c"], 0.0, 0.25, 25.0, false),
+            // an update of an indexed column isn't heap-only: all indexes get an entry
+            (plain("b"), 0.0, &["a"], 10.0, 1.0, 10.0, false),
+            (plain("b"), 0.0, &["a"], 10.0, 0.5, 5.0, false),
+            // heap-only, and the candidate doesn't mind
+            (plain("b"), 0.0, &["c"], 10.0, 1.0, 0.0, false),
+            // heap-only until now: an entry in the candidate and in the other btree
+            (plain("b"), 0.0, &["b"], 10.0, 1.0, 20.0, true),
+            (on(KeyPart::Column("a".into()), &["c"], &[]), 0.0, &["c"], 10.0, 1.0, 20.0, true),
+            (on(KeyPart::Column("a".into()), &[], &["c = 1"]), 0.0, &["c"], 10.0, 1.0, 20.0, true),
+            (expression.clone(), 0.0, &["b"], 10.0, 1.0, 20.0, true),
+            (expression, 0.0, &["c"], 10.0, 1.0, 0.0, false),
+            // unknown columns may be any
+            (plain("b"), 0.0, &[], 10.0, 1.0, 10.0, false),
+        ];
+        for (at, (spec, inserted, set, updated, share, entries, loses_hot)) in
+            rows.into_iter().enumerate()
+        {
+            let set: Vec<String> = set.iter().map(|name| (*name).to_owned()).collect();
+            let writes = TableWrites {
+                inserted,
+                updated: [(set, updated)].into_iter().collect(),
+                ..TableWrites::default()
+            };
+            let cost = price(&catalog(), &spec, Some(&writes), share);
+            assert_eq!((cost.entries, cost.loses_hot), (entries, loses_hot), "row {at}");
+            assert_eq!(cost.units, entries * UNITS_PER_ENTRY, "row {at}");
+        }
+        assert_eq!(price(&catalog(), &plain("b"), None, 1.0), WriteCost::default());
+    }
+
+    #[test]
+    fn names_are_found_as_whole_words() {
+        let rows = [("lower(b)", true), ("b = 1", true), ("ab = 1", false), ("b2 > b_", false)];
+        for (text, found) in rows {
+            assert_eq!(mentions(text, "b"), found, "{text}");
+        }
+    }
+}

@@ -176,7 +176,9 @@ pub(super) const EXTENDED: &str = concat!(
      array_to_string(e.stxkind, '') AS kinds, \
      (SELECT json_agg(a.attname ORDER BY a.attnum) FROM unnest(e.stxkeys::int2[]) u(num) \
       JOIN pg_attribute a ON a.attrelid = e.stxrelid AND a.attnum = u.num) AS columns, \
-     x.n_distinct::text AS n_distinct, x.dependencies::text AS dependencies, x.statistics_name IS NOT NULL AS readable \
+     x.n_distinct::text AS n_distinct, x.dependencies::text AS dependencies, \
+     x.most_common_vals::text AS common_values, x.most_common_freqs::text AS common_frequencies, \
+     x.most_common_base_freqs::text AS common_base, x.statistics_name IS NOT NULL AS readable \
      FROM pg_statistic_ext e JOIN pg_namespace en ON en.oid = e.stxnamespace JOIN pg_class c ON c.oid = e.stxrelid \
      JOIN pg_namespace n ON n.oid = c.relnamespace \
      LEFT JOIN pg_stats_ext x ON x.statistics_schemaname = en.nspname AND x.statistics_name = e.stxname WHERE ",

@@ -16,13 +16,21 @@ const UNKNOWN_SHARE: f64 = 0.01;
 /// The plan of a SELECT as the server has it today. Where it is parallel, the tree is that of the serial plan, which
 /// single scans can be compared with, under the parallel plan's cost.
 pub(super) fn base_plan(side: &mut Side, select: &OneSelect) -> Result<Plan, SideError> {
-    let (tree, mut used_existing) = planned(side, select, true)?;
-    let (cost, startup, rows) = (tree.total, tree.startup, tree.rows);
+    let mut whole = whole_plan(side, select)?;
     let mut parallel = false;
-    tree.walk(&mut |node| parallel |= node.kind.starts_with("Gather"));
-    let tree = if parallel { plan(side, select, false)? } else { tree };
+    whole.tree.walk(&mut |node| parallel |= node.kind.starts_with("Gather"));
+    if parallel {
+        whole.tree = plan(side, select, false)?;
+    }
+    Ok(whole)
+}
+
+/// The plan of a SELECT as the server would run it, parallel or not.
+pub(super) fn whole_plan(side: &mut Side, select: &OneSelect) -> Result<Plan, SideError> {
+    let (tree, mut used_existing) = planned(side, select, true)?;
     used_existing.sort_unstable();
     used_existing.dedup();
+    let (cost, startup, rows) = (tree.total, tree.startup, tree.rows);
     Ok(Plan { cost, startup, rows, used: Vec::new(), used_existing, tree })
 }
 

@@ -303,6 +303,9 @@ fn statistics(side: &mut Side, image: &mut Catalog) -> Result<(), SideError> {
             columns: row.list("columns"),
             n_distinct: row.maybe("n_distinct"),
             dependencies: row.maybe("dependencies"),
+            common_values: row.maybe("common_values"),
+            common_frequencies: row.maybe("common_frequencies"),
+            common_base_frequencies: row.maybe("common_base"),
             readable: row.flag("readable"),
         });
     })

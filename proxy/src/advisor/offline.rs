@@ -14,7 +14,7 @@ use workload_file::Line;
 
 /// Stack of the thread that parses, bytes: statements nest deeply.
 const STACK_BYTES: usize = 16 << 20;
-/// EXPLAINs in the shadow in one run.
+/// EXPLAINs in one run, on the target and in the shadow.
 const EXPLAINS_MAX: usize = 3_000;
 
 /// What the command line asks for.
@@ -65,10 +65,15 @@ fn advise(options: &Options) -> Result<(), Problem> {
     normalise(&mut catalog, &grammar);
     let (lines, mut notes) = source.lines(&catalog.database.name, &grammar);
     notes.extend(powers(&catalog));
-    let mut session = Session { side, grammar, catalog, notes, unverified: None };
+    let mut session =
+        Session { side, grammar, catalog, notes, unverified: None, effort: Default::default() };
     let workload = session.workload(&lines);
-    let (report, fidelity) = session.report(&workload, &terms(options));
-    let verification = verification(&workload, &fidelity);
+    let mut terms = terms(options);
+    // one budget for both servers
+    let asked = usize::try_from(session.side.explained).unwrap_or(usize::MAX);
+    terms.explains_max = terms.explains_max.saturating_sub(asked);
+    let (report, fidelity) = session.report(&workload, &terms);
+    let verification = verification(&workload, &fidelity, session.effort);
     let known = output::Known {
         catalog: &session.catalog,
         workload: &workload,

@@ -16,6 +16,7 @@ use pgsonde_analyzer::digest::grammar::scans::Names;
 use pgsonde_analyzer::text;
 use pgsonde_analyzer::value::Salt;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 /// Samples of a digest.
 const SAMPLES_MAX: usize = 3;
@@ -82,6 +83,8 @@ pub(super) struct Session {
     pub(super) notes: Vec<String>,
     /// Why no planner tries what is advised, and the remedy.
     pub(super) unverified: Option<(String, String)>,
+    /// What the last run asked for.
+    pub(super) effort: output::Effort,
 }
 
 impl Session {
@@ -241,6 +244,7 @@ impl Session {
 
     /// Verdicts, candidates, selection; and how far the shadow is like the target.
     pub(super) fn report(&mut self, workload: &Workload, terms: &Terms) -> (Report, Vec<Fidelity>) {
+        let begun = Instant::now();
         let budget = terms.budget_bytes.unwrap_or_else(|| advice::default_budget(&self.catalog));
         let mut known = HashMap::new();
         let search_path = self.side.search_path.clone();
@@ -266,9 +270,18 @@ impl Session {
             notes.push(unverified(&why, ""));
             *doubt = Some((why, String::new()));
         }
+        let (shadow_explains, build) = (planner.explained, planner.built_in());
         report.notes = notes;
         report.verdicts = gathered.verdicts;
-        (report, std::mem::take(&mut planner.fidelity))
+        let fidelity = std::mem::take(&mut planner.fidelity);
+        drop(planner);
+        self.effort = output::Effort {
+            shadow_build: build,
+            shadow_explains,
+            target_explains: self.side.explained,
+            selection: begun.elapsed(),
+        };
+        (report, fidelity)
     }
 }
 
@@ -281,6 +294,7 @@ fn unverified(why: &str, remedy: &str) -> String {
 pub(super) fn verification(
     workload: &Workload,
     fidelity: &[Fidelity],
+    effort: output::Effort,
 ) -> Option<output::Verification> {
     if fidelity.is_empty() {
         return None;
@@ -296,5 +310,6 @@ pub(super) fn verification(
         exact: fidelity.iter().filter(|found| found.is_exact()).count(),
         costs: fidelity.iter().map(|found| (found.live, found.shadow)).collect(),
         doubts,
+        effort,
     })
 }

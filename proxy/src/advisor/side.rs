@@ -67,6 +67,8 @@ pub(super) struct Side {
     pub(super) search_path: Vec<String>,
     /// Statements sent so far.
     pub(super) sent: u64,
+    /// EXPLAINs among them.
+    pub(super) explained: u64,
     /// What is set in each transaction that explains, beside the limits.
     local: String,
     /// Holds EXPLAINs back on a database that others live from.
@@ -86,7 +88,8 @@ impl Side {
             })?
         })?;
         let (search_path, local) = (Vec::new(), String::new());
-        let mut side = Self { runtime, client, search_path, sent: 0, local, pace: None };
+        let mut side =
+            Self { runtime, client, search_path, sent: 0, explained: 0, local, pace: None };
         side.run(CONTRACT)?;
         side.check_contract()?;
         side.search_path = side.schemas()?;
@@ -181,6 +184,7 @@ impl Side {
             "SET LOCAL max_parallel_workers_per_gather = 0"
         };
         self.pace.as_mut().map_or(Ok(()), Pace::wait)?;
+        self.explained += 1;
         let local = format!("{}{local}", self.local);
         let begun = std::time::Instant::now();
         let answer = self.in_transaction(&local, &format!("EXPLAIN (FORMAT JSON) {}", select.0));

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Everything that a rendering needs to know.
 pub(crate) struct Known<'a> {
@@ -35,6 +35,20 @@ pub(crate) struct Verification {
     pub(crate) costs: Vec<(f64, Option<f64>)>,
     /// Redacted statement, and why the shadow proves nothing about it.
     pub(crate) doubts: Vec<(String, String)>,
+    pub(crate) effort: Effort,
+}
+
+/// What a run asked for, and how long it took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effort {
+    /// Building the shadow with all candidates.
+    pub(crate) shadow_build: Duration,
+    /// EXPLAINs in the shadow.
+    pub(crate) shadow_explains: u64,
+    /// EXPLAINs that the target was sent since the connection was opened.
+    pub(crate) target_explains: u64,
+    /// Everything after the base plans: candidates, shadow, selection.
+    pub(crate) selection: Duration,
 }
 
 /// The document of `advise --json`.
@@ -55,6 +69,10 @@ struct ShadowSummary {
     statements: usize,
     within_0_1_percent: usize,
     unverified: Vec<Unverified>,
+    build_ms: u64,
+    explains: u64,
+    explains_on_target: u64,
+    selection_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -164,6 +182,10 @@ fn summary(verification: &Verification) -> ShadowSummary {
         statements: verification.statements,
         within_0_1_percent: verification.exact,
         unverified: verification.doubts.iter().map(of).collect(),
+        build_ms: verification.effort.shadow_build.as_millis() as u64,
+        explains: verification.effort.shadow_explains,
+        explains_on_target: verification.effort.target_explains,
+        selection_ms: verification.effort.selection.as_millis() as u64,
     }
 }
 

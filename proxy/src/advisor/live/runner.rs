@@ -151,7 +151,14 @@ impl Runner {
         normalise(&mut catalog, &grammar);
         line.side.use_path(search_path(&catalog, target, &line.side.search_path));
         let Line { side, indexes } = line;
-        let mut session = Session { side, grammar, catalog, notes: Vec::new(), unverified: None };
+        let mut session = Session {
+            side,
+            grammar,
+            catalog,
+            notes: Vec::new(),
+            unverified: None,
+            effort: Default::default(),
+        };
         let judged = self.judge_session(&mut session, target, snapshot, begun);
         let Session { side, grammar, .. } = session;
         self.grammar = Some(grammar);
@@ -178,7 +185,7 @@ impl Runner {
         let workload = session.workload(&lines);
         drop(lines);
         let (report, fidelity) = session.report(&workload, &self.terms());
-        let verification = verification(&workload, &fidelity);
+        let verification = verification(&workload, &fidelity, session.effort);
         let known = Known {
             catalog: &session.catalog,
             workload: &workload,

@@ -9,6 +9,7 @@
 mod candidate;
 mod client;
 mod cluster;
+mod combinations;
 mod expressions;
 mod files;
 mod planner;
@@ -24,13 +25,14 @@ use candidate::Candidate;
 use client::{Writer, literal};
 use cluster::{BUILDER, Cluster};
 use files::{Files, Length};
-use pgsonde_advisor::catalog::{Catalog, Index, Oid, Relation};
+use pgsonde_advisor::catalog::{Catalog, ExtendedStatistics, Index, Oid, Relation};
 use pgsonde_advisor::planner::CandidateSpec;
 use pgsonde_advisor::size;
 use pgsonde_advisor::workload::{Sample, Workload};
 use schema::By;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// The role that owns what was imported, and plans.
 const PLANNER: &str = "planner";
@@ -87,6 +89,8 @@ pub(super) struct Shadow {
     unlike: BTreeMap<Oid, String>,
     /// This machine lacks the target's locale.
     foreign_locale: bool,
+    /// Extended statistics whose most common combinations could not be copied, by schema and name.
+    uncombined: BTreeSet<(String, String)>,
     /// Levels of btrees, as the target's plans tell them.
     heights: HashMap<String, u32>,
     /// Candidates: names of their indexes (one per table or partition).
@@ -94,6 +98,8 @@ pub(super) struct Shadow {
     /// Candidates whose expression has no statistics.
     guessed: Vec<bool>,
     on: Vec<usize>,
+    /// Time that building took, all waves of candidates included.
+    took: Duration,
 }
 
 impl Shadow {
@@ -104,6 +110,7 @@ impl Shadow {
         search_path: &[String],
         place: &Place,
     ) -> Result<Self, Unavailable> {
+        let begun = Instant::now();
         if catalog.relations.len() > RELATIONS_MAX {
             return Err(Unavailable::new(
                 format!("the database has more than {RELATIONS_MAX} relations"),
@@ -122,12 +129,15 @@ impl Shadow {
             search_path: search_path.to_vec(),
             unlike: BTreeMap::new(),
             foreign_locale: !same_locale,
+            uncombined: BTreeSet::new(),
             heights: heights(catalog, workload),
             candidates: Vec::new(),
             guessed: Vec::new(),
             on: Vec::new(),
+            took: Duration::ZERO,
         };
         shadow.import(catalog)?;
+        shadow.took = begun.elapsed();
         Ok(shadow)
     }
 
@@ -151,6 +161,14 @@ impl Shadow {
         let unread = statistics::copy(builder, catalog)?;
         let extended: Vec<String> = statistics::extended(catalog);
         let unextended = extended.iter().filter(|sql| builder.run(sql).is_err()).count();
+        let lists =
+            catalog.extended.iter().filter(|found| found.readable && found.common_values.is_some());
+        let castable = combinations::prepare(builder).is_ok();
+        let uncopied = lists
+            .filter(|found| !castable || !combinations::copy(builder, &owner, catalog, found))
+            .map(|found| found.name.clone())
+            .collect();
+        self.uncombined = uncopied;
         self.note_failures(catalog, failed, unread);
         self.note_doubts(catalog, unextended > 0);
         Ok(())
@@ -220,13 +238,24 @@ impl Shadow {
                 return Some(format!("{name} could not be rebuilt as it is: {why}"));
             }
         }
-        if let Some(name) = common_combinations(catalog, sample) {
-            return Some(format!(
-                "the most common combinations of {name} have no way into the shadow"
-            ));
+        if let Some(name) = self.common_combinations(catalog, sample) {
+            return Some(format!("the most common combinations of {name} could not be copied"));
         }
         (self.foreign_locale && compares_text(catalog, sample))
             .then(|| format!("this machine lacks the target's locale {}", catalog.database.collate))
+    }
+
+    /// Extended statistics whose list is missing and that two or more conditions of the sample are about.
+    fn common_combinations<'a>(&self, catalog: &'a Catalog, sample: &Sample) -> Option<&'a str> {
+        sample.scans.iter().filter(|bound| bound.scan.predicates.len() > 1).find_map(|bound| {
+            let parts = catalog.leaves(bound.table?);
+            let of =
+                |oid: Oid| Some(oid) == bound.table || parts.iter().any(|leaf| leaf.oid == oid);
+            let missing = |found: &&ExtendedStatistics| {
+                self.uncombined.contains(&found.name) && of(found.relation)
+            };
+            catalog.extended.iter().find(missing).map(|found| found.name.1.as_str())
+        })
     }
 
     /// Creates candidates, gives every file its length, and opens the side that plans. One reason per candidate that
@@ -236,6 +265,7 @@ impl Shadow {
         catalog: &Catalog,
         specs: &[CandidateSpec],
     ) -> Result<Vec<Option<String>>, Unavailable> {
+        let begun = Instant::now();
         if self.side.take().is_some() {
             self.empty_heaps(catalog)?;
         }
@@ -277,6 +307,7 @@ impl Shadow {
         }
         self.switch(&[])?;
         self.side = Some(Side::connect(&client::config(&self.cluster.folder, PLANNER))?);
+        self.took += begun.elapsed();
         Ok(outcome)
     }
 
@@ -444,17 +475,6 @@ fn check_layout(builder: &Writer, catalog: &Catalog) -> Result<(), Unavailable> 
                 .to_owned(),
             "name the folder of the target's own build in shadow_bin_dir".to_owned(),
         )
-    })
-}
-
-/// Extended statistics with lists of most common combinations that two or more conditions of the sample are about.
-fn common_combinations<'a>(catalog: &'a Catalog, sample: &Sample) -> Option<&'a str> {
-    sample.scans.iter().filter(|bound| bound.scan.predicates.len() > 1).find_map(|bound| {
-        let parts = catalog.leaves(bound.table?);
-        let of = |oid: Oid| Some(oid) == bound.table || parts.iter().any(|leaf| leaf.oid == oid);
-        let found =
-            catalog.extended.iter().find(|found| found.kinds.contains('m') && of(found.relation));
-        found.map(|found| found.name.1.as_str())
     })
 }
 

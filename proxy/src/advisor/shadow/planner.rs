@@ -1,7 +1,7 @@
 //! The planner that asks the shadow, and arithmetic where the shadow isn't like the target.
 
 use super::super::explain;
-use super::super::side::{OneSelect, SideError};
+use super::super::side::{OneSelect, Side, SideError};
 use super::{CANDIDATE, Shadow};
 use pgsonde_advisor::catalog::Catalog;
 use pgsonde_advisor::ddl;
@@ -11,6 +11,7 @@ use pgsonde_advisor::planner::{
 };
 use pgsonde_advisor::workload::Workload;
 use pgsonde_analyzer::digest::grammar::Grammar;
+use std::time::Duration;
 
 /// Largest difference between live and shadow cost that counts as none.
 const EXACT: f64 = 0.001;
@@ -52,6 +53,8 @@ pub(in super::super) struct Tiered<'a, P> {
     pub(in super::super) fidelity: Vec<Fidelity>,
     known: Vec<Vec<(Vec<CandidateId>, Plan)>>,
     explains_left: usize,
+    /// EXPLAINs that the shadow was sent: where a plan is parallel, two for one question.
+    pub(in super::super) explained: u64,
     /// Names of the candidates as they are advised.
     names: Vec<String>,
     /// Why the shadow was given up, if so.
@@ -80,9 +83,15 @@ impl<'a, P: Planner> Tiered<'a, P> {
             fidelity,
             known,
             explains_left,
+            explained: 0,
             names,
             lost,
         }
+    }
+
+    /// How long it took to build the shadow and its candidates; zero without one.
+    pub(in super::super) fn built_in(&self) -> Duration {
+        self.shadow.as_ref().map_or(Duration::ZERO, |shadow| shadow.took)
     }
 
     fn vouches(&self, sample: SampleId) -> bool {
@@ -112,7 +121,7 @@ impl<'a, P: Planner> Tiered<'a, P> {
         if found.doubt.is_some() {
             return found;
         }
-        match self.explain(SampleId(at), &[]) {
+        match self.explain(SampleId(at), &[], explain::base_plan) {
             Ok(plan) => {
                 found.shadow = Some(plan.cost);
                 if found.error() > CLOSE {
@@ -131,7 +140,13 @@ impl<'a, P: Planner> Tiered<'a, P> {
         found
     }
 
-    fn explain(&mut self, id: SampleId, on: &[CandidateId]) -> Result<Plan, PlanFailure> {
+    /// Where a plan is parallel, only the comparison with the target needs the serial one as well.
+    fn explain(
+        &mut self,
+        id: SampleId,
+        on: &[CandidateId],
+        how: fn(&mut Side, &OneSelect) -> Result<Plan, SideError>,
+    ) -> Result<Plan, PlanFailure> {
         let lost = |why: String| PlanFailure::Lost(why);
         let sample = self.workload.sample(id).ok_or_else(|| lost("no such sample".to_owned()))?;
         let shadow = self.shadow.as_mut().ok_or_else(|| lost("there is no shadow".to_owned()))?;
@@ -141,7 +156,12 @@ impl<'a, P: Planner> Tiered<'a, P> {
         let select = OneSelect::checked(self.grammar, &sample.select)
             .ok_or_else(|| PlanFailure::Refused("it is not one SELECT".to_owned()))?;
         let side = shadow.side.as_mut().ok_or_else(|| lost("the shadow is closed".to_owned()))?;
-        let mut plan = explain::base_plan(side, &select).map_err(|error| match error {
+        let before = side.explained;
+        let answer = how(side, &select);
+        let asked = side.explained - before;
+        self.explained += asked;
+        self.explains_left = self.explains_left.saturating_sub(asked.saturating_sub(1) as usize);
+        let mut plan = answer.map_err(|error| match error {
             SideError::Server { code, .. } => PlanFailure::Refused(format!("SQLSTATE {code}")),
             other => PlanFailure::Lost(other.to_string()),
         })?;
@@ -181,7 +201,7 @@ impl<'a, P: Planner> Tiered<'a, P> {
         if let Some((_, plan)) = known.iter().find(fits) {
             return Ok(plan.clone());
         }
-        let plan = self.explain(job.sample, &job.configuration)?;
+        let plan = self.explain(job.sample, &job.configuration, explain::whole_plan)?;
         self.known[job.sample.0].push((job.configuration.clone(), plan.clone()));
         Ok(plan)
     }

@@ -166,8 +166,8 @@ pub(super) fn counts(catalog: &Catalog) -> Option<String> {
     })
 }
 
-/// The statements that write n_distinct and dependencies of extended statistics; most common combinations have no
-/// way back.
+/// The statements that write n_distinct and dependencies of extended statistics; the most common combinations go
+/// another way (`combinations`).
 pub(super) fn extended(catalog: &Catalog) -> Vec<String> {
     let mut all = vec![
         "CREATE CAST (bytea AS pg_ndistinct) WITHOUT FUNCTION".to_owned(),
