@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the named parts need and this machine lacks; costs nothing when all is there.
 #
-#   scripts/setup.sh build postgres python node ruby java go prometheus clickhouse chdb haproxy pgbouncer web chromium container terminal valgrind
+#   scripts/setup.sh build postgres python node ruby java go prometheus clickhouse chdb haproxy pgbouncer web chromium container terminal valgrind faketime
 #
 # System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
 # into target/venv, those of Node into target/node. Rust itself is a precondition.
@@ -50,6 +50,8 @@ want_chdb() { want_python; }
 # What the suites look through: a terminal, and a reader of captures.
 want_terminal() { have tmux || missing+=(tmux); have jq || missing+=(jq); have zstd || missing+=(zstd); }
 want_pgbouncer() { have pgbouncer || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer); }
+# Bends the wall clock of one process.
+want_faketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime); }
 # Counts instructions.
 want_valgrind() { have valgrind || missing+=(valgrind); }
 want_haproxy() { have haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy); }
@@ -170,7 +172,7 @@ web_page() {
 }
 
 for part in "$@"; do
-  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, pgbouncer, prometheus, clickhouse, chdb, web, chromium, container, terminal, valgrind)"
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, pgbouncer, prometheus, clickhouse, chdb, web, chromium, container, terminal, valgrind, faketime)"
   "want_$part"
 done
 install_missing

@@ -95,18 +95,27 @@ async def measure(proxy_binary, count, folder):
     return before, rows
 
 
+def with_descriptors(sessions):
+    """Two sockets a session here, two more in the proxy, which inherits the limit: raised as far as it may be."""
+    needed, hard = 2 * sessions + 2_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard == resource.RLIM_INFINITY or needed <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        return sessions
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, needed))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        sessions = (hard - 2_000) // 2
+        print(f"the limit of {hard} descriptors leaves room for {sessions} sessions")
+    return sessions
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--binary", type=binary, default=target() / "release/pgsonde")
     arguments.add_argument("--sessions", type=int, default=10_000)
     given = arguments.parse_args()
-    # Two sockets a session here, two more in the proxy, which inherits the limit.
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if hard != resource.RLIM_INFINITY and 2 * given.sessions + 2_000 > hard:
-        given.sessions = (hard - 2_000) // 2
-        print(f"the limit of {hard} descriptors leaves room for {given.sessions} sessions")
-    needed = 2 * given.sessions + 2_000
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    given.sessions = with_descriptors(given.sessions)
     with tempfile.TemporaryDirectory(prefix="pgsonde-idle-") as folder:
         before, rows = asyncio.run(measure(given.binary, given.sessions, Path(folder)))
     print(f"{'sessions':>10}{'resident MiB':>14}{'bytes a session':>17}")

@@ -186,7 +186,8 @@ def pg8000(at):
 
 
 def sqlalchemy(at):
-    tests = at.copy(source("sqlalchemy==2.1.9"), "test", "setup.cfg", "pyproject.toml")
+    # Its plugin for pytest stands in `lib`, and with it its own copy of the package.
+    tests = at.copy(source("sqlalchemy==2.1.9"), "lib", "test", "setup.cfg", "pyproject.toml")
     at.fresh("sqla", extensions=["hstore", "citext"])
     at.sql("create schema test_schema; create schema test_schema_2", "sqla")
     url = f"postgresql+psycopg://postgres@127.0.0.1:{at.port}/sqla"

@@ -36,6 +36,9 @@ fn stage() -> &'static Stage {
                 "host all password_user 127.0.0.1/32 password",
                 "host all md5_user 127.0.0.1/32 md5",
                 "host all scram_user 127.0.0.1/32 scram-sha-256",
+                "hostssl all tls_user 127.0.0.1/32 trust",
+                "hostnossl all plain_user 127.0.0.1/32 trust",
+                "host all tls_user,plain_user 127.0.0.1/32 reject",
             ],
             settings: vec!["ssl = on", "ssl_ca_file = 'clients.crt'", "wal_level = logical"],
             files: vec![
@@ -46,7 +49,7 @@ fn stage() -> &'static Stage {
             sql: "set password_encryption = 'md5';
                   create role md5_user login password 'secret';
                   create role password_user login password 'secret';
-                  create role cert_user login;
+                  create role cert_user login; create role tls_user login; create role plain_user login;
                   set password_encryption = 'scram-sha-256';
                   create role scram_user login replication password 'secret';",
             ..Options::default()
@@ -152,6 +155,61 @@ fn scram_with_tls_on_both_legs() {
     assert_row("mode E", &e, "TLS", [false, true, false, true]);
     let log = e.lines().join("\n");
     assert!(log.contains("PGS0410") && log.contains("Check"), "{log}");
+}
+
+/// Whether `user` comes in, and how often the server is asked, per `sslmode` allow, prefer and require of libpq.
+fn tries(port: u16, user: &str) -> [(bool, usize); 3] {
+    let modes = ["allow", "prefer", "require"];
+    let jobs = modes.map(|mode| {
+        let wrong = format!("sslmode={mode} gssencmode=disable");
+        let dsn = dsn(port, user, &wrong).replace("password=secret", "password=wrong");
+        job(mode, "psycopg", &dsn)
+    });
+    let found = outcomes(&jobs);
+    modes.map(|mode| {
+        let text = found[mode].as_str().unwrap_or_default();
+        println!("{user} {mode}: {text}");
+        let refusals = ["authentication failed", "no pg_hba.conf entry", "rejects connection"];
+        (is_ok(&found[mode]), refusals.iter().map(|words| text.matches(words).count()).sum())
+    })
+}
+
+/// libpq asks again, with TLS or without, when it was refused (`allow`, `prefer`): a second session, which has to get
+/// as far as the first. Which legs the server then sees is the upstream's `sslmode` to say, not the client's.
+#[test]
+fn a_client_that_was_refused_tries_again_the_other_way() {
+    let stage = stage();
+    let direct = stage.postgres.port();
+    let twice = [(false, 2), (false, 2), (false, 1)];
+    let same = certificate("again", &stage.server) + "auth = 'same-certificate'\n";
+    let both =
+        proxy("again", &format!("sslmode=verify-full&sslrootcert={}", file("root.crt")), &same);
+    let client_only = proxy("again-c", "sslmode=disable", &certificate("again-c", &stage.other));
+    for (name, port) in
+        [("direct", direct), ("mode B", both.port()), ("mode C", client_only.port())]
+    {
+        for user in ["scram_user", "md5_user", "password_user"] {
+            assert_eq!(tries(port, user), twice, "{name}: {user} with a wrong password");
+        }
+    }
+    let in_at_once = [(true, 0); 3];
+    assert_eq!(tries(direct, "tls_user"), in_at_once, "by the second try under `allow`");
+    assert_eq!(tries(direct, "plain_user"), [(true, 0), (true, 0), (false, 1)]);
+    assert_eq!(tries(both.port(), "tls_user"), in_at_once, "the server leg is always encrypted");
+    assert_eq!(tries(both.port(), "plain_user"), twice, "and so never plain");
+    assert_eq!(tries(client_only.port(), "tls_user"), twice, "the server leg is always plain");
+    assert_eq!(tries(client_only.port(), "plain_user"), in_at_once);
+    // No certificate: `N`, as from a server without TLS, so that there is one way only.
+    let plain = proxy("again-a", "sslmode=require", "");
+    let once = [(false, 1), (false, 1), (false, 0)];
+    let found = tries(plain.port(), "scram_user");
+    assert_eq!(
+        found[1..],
+        once[1..],
+        "prefer goes on without; require gives up: {:?}",
+        plain.lines()
+    );
+    assert!(!found[0].0 && found[0].1 >= 1, "{found:?}");
 }
 
 #[test]
