@@ -211,6 +211,25 @@ fn refusals(files: &[String], folder: &Path) {
     assert!(rest["notes"][0].as_str().is_some_and(|note| note.contains("did not answer")));
 }
 
+#[test]
+fn a_merged_report_hides_as_much_as_the_proxy_that_hides_least() {
+    let postgres = server();
+    let folder = tempfile::tempdir().expect("a folder");
+    let snapshots = ["all-text", "literals"].map(|level| {
+        let config = folder.path().join(format!("{level}.toml"));
+        std::fs::write(&config, format!("[profile]\nredact = '{level}'\n")).expect("written");
+        let proxy = Proxy::start(postgres, &["--config", &config.display().to_string()]);
+        postgres.psql_ok(proxy.port(), "select 1");
+        proxy.settle();
+        let path = folder.path().join(level);
+        saved(&proxy, &path);
+        path.display().to_string()
+    });
+    let redact = |sources: &[&str]| merged_json(sources)["info"]["redact"].clone();
+    assert_eq!(redact(&[&snapshots[0]]), "all-text");
+    assert_eq!(redact(&[&snapshots[0], &snapshots[1]]), "literals");
+}
+
 /// One proxy of a simulated fleet.
 struct Simulated {
     analyzer: Analyzer,

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 const ZSTD_LEVEL: i32 = 3;
 /// Bytes of lines that are sealed before their number or time is reached.
 const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Time until what is told once (names of statements, findings) is told again, where some of it may have been lost: a
+/// disk that is full stays so for a while, and each attempt would count as another loss.
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Microseconds of a day: a batch lies in one partition, so that the store takes it as a whole or not at all.
 const DAY_US: u64 = 86_400_000_000;
 
@@ -37,6 +40,7 @@ pub(super) struct Sink {
     rows: u64,
     bytes: usize,
     next: u64,
+    tell_again_at: Option<Instant>,
     scratch: Vec<u8>,
 }
 
@@ -65,6 +69,7 @@ impl Sink {
             rows: 0,
             bytes: 0,
             next: 1,
+            tell_again_at: None,
             scratch: Vec::new(),
         }
     }
@@ -123,6 +128,10 @@ impl Sink {
     }
 
     fn seal(&mut self) {
+        if self.tell_again_at.is_some_and(|at| Instant::now() >= at) {
+            self.tell_again_at = None;
+            self.composer.begin_anew();
+        }
         (self.rows, self.bytes) = (0, 0);
         let mut lost = [(Loss::SpoolFull, 0), (Loss::SpoolFailed, 0)];
         for ((table, _), lines) in std::mem::take(&mut self.batches) {
@@ -139,8 +148,8 @@ impl Sink {
             }
         }
         for (why, events) in lost.into_iter().filter(|(_, events)| *events > 0) {
-            // Names of statements may have been among the lost: they are told again.
-            self.composer.begin_anew();
+            // Names of statements may have been among the lost.
+            self.tell_again_at.get_or_insert(Instant::now() + TELL_AGAIN_AFTER);
             self.lose(events, why);
         }
     }

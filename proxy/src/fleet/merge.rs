@@ -7,6 +7,7 @@ use crate::export::shapes::fleet::ProxyFields;
 use crate::export::shapes::{Report, UpstreamInfo};
 use crate::export::{Build, Lifecycle, ProxyCounters, report, report_of, source};
 use crate::problem::Problem;
+use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::merge::Merge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -109,6 +110,8 @@ struct Fleet {
     proxy: ProxyFields,
     upstreams: BTreeSet<(String, u16, String)>,
     versions: BTreeSet<String>,
+    /// What the proxy that hides least hides.
+    redaction: Option<Redaction>,
     missing: Vec<String>,
 }
 
@@ -124,6 +127,13 @@ impl Fleet {
             .help("give one of them, the later one"));
         }
         self.versions.insert(head.version);
+        let redaction = Redaction::named(&head.redact).unwrap_or_default();
+        let hidden = |level: Redaction| match level {
+            Redaction::Off => 0,
+            Redaction::Literals => 1,
+            Redaction::AllText => 2,
+        };
+        self.redaction = self.redaction.into_iter().chain([redaction]).min_by_key(|at| hidden(*at));
         let more = head.proxy;
         self.upstreams.insert((
             more.upstream_host.clone(),
@@ -166,6 +176,7 @@ impl Fleet {
             uptime_s: of.uptime_s,
             lifecycle: Lifecycle::Ready,
             events: of.events,
+            redaction: self.redaction.unwrap_or_default(),
             ..ProxyCounters::default()
         };
         proxy.dropped.queue_full = of.dropped_queue_full;
