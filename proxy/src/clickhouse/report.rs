@@ -39,6 +39,10 @@ impl Range {
     }
 }
 
+/// What a reader of the report would look for in vain.
+const NOT_STORED: &str = "The store keeps no shapes of transactions, waterfalls of units of work, marks or trends: \
+    a proxy's own page shows them.";
+
 /// The report of everything that all proxies told within the range.
 ///
 /// # Errors
@@ -71,6 +75,7 @@ pub(crate) fn read(client: &Client, range: Range, top: usize) -> Result<Report, 
     report.info.upstreams = vec![UpstreamInfo { host, port, tls: "off".into(), connect_ms: None }];
     let note = format!("Out of ClickHouse: {proxies} starts of proxies, sums of whole minutes.");
     report.notes.insert(0, note);
+    report.notes.insert(1, NOT_STORED.to_owned());
     Ok(report)
 }
 
