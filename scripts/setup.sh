@@ -29,9 +29,11 @@ as_root() {
 # The folder with initdb and postgres: PGSONDE_PG_BIN, else the highest installed major.
 server_bin() { scripts/pg-bin.sh 2>/dev/null; }
 
+# The C interface; libclang-cpp, which other packages bring along, is another library.
 libclang_found() {
   [ -n "${LIBCLANG_PATH:-}" ] && return 0
-  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || ldconfig -p 2>/dev/null | grep -q 'libclang.*\.so'
+  compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || compgen -G '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' >/dev/null \
+    || ldconfig -p 2>/dev/null | grep -Eq 'libclang(-[0-9][^ ]*)?\.so'
 }
 
 want_build() {
