@@ -2,13 +2,14 @@
 
 mod coming;
 mod memory;
+mod told;
 
 use crate::Map;
 use crate::count::{Counted, Counters};
+use crate::digest::query_ids::QueryIds;
 use crate::digest::{DigestTable, Statement, TextEntry, Texts, Wanted};
 use crate::disguise::{Disguise, Noun};
 use crate::events::{Executed, Heard, Listening, Opened, StatementEvent, TransactionEvent};
-use crate::finding::{IndexVerdict, MuteRule, MuteTarget};
 use crate::findings::{Findings, Orm, by_introspection};
 use crate::history::History;
 use crate::known::KnownText;
@@ -48,6 +49,7 @@ pub struct Analyzer {
     listening: Listening,
     detects: bool,
     disguise: Disguise,
+    query_ids: QueryIds,
     /// Longest wait for a client inside one transaction.
     idle_in_transaction_max_us: u64,
     unknown_text: Arc<Statement>,
@@ -78,6 +80,7 @@ impl Analyzer {
             findings: Findings::new(&limits),
             history: History::new(&limits),
             introspected: Map::default(),
+            query_ids: QueryIds::default(),
             listening: Listening::default(),
             detects: true,
             idle_in_transaction_max_us: 0,
@@ -418,6 +421,7 @@ impl Analyzer {
         let trace = tags.and_then(|tags| tags.trace);
         let literals = entry.map_or(&[][..], |entry| entry.literals(record.member));
         let database = session.database;
+        let who = session.who(&self.labels);
         // Places in the arenas mean nothing outside of their batch.
         let (binds, columns) = (Span::default(), Span::default());
         let event = Arc::new(StatementEvent {
@@ -425,6 +429,7 @@ impl Analyzer {
             executed: Executed::new(meaning.statement.clone()),
             untracked: Arc::ptr_eq(&meaning.statement, &self.unknown_text),
             literals: !literals.is_empty(),
+            query_id: self.query_ids.of(&who.database, meaning.statement.digest),
             changes_mark: entry.and_then(|entry| entry.mark_change(record.member)).is_some(),
             values_hash: if self.disguise.is_on() {
                 0
@@ -441,7 +446,7 @@ impl Analyzer {
             service: self.labels.service_name(service),
             route: tags.and_then(|tags| tags.route.clone()),
             mark: mark.and_then(|mark| self.findings.marks().name(mark).cloned()),
-            who: session.who(&self.labels),
+            who,
         });
         if wanted.any() {
             self.digests.keep_example(database, &event, wanted);
@@ -497,28 +502,6 @@ impl Analyzer {
         self.tick(now);
     }
 
-    /// Takes what the index advisor says, in place of all that it said before.
-    pub fn advise(&mut self, verdicts: Vec<IndexVerdict>, now: Micros) {
-        self.findings.advise(verdicts, now);
-    }
-
-    /// The digest of a text that is one statement, if the text is known.
-    pub fn digest_of(&mut self, text: TextKey) -> Option<u64> {
-        let entry = self.texts.find(text)?;
-        entry.single().map(|statement| statement.digest)
-    }
-
-    /// Silences the findings that the rule names, from the next snapshot on; false where there is no room for one
-    /// more rule.
-    pub fn mute(&mut self, rule: MuteRule) -> bool {
-        self.findings.mute(rule)
-    }
-
-    /// Takes a rule back; false where there was none for that target.
-    pub fn unmute(&mut self, target: &MuteTarget) -> bool {
-        self.findings.unmute(target)
-    }
-
     /// Closes what has gone quiet; call it about once a second.
     pub fn tick(&mut self, now: Micros) {
         self.counters.books.other += self.digests.tick(now);
@@ -559,6 +542,7 @@ impl Analyzer {
             memory: self.memory_use(),
             ..Snapshot::default()
         };
+        self.query_ids.fill(&mut snapshot.digests);
         self.labels.fill(&mut snapshot);
         self.units.fill(&mut snapshot);
         let no_room = self.digests.overflowed + snapshot.memory.digests_shed;

@@ -146,6 +146,8 @@ pub struct StatementEvent {
     pub record: StatementRecord,
     /// What was executed.
     pub executed: Executed,
+    /// The server's own name for its digest, `pg_stat_statements.queryid`, if it is known.
+    pub query_id: Option<i64>,
     /// Whether its text was not known.
     pub untracked: bool,
     /// Whether its text held literals.

@@ -129,6 +129,7 @@ impl Analysis {
                     self.change_depth(analyzer, |this| this.counters_only = counters_only);
                 }
                 AnalyzerOrder::Advice(verdicts) => analyzer.advise(verdicts, clock::now_us()),
+                AnalyzerOrder::QueryIds(ids) => analyzer.name_queries(ids),
                 AnalyzerOrder::Mute(rule, to) => {
                     // Also for an analyzer that starts anew.
                     self.limits.mutes.push(rule.clone());

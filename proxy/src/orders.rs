@@ -2,6 +2,7 @@
 
 use crate::export::Mode;
 use crate::problem::Problem;
+use pgsonde_analyzer::digest::query_ids::QueryId;
 use pgsonde_analyzer::finding::{IndexVerdict, MuteRule, MuteTarget};
 use pgsonde_analyzer::limits::Limits;
 use pgsonde_analyzer::merge::Sketched;
@@ -70,6 +71,8 @@ pub enum AnalyzerOrder {
     CountersOnly(bool),
     /// What the index advisor says, in place of all that it said before.
     Advice(Vec<IndexVerdict>),
+    /// What the server calls the digests, in place of all that it said before.
+    QueryIds(Vec<QueryId>),
     /// Silence; false where there is no room for one more rule.
     Mute(MuteRule, oneshot::Sender<bool>),
     /// Take it back; false where there was none.

@@ -29,6 +29,7 @@ pub mod raw;
 pub mod routine;
 pub mod simulation;
 pub mod source;
+pub mod statements_exporter;
 pub mod transcript;
 
 pub use postgres::{Options, Postgres};

@@ -27,14 +27,14 @@ impl Prometheus {
     /// # Panics
     /// If it doesn't get ready, or doesn't scrape the proxy.
     pub fn start(proxy: &Proxy) -> Self {
-        Self::start_before(&[proxy])
+        Self::start_before(&[proxy], None)
     }
 
-    /// The same before several proxies.
+    /// The same before several proxies, and before an exporter of `pg_stat_statements` at this address.
     ///
     /// # Panics
     /// If it doesn't get ready, or doesn't scrape all of them.
-    pub fn start_before(proxies: &[&Proxy]) -> Self {
+    pub fn start_before(proxies: &[&Proxy], server: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let rules = paths::workspace().join("dashboards/prometheus");
         let target =
@@ -43,9 +43,12 @@ impl Prometheus {
         let config = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              rule_files: [{rules}/rules.yml, {rules}/alerts.yml]\n\
-             scrape_configs: [{{job_name: pgsonde, static_configs: [{{targets: [{targets}]}}]}}]\n",
+             scrape_configs:\n\
+             - {{job_name: pgsonde, static_configs: [{{targets: [{targets}]}}]}}\n\
+             - {{job_name: postgres, static_configs: [{{targets: [{server}]}}]}}\n",
             rules = rules.display(),
             targets = targets.join(", "),
+            server = server.map_or_else(String::new, |address| format!("\"{address}\"")),
         );
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config).expect("the configuration is written");

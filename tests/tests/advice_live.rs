@@ -199,3 +199,66 @@ fn without_a_side_connection_it_says_what_is_missing() {
     let advisor = problem(&proxy, "no side connection");
     assert_eq!(advisor["tier"], "suspect");
 }
+
+#[test]
+fn statements_carry_the_servers_own_ids() {
+    let postgres = Postgres::start();
+    postgres.psql_ok(postgres.port(), &format!("{ROLE}; grant pg_read_all_stats to advisor"));
+    postgres.psql_ok(
+        postgres.port(),
+        "create table parts (id int primary key, whole int, name text); \
+         insert into parts select n, n % 7, 'part ' || n from generate_series(1, 60) n",
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let proxy = advised(&postgres, folder.path(), &side_url(&postgres), "");
+    read_parts(&proxy);
+    // A parameter and a constant are two statements for the server.
+    let ids_of = |text: &str| {
+        let sql = format!("select queryid from pg_stat_statements where query ilike '{text}%'");
+        let said = postgres.psql_ok(postgres.port(), &sql);
+        said.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let statement = |text: &str| {
+        let list = proxy.api("statements?limit=500");
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        let found = items.into_iter().find(|item| {
+            let shown = item["query_text"].as_str().unwrap_or_default();
+            shown.to_lowercase().starts_with(text)
+        });
+        found.expect("the statement")
+    };
+    for text in ["select name from parts where id", "select count(*) from parts where whole"] {
+        let theirs = ids_of(text);
+        let ours = eventually(&format!("{text} is one of {theirs:?}"), ADVICE_LIMIT, || {
+            // The advisor looks where traffic is.
+            read_parts(&proxy);
+            statement(text)["query_id"].as_str().map(str::to_owned)
+        });
+        assert!(theirs.contains(&ours), "{text}: {ours} is none of {theirs:?}");
+        let label = format!("pg_queryid=\"{ours}\"");
+        let digest =
+            format!("digest=\"{}\"", statement(text)["digest"].as_str().expect("a digest"));
+        let labels = [label.as_str(), digest.as_str()];
+        assert_eq!(proxy.metrics().matching("pgsonde_digest_info", &labels), 1.0);
+    }
+}
+
+fn read_parts(proxy: &Proxy) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&proxy.url(), tokio_postgres::NoTls).await.expect("connected");
+        let driver = tokio::spawn(connection);
+        for id in 1..9_i32 {
+            // One statement for the server and for pgsonde, though one text has its values inside.
+            client.query("select name from parts where id = $1", &[&id]).await.expect("a row");
+            let text = format!("SELECT name FROM parts WHERE id = {id} /* page {id} */");
+            client.simple_query(&text).await.expect("a row");
+        }
+        let list = "select count(*) from parts where whole in (1, 2, 3)";
+        client.simple_query(list).await.expect("a count");
+        drop(client);
+        driver.await.expect("no panic").expect("an orderly end");
+    });
+    proxy.settle();
+}

@@ -1,6 +1,7 @@
 //! Dashboards and rules: well made (the rules of grafana/dashboard-linter and ours), true to the metrics that
 //! exist, and filled by a real Prometheus that scraped a real proxy under a real load.
 
+use pgsonde_tests::statements_exporter::StatementsExporter;
 use pgsonde_tests::{Postgres, Proxy, paths, prometheus, run_ok};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -19,6 +20,10 @@ const DETAIL_ONLY: [&str; 0] = [];
 const EMPTY_AT_FIRST: [(&str, &str); 1] =
     [("Against last week", "compares with a week ago, which a new Prometheus doesn't know")];
 
+/// Reads nothing but what the server says of itself.
+const SIDE_ROLE: &str = "create role side login password 'side-of-the-test'; \
+    grant pg_read_all_data, pg_read_all_stats to side";
+
 struct Dashboard {
     file: String,
     json: Value,
@@ -31,8 +36,12 @@ struct Query<'a> {
 }
 
 impl Dashboard {
-    fn panels(&self) -> &[Value] {
-        self.json["panels"].as_array().map_or(&[], Vec::as_slice)
+    /// All panels, those of collapsed rows as well.
+    fn panels(&self) -> impl Iterator<Item = &Value> {
+        list(&self.json["panels"]).iter().flat_map(|panel| match text(&panel["type"]) {
+            "row" => list(&panel["panels"]),
+            _ => std::slice::from_ref(panel),
+        })
     }
 
     fn queries(&self) -> Vec<Query<'_>> {
@@ -46,6 +55,10 @@ impl Dashboard {
         }
         queries
     }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn text(value: &Value) -> &str {
@@ -289,9 +302,11 @@ fn every_panel_has_data_of_metrics_that_exist() {
     if !prometheus::is_installed() {
         return;
     }
-    let postgres = Postgres::start();
+    let postgres = Arc::new(Postgres::start());
+    postgres.psql_ok(postgres.port(), SIDE_ROLE);
     let (_folder, proxy) = exporting(&postgres);
-    let prometheus = prometheus::Prometheus::start(&proxy);
+    let server = StatementsExporter::start(&postgres);
+    let prometheus = prometheus::Prometheus::start_before(&[&proxy], Some(server.address()));
     let stop = Arc::new(AtomicBool::new(false));
     let loader = {
         let (url, stop) = (proxy.url(), Arc::clone(&stop));
@@ -319,14 +334,18 @@ fn every_panel_has_data_of_metrics_that_exist() {
     assert!(!prometheus.query("service:pgsonde_statements:rate5m > 0").is_empty(), "recorded");
 }
 
-/// A proxy with an export, to a receiver that isn't there: its metrics exist as well.
+/// A proxy with a side connection, and with an export to a receiver that isn't there: their metrics exist as well.
 fn exporting(postgres: &Postgres) -> (tempfile::TempDir, Proxy) {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("pgsonde.toml");
+    let (file, side) = (folder.path().join("pgsonde.toml"), folder.path().join("side.url"));
+    let url = format!("postgresql://side:side-of-the-test@127.0.0.1:{}/postgres", postgres.port());
+    std::fs::write(&side, url).expect("the secret is written");
     let text = format!(
         "[proxy]\nupstream = \"{}\"\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [findings.missing_index]\nside_connection = \"file:{}\"\n\
          [export.otlp]\nurl = \"http://127.0.0.1:{}\"\ninterval = \"1s\"\n",
         postgres.upstream(),
+        side.display(),
         pgsonde_tests::free_port(),
     );
     std::fs::write(&file, text).expect("the configuration is written");

@@ -144,7 +144,7 @@ fn one_row_in_prometheus(proxies: &[Proxy], finding: &str) {
         return;
     }
     let all: Vec<&Proxy> = proxies.iter().collect();
-    let prometheus = Prometheus::start_before(&all);
+    let prometheus = Prometheus::start_before(&all, None);
     let raw = format!("pgsonde_finding_info{{finding=\"{finding}\"}}");
     assert_eq!(prometheus.query(&raw).len(), 3);
     let board = paths::workspace().join("dashboards/grafana/pgsonde-findings.json");

@@ -1,6 +1,7 @@
 //! Texts to digests, and what is counted per digest.
 
 pub mod grammar;
+pub mod query_ids;
 mod row;
 mod statement;
 mod table;

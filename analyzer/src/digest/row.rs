@@ -255,6 +255,7 @@ impl Row {
         DigestRow {
             digest: self.statement.digest,
             database: database.clone(),
+            query_id: None,
             summary: self.statement.summary.clone(),
             operation: self.statement.operation,
             query_text: self.statement.text.clone(),

@@ -54,6 +54,8 @@ impl Digest {
             row.operation = more.operation;
             row.tables.clone_from(&more.tables);
         }
+        // Servers number their statements each for itself.
+        row.query_id = row.query_id.filter(|id| more.query_id == Some(*id));
         row.totals.add(&more.totals);
         row.buckets.iter_mut().zip(more.buckets).for_each(|(sum, count)| *sum += count);
         row.hygiene.add(&more.hygiene);

@@ -64,6 +64,21 @@ pub(super) const BUSY: &str = "SELECT (SELECT sum(numbackends) FROM pg_stat_data
 pub(super) const INDEX_MARK: &str = "SELECT count(*) AS count, coalesce(sum(indexrelid::int8), 0) AS sum \
     FROM pg_index WHERE indisvalid";
 
+/// Where `pg_stat_statements` lives, if it does.
+pub(super) const STATEMENTS_SCHEMA: &str = "SELECT nspname AS schema FROM pg_extension \
+    JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'pg_stat_statements'";
+
+/// The server's ids and texts of this database's statements; texts over 16 KiB are left out, and so is what other roles
+/// ran where this one may not see it. `schema` is quoted.
+pub(super) fn query_texts(schema: &str) -> String {
+    format!(
+        "SELECT queryid, query FROM {schema}.pg_stat_statements \
+         WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND queryid <> 0 AND octet_length(query) <= 16384 AND query <> '<insufficient privilege>' \
+         ORDER BY calls DESC LIMIT 5000"
+    )
+}
+
 pub(super) const SETTINGS: &str = "SELECT name, setting FROM pg_settings \
     WHERE category LIKE 'Query Tuning%' OR name LIKE 'jit%' OR name IN ('block_size', 'segment_size', \
     'server_version_num', 'server_version', 'work_mem', 'hash_mem_multiplier', 'max_parallel_workers_per_gather', \

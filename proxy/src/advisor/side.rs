@@ -132,6 +132,23 @@ impl Side {
         Ok(mark)
     }
 
+    /// What `pg_stat_statements` holds of this database, most called first; nothing where it isn't installed.
+    pub(super) fn query_texts(&mut self) -> Result<Vec<(i64, String)>, SideError> {
+        let mut schema = None;
+        self.each(sql::STATEMENTS_SCHEMA, |row| schema = row.maybe("schema"))?;
+        let Some(schema) = schema else { return Ok(Vec::new()) };
+        let sql = sql::query_texts(&ddl::quoted(&schema));
+        let messages = self.in_transaction("SET LOCAL search_path = pg_catalog", &sql)?;
+        let read = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => {
+                let cells = Cells(row);
+                Some((cells.parsed("queryid")?, cells.maybe("query")?))
+            }
+            _ => None,
+        };
+        Ok(messages.iter().filter_map(read).collect())
+    }
+
     /// The schemas that names are looked up in, for this role.
     fn schemas(&mut self) -> Result<Vec<String>, SideError> {
         let messages = self.ask("SELECT unnest(current_schemas(false)) AS schema")?;

@@ -4,6 +4,9 @@ use super::finding_line;
 use super::finding_watch::FindingWatch;
 use super::hub::News;
 use super::kinds::Kinds;
+use super::words::{
+    driver_words, outcome, prepare, protocol, sqlstate, tag, timing, transaction_outcome,
+};
 use crate::export::shapes::as_sent::AsSentFields;
 use crate::export::shapes::lines::{
     CaptureLine, ConnectionLine, DigestLine, EndLine, GapLine, Head, SCHEMA, StatementLine,
@@ -12,9 +15,7 @@ use crate::export::shapes::lines::{
 use crate::filter::{Filter, Subject};
 use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::events::{Executed, Heard, StatementEvent, TransactionEvent, Who};
-use pgsonde_analyzer::record::{
-    Driver, Outcome, Protocol, Tag, Timing, TrafficRecord, TransactionOutcome,
-};
+use pgsonde_analyzer::record::{Outcome, TrafficRecord, TransactionOutcome};
 use pgsonde_analyzer::snapshot::Snapshot;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -429,6 +430,7 @@ pub(crate) fn statement_line<'a>(
         as_sent: AsSentFields::told(identity.redaction, event),
         tags: event.tags.iter().map(|(key, value)| ((&**key).into(), (&**value).into())).collect(),
         digest: event.executed.digest(),
+        query_id: event.query_id.map(|id| id.to_string().into()),
         db_operation: event.executed.operation().name().into(),
         protocol: protocol(record.protocol).into(),
         prepare: prepare(record.protocol, record.parsed).into(),
@@ -526,75 +528,5 @@ fn who_fields(who: &Who) -> WhoFields<'_> {
         db_user: (&*who.user).into(),
         client_addr: (&*who.client).into(),
         pid: who.server_pid,
-    }
-}
-
-fn sqlstate(code: [u8; 5]) -> Option<Cow<'static, str>> {
-    (code != [0; 5]).then(|| code.escape_ascii().to_string().into())
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Simple => "simple",
-        Protocol::Extended => "extended",
-        Protocol::FunctionCall => "function_call",
-    }
-}
-
-fn prepare(protocol: Protocol, parsed: bool) -> &'static str {
-    match (protocol, parsed) {
-        (Protocol::Extended, true) => "new",
-        (Protocol::Extended, false) => "reuse",
-        _ => "none",
-    }
-}
-
-fn timing(timing: Timing) -> Option<&'static str> {
-    match timing {
-        Timing::Exact | Timing::Part => None,
-        Timing::Bound => Some("bound"),
-        Timing::Batch => Some("batch"),
-        Timing::BatchLast => Some("batch_last"),
-        Timing::Empty => Some("empty"),
-    }
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "ok",
-        Outcome::Error => "error",
-        Outcome::Cancelled => "cancelled",
-        Outcome::Aborted => "aborted",
-    }
-}
-
-fn tag(tag: Tag) -> Option<&'static str> {
-    match tag {
-        Tag::Begin => Some("begin"),
-        Tag::Commit => Some("commit"),
-        Tag::Rollback => Some("rollback"),
-        _ => None,
-    }
-}
-
-fn transaction_outcome(outcome: TransactionOutcome) -> &'static str {
-    match outcome {
-        TransactionOutcome::Commit => "commit",
-        TransactionOutcome::Rollback => "rollback",
-        TransactionOutcome::Error => "error",
-        TransactionOutcome::Abandoned => "abandoned",
-    }
-}
-
-fn driver_words(driver: Driver) -> Option<&'static str> {
-    match driver {
-        Driver::Unknown => None,
-        Driver::Psycopg3 => Some("looks like psycopg 3"),
-        Driver::Asyncpg => Some("looks like asyncpg"),
-        Driver::PgJdbc => Some("looks like pgjdbc"),
-        Driver::ActiveRecord => Some("looks like ActiveRecord"),
-        Driver::Pgx => Some("looks like pgx"),
-        Driver::Npgsql => Some("looks like Npgsql"),
-        Driver::TokioPostgres => Some("looks like tokio-postgres or Prisma"),
     }
 }

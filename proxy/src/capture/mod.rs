@@ -13,6 +13,7 @@ mod kinds;
 pub(crate) mod reader;
 mod replay;
 mod stream;
+mod words;
 mod writer;
 
 pub(crate) use compose::{Composer, Identity, is_sampled, statement_line};

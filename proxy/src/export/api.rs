@@ -335,7 +335,7 @@ impl View<'_> {
             query_text: row.query_text.to_string(),
             query_text_cut: row.cut,
             parsed: row.parsed,
-            query_id: None,
+            query_id: row.query_id.map(|id| id.to_string()),
             tables: row.tables.iter().map(ToString::to_string).collect(),
             calls: totals.calls,
             calls_per_unit_max: row.calls_per_unit_max,

@@ -9,7 +9,8 @@ use super::sticky::{DIGEST_BUCKETS_US, DigestSeries, OTHER};
 use crate::config::MetricSettings;
 use pgsonde_analyzer::finding::{Kind as FindingKind, Severity, State};
 use pgsonde_analyzer::snapshot::{
-    Buckets, Phases, STATEMENT_BUCKETS_US, Snapshot, TRANSACTION_BUCKETS_US, UNIT_BUCKETS,
+    Buckets, DigestRow, Phases, STATEMENT_BUCKETS_US, Snapshot, TRANSACTION_BUCKETS_US,
+    UNIT_BUCKETS,
 };
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -258,16 +259,15 @@ impl Sheet {
     }
 
     fn digests(&mut self, snapshot: &Snapshot, series: &[DigestSeries]) {
-        let names: HashMap<(&str, u64), (&str, &str)> = snapshot
-            .digests
-            .iter()
-            .map(|row| ((&*row.database, row.digest), (row.operation.name(), &*row.summary)))
-            .collect();
+        let names: HashMap<(&str, u64), &DigestRow> =
+            snapshot.digests.iter().map(|row| ((&*row.database, row.digest), row)).collect();
         for row in series {
             let database = &*row.database;
             let digest = row.digest.map_or_else(|| OTHER.to_owned(), digest_text);
             let named = row.digest.and_then(|digest| names.get(&(database, digest)));
-            let (operation, summary) = named.copied().unwrap_or((OTHER, "everything else"));
+            let (operation, summary) = named
+                .map_or((OTHER, "everything else"), |row| (row.operation.name(), &*row.summary));
+            let query_id = named.and_then(|row| row.query_id).map(|id| id.to_string());
             let labels = [database, &digest];
             self.count("digest_calls_total", &labels, row.counters.calls);
             self.count("digest_errors_total", &labels, row.counters.errors);
@@ -277,7 +277,10 @@ impl Sheet {
             for (phase, us) in times {
                 self.number("digest_seconds_total", &[database, &digest, phase], seconds(us));
             }
-            self.flag("digest_info", &[database, &digest, operation, summary, ""]);
+            self.flag(
+                "digest_info",
+                &[database, &digest, operation, summary, &query_id.unwrap_or_default()],
+            );
         }
     }
 

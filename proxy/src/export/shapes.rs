@@ -10,6 +10,7 @@ pub(crate) mod audit;
 pub(crate) mod diff;
 mod finding;
 pub(crate) mod fleet;
+mod ids;
 pub(crate) mod lines;
 mod own;
 mod report;

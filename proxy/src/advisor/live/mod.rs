@@ -7,6 +7,7 @@
 mod after;
 mod decode;
 mod lines;
+mod query_ids;
 mod runner;
 mod samples;
 mod state;
@@ -20,8 +21,10 @@ use crate::orders::AnalyzerOrder;
 use crate::shared::Shared;
 use after::Watched;
 use lines::Target;
+use pgsonde_analyzer::digest::query_ids::QueryId;
 use pgsonde_analyzer::finding::{IndexVerdict, Kind, State};
 use pgsonde_analyzer::snapshot::{Operation, Snapshot};
+use query_ids::QueryIds;
 use runner::{Judged, Runner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,6 +101,7 @@ impl Live {
         if known.runner.is_some() || !known.verdicts.is_empty() {
             *known = Known::default();
             self.publish(known);
+            let _ = self.orders.send(AnalyzerOrder::QueryIds(Vec::new()));
         }
         let problems = on.then(words::no_side_connection).into_iter().collect();
         self.shared.advisor.show(if on { "suspect" } else { "off" }, problems);
@@ -110,6 +114,10 @@ impl Live {
         }
         let snapshot = self.snapshots.borrow().clone();
         known.note_traffic(&snapshot);
+        if let Some(ids) = known.ask_query_ids(&snapshot, &self.shared.advisor) {
+            // The analyzer ends only with the process.
+            let _ = self.orders.send(AnalyzerOrder::QueryIds(ids));
+        }
         let due = known.due(&snapshot, &self.shared.advisor);
         let Some((target, why)) = due else {
             if known.measure(&snapshot) {
@@ -176,6 +184,7 @@ struct Known {
     verdicts: BTreeMap<u64, IndexVerdict>,
     watched: Vec<Watched>,
     ddl: u64,
+    query_ids: QueryIds,
 }
 
 impl Known {
@@ -184,10 +193,14 @@ impl Known {
         self.ddl = ddl.map(|row| row.totals.calls).sum();
     }
 
+    fn ask_query_ids(&mut self, snapshot: &Snapshot, state: &AdvisorState) -> Option<Vec<QueryId>> {
+        let runner = self.runner.as_mut()?;
+        self.query_ids.step(runner, &targets(snapshot, state))
+    }
+
     /// What is to be looked at next, and why.
     fn due(&mut self, snapshot: &Snapshot, state: &AdvisorState) -> Option<(Target, &'static str)> {
-        let mut targets = lines::targets(&state.samples(), snapshot);
-        targets.truncate(TARGETS_MAX);
+        let targets = targets(snapshot, state);
         let ddl = self.ddl;
         for target in targets {
             let advised = self.watched.iter().any(|watched| watched.waits_in(&target));
@@ -288,6 +301,12 @@ impl Known {
         }
         found
     }
+}
+
+fn targets(snapshot: &Snapshot, state: &AdvisorState) -> Vec<Target> {
+    let mut targets = lines::targets(&state.samples(), snapshot);
+    targets.truncate(TARGETS_MAX);
+    targets
 }
 
 /// Ids of the open suspects of a database.

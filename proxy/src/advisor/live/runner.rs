@@ -94,6 +94,14 @@ impl Runner {
         }
     }
 
+    /// What `pg_stat_statements` holds of a database: `queryid` and text.
+    pub(super) fn query_texts(&mut self, target: &Target) -> Result<Vec<(i64, String)>, SideError> {
+        let mut line = self.connected(target)?;
+        let texts = line.side.query_texts();
+        self.sides.insert(target.origin.database.clone(), line);
+        texts
+    }
+
     fn connected(&mut self, target: &Target) -> Result<Line, SideError> {
         if let Some(line) = self.sides.remove(&target.origin.database)
             && !line.side.is_closed()

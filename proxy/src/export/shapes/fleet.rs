@@ -263,6 +263,8 @@ struct DigestShape {
     digest: u64,
     #[serde(with = "shared")]
     database: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    query_id: Option<i64>,
     #[serde(with = "shared")]
     summary: Arc<str>,
     #[serde(with = "operation")]

@@ -4,6 +4,7 @@
 //! raises [`SCHEMA`]. Times are Unix microseconds, durations microseconds, ids text.
 
 use super::as_sent::AsSentFields;
+use super::ids::{hex16, number, some_hex16};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -162,6 +163,9 @@ pub(crate) struct StatementLine<'a> {
     pub(crate) tags: BTreeMap<Text<'a>, Text<'a>>,
     #[serde(with = "hex16")]
     pub(crate) digest: u64,
+    /// `pg_stat_statements.queryid`, a signed 64-bit number as text, if it is known.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) query_id: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
     pub(crate) db_operation: Text<'a>,
     /// simple, extended, function_call.
@@ -544,55 +548,4 @@ fn is_false(value: &bool) -> bool {
 
 fn text_is_empty(text: &Text<'_>) -> bool {
     text.is_empty()
-}
-
-/// 64 bits as 16 hexadecimal digits.
-mod hex16 {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::borrow::Cow;
-
-    pub(super) fn serialize<S: Serializer>(value: &u64, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(&format_args!("{value:016x}"))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-        let text = Cow::<str>::deserialize(from)?;
-        u64::from_str_radix(&text, 16).map_err(|_| D::Error::custom("an id is hexadecimal"))
-    }
-}
-
-mod some_hex16 {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::borrow::Cow;
-
-    pub(super) fn serialize<S: Serializer>(value: &Option<u64>, out: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => super::hex16::serialize(value, out),
-            None => out.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-        let Some(text) = Option::<Cow<str>>::deserialize(from)? else { return Ok(None) };
-        let value = u64::from_str_radix(&text, 16);
-        value.map(Some).map_err(|_| D::Error::custom("an id is hexadecimal"))
-    }
-}
-
-/// 64 bits as decimal text.
-mod number {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::borrow::Cow;
-
-    pub(super) fn serialize<S: Serializer>(value: &u64, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-        let text = Cow::<str>::deserialize(from)?;
-        text.parse().map_err(|_| D::Error::custom("a number in text"))
-    }
 }
