@@ -303,6 +303,14 @@ fn passwords_and_schemas_that_differ_are_told_and_waited_for() {
     eventually("rows go on to arrive", LIMIT, || {
         (clickhouse.number(STATEMENTS) == 50).then_some(())
     });
+    // What is made anew has what it lacked, and keeps what it has.
+    init(&clickhouse, "right-password", &[]);
+    let column = "SELECT count() FROM system.columns WHERE table = 'pgsonde_statements' \
+                  AND name IN ('client_stall_us', 'invented')";
+    assert_eq!((clickhouse.number(column), clickhouse.number(STATEMENTS)), (2, 50));
+    let served =
+        "SELECT count() FROM pgsonde_events WHERE pid > 0 AND client_stall_us < 1000000000";
+    assert_eq!(clickhouse.number(served), 50, "each says which process of the server ran it");
     drop(proxy);
 
     std::fs::write(&password, "another\n").expect("the password");

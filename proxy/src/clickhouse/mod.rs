@@ -14,7 +14,7 @@ mod tables;
 pub use client::Place;
 pub(crate) use client::{Client, Refusal};
 pub(crate) use report::{Range, read};
-pub(crate) use tables::{Dialect, statements};
+pub(crate) use tables::{Dialect, PRESENT, missing, statements, views};
 
 use crate::capture::Events;
 use crate::config::ClickHouseSettings;

@@ -3,6 +3,7 @@
 //! Column names are those of pg_stat_ch where the meaning is the same: `ts`, `duration_us`, `db_name`, `db_user`,
 //! `db_operation`, `rows`, `query_text`, `err_sqlstate`, `app`, `client_addr`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Days that rows of single executions are kept by a modern store.
@@ -70,6 +71,8 @@ const SERVICE: Column =
 const APP: Column = Column("app", "low", "application_name as sent.");
 const DB_NAME: Column = Column("db_name", "low", "Database.");
 const DB_USER: Column = Column("db_user", "low", "Database user.");
+const PID: Column =
+    Column("pid", "UInt32", "Process of the server: with ts it finds the server's own record.");
 const CLIENT: Column = Column("client_addr", "low", "Address of the client without its port.");
 const UNIT: Column =
     Column("unit_id", "String", "Unit of work (one request), 16 hex; empty if none.");
@@ -90,7 +93,12 @@ const TABLES: &[Table] = &[
             Column("transaction", "UInt32", "Ordinal of the transaction; 0 in autocommit."), UNIT,
             Column("traced", "UInt8", "1: unit_id is the hash of the trace id in the statement's comment."),
             Column("mark", "low", "Mark (test) under which it ran; empty if none."), SERVICE,
-            Column("route", "low", "Route out of the SQL comment; empty if none."), APP, DB_NAME, DB_USER, CLIENT, DIGEST,
+            Column("route", "low", "Route out of the SQL comment; empty if none."), APP, DB_NAME, DB_USER, CLIENT, PID, DIGEST,
+            Column("query_id", "Int64", "queryid of pg_stat_statements; 0 while not known."),
+            Column("trace_id", "String", "Trace out of the SQL comment, 32 hex; empty if none."),
+            Column("span_id", "String", "Span of the application out of the SQL comment, 16 hex; empty if none."),
+            Column("code", "low", "file:line out of the SQL comment; empty if none."),
+            Column("values_hash", "String", "Equal for equal values within one proxy_id; empty if it has none."),
             Column("db_operation", "low", "select, insert, update, delete, merge, copy, transaction, ddl, utility, other."),
             Column("protocol", "low", "simple, extended, function_call."),
             Column("prepare", "low", "none, new (parsed for this execution), reuse."),
@@ -117,11 +125,17 @@ const TABLES: &[Table] = &[
         identity: &["proxy_id", "ts_us", "session", "transaction"], days: Some(RAW_DAYS),
         columns: &[
             PROXY, TS_US, SESSION, Column("transaction", "UInt32", "Ordinal of the transaction within the session."), UNIT,
-            SERVICE, APP, DB_NAME, DB_USER, CLIENT,
+            SERVICE, APP, DB_NAME, DB_USER, CLIENT, PID,
             Column("duration_us", "UInt64", "Leaving idle until idle again."),
             Column("busy_us", "UInt64", "Sum of its statements' durations."),
             Column("think_us", "UInt64", "The client left it waiting."),
             Column("statements", "UInt64", "Statements in it, without BEGIN, COMMIT and ROLLBACK."),
+            Column("round_trips", "UInt64", "Round trips in it."),
+            Column("rows", "UInt64", "Rows of all its statements."),
+            Column("received_bytes", "UInt64", "Requests on the client leg."),
+            Column("sent_bytes", "UInt64", "Answers on the client leg."),
+            Column("writes", "UInt8", "1: a statement in it wrote."),
+            Column("err_sqlstate", "low", "SQLSTATE of its error; empty if none."),
             Column("outcome", "low", "commit, rollback, error, abandoned."),
             Column("shape", "low", "Hash of the sequence of digests, 16 hex, equal on all proxies."),
             Column("digests", "Array(String)", "The sequence of digests, first 32."),
@@ -131,9 +145,14 @@ const TABLES: &[Table] = &[
         ev: "connection", name: "pgsonde_connections", order: "ts_us, proxy_id, session, state",
         identity: &["proxy_id", "ts_us", "session", "state"], days: Some(RAW_DAYS),
         columns: &[
-            PROXY, TS_US, SESSION, SERVICE, APP, DB_NAME, DB_USER, CLIENT,
-            Column("state", "low", "open, closed."), Column("driver", "low", "Guess of the driver."),
+            PROXY, TS_US, SESSION, SERVICE, APP, DB_NAME, DB_USER, CLIENT, PID,
+            Column("state", "low", "open, closed, refused."), Column("driver", "low", "Guess of the driver."),
             Column("setup_auth_us", "UInt64", "Start-up packet to first ReadyForQuery."),
+            Column("server_version", "low", "Version of the server, as it says it."),
+            Column("duration_us", "UInt64", "On close: first ReadyForQuery to its end."),
+            Column("busy_us", "UInt64", "On close: sum of its statements' durations."),
+            Column("transactions", "UInt64", "On close: transactions of the session."),
+            Column("end_reason", "low", "Of a refused one: upstream_refused, upstream_timeout, tls_error."),
             Column("statements", "UInt64", "On close: statements of the session."),
             Column("opaque", "UInt8", "On close: 1 if it was forwarded unseen at its end."),
         ],
@@ -246,15 +265,11 @@ pub(super) fn identity(table: &str) -> &'static [&'static str] {
     TABLES.iter().find(|known| known.name == table).map_or(&[], |known| known.identity)
 }
 
-/// What makes the store: statements in their order. With a cluster each node has the rows of some proxies, and the
+/// What makes the tables: statements in their order. With a cluster each node has the rows of some proxies, and the
 /// tables of the usual names read all of them.
 pub(crate) fn statements(dialect: Dialect, database: &str, cluster: Option<&str>) -> Vec<String> {
     let mut all = Vec::new();
-    let on = match (cluster, dialect) {
-        (Some(cluster), Dialect::Modern) => format!(" ON CLUSTER '{cluster}'"),
-        // Without a coordinator each node is told by itself.
-        _ => String::new(),
-    };
+    let on = on_cluster(dialect, cluster);
     let local = |name: &str| match cluster {
         Some(_) => format!("{name}_local"),
         None => name.to_owned(),
@@ -273,9 +288,18 @@ pub(crate) fn statements(dialect: Dialect, database: &str, cluster: Option<&str>
     }
     all.push(minutes(dialect, &local(MINUTES), &on));
     distributed(MINUTES, &mut all);
-    all.push(view(&local(MINUTES), &local("pgsonde_statements"), &on));
-    all.push(events(&on, cluster.is_some()));
     all
+}
+
+/// What makes the views, when the tables have all their columns: what a view shows is settled when it is made.
+pub(crate) fn views(dialect: Dialect, cluster: Option<&str>) -> Vec<String> {
+    let on = on_cluster(dialect, cluster);
+    let local = if cluster.is_some() { "_local" } else { "" };
+    vec![
+        view(&format!("{MINUTES}{local}"), &format!("pgsonde_statements{local}"), &on),
+        format!("DROP TABLE IF EXISTS pgsonde_events{on}"),
+        events(&on, cluster.is_some()),
+    ]
 }
 
 /// Executions with their texts.
@@ -293,6 +317,41 @@ fn events(on: &str, global: bool) -> String {
          AS texts USING digest",
         columns.join(", ")
     )
+}
+
+/// What tells [`missing`] which columns there are: a table and a column per line.
+pub(crate) const PRESENT: &str =
+    "SELECT table, name FROM system.columns WHERE database = currentDatabase() FORMAT TabSeparated";
+
+/// What gives tables of an older version the columns that they lack; what was stored before has their defaults.
+/// Old stores know no `ADD COLUMN IF NOT EXISTS`.
+pub(crate) fn missing(dialect: Dialect, cluster: Option<&str>, present: &str) -> Vec<String> {
+    let on = on_cluster(dialect, cluster);
+    let present: BTreeSet<&str> = present.lines().collect();
+    let mut all = Vec::new();
+    for table in TABLES {
+        let local = cluster.map(|_| format!("{}_local", table.name));
+        for name in local.iter().map(String::as_str).chain([table.name]) {
+            let lacks = |column: &&Column| !present.contains(&*format!("{name}\t{}", column.0));
+            let added = table.columns.iter().filter(lacks).map(|Column(column, kind, comment)| {
+                let (kind, comment) = (spelled(kind, dialect), commented(comment, "", dialect));
+                format!("ADD COLUMN `{column}` {kind}{comment}")
+            });
+            let added: Vec<String> = added.collect();
+            if !added.is_empty() {
+                all.push(format!("ALTER TABLE {name}{on} {}", added.join(", ")));
+            }
+        }
+    }
+    all
+}
+
+fn on_cluster(dialect: Dialect, cluster: Option<&str>) -> String {
+    match (cluster, dialect) {
+        (Some(cluster), Dialect::Modern) => format!(" ON CLUSTER '{cluster}'"),
+        // Without a coordinator each node is told by itself.
+        _ => String::new(),
+    }
 }
 
 fn create(table: &Table, dialect: Dialect, name: &str, on: &str) -> String {

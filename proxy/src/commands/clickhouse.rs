@@ -1,7 +1,7 @@
 //! `pgsonde clickhouse`
 
 use super::print;
-use crate::clickhouse::{Client, Dialect, Place, statements};
+use crate::clickhouse::{Client, Dialect, PRESENT, Place, missing, statements, views};
 use crate::config::Secret;
 use crate::problem::Problem;
 use clap::{Args, Subcommand, ValueEnum};
@@ -70,18 +70,20 @@ pub(crate) fn run(args: &ClickHouseArgs) -> Result<ExitCode, Problem> {
         None => client.dialect().map_err(problem)?,
     };
     let database = &client.place().database;
-    let all = statements(dialect, database, args.cluster.as_deref());
+    let cluster = args.cluster.as_deref();
+    let (tables, views) = (statements(dialect, database, cluster), views(dialect, cluster));
     if args.print {
+        let all: Vec<&str> = tables.iter().chain(&views).map(String::as_str).collect();
         print(&(all.join(";\n\n") + ";\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    for sql in &all {
-        client.query(sql).map_err(problem)?;
-    }
-    print(&format!(
-        "made {} tables and views ({} dialect) in {database}\n",
-        all.len(),
-        dialect.name()
-    ))?;
+    let run = |all: &[String]| all.iter().try_for_each(|sql| client.query(sql).map(drop));
+    run(&tables).map_err(problem)?;
+    let present = client.query(PRESENT).map_err(problem)?;
+    run(&missing(dialect, cluster, &present)).map_err(problem)?;
+    run(&views).map_err(problem)?;
+    // Of the views' statements one drops.
+    let made = tables.len() + views.len() - 1;
+    print(&format!("made {made} tables and views ({} dialect) in {database}\n", dialect.name()))?;
     Ok(ExitCode::SUCCESS)
 }
