@@ -84,15 +84,33 @@ pub fn read_until_ready(socket: &mut impl Read, count: usize) -> Vec<u8> {
     let mut reader = std::io::BufReader::with_capacity(64 * 1024, socket);
     let mut body = Vec::new();
     while ready < count {
-        let mut head = [0; 5];
-        reader.read_exact(&mut head).expect("a frame");
-        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-        body.resize(usize::try_from(length).expect("64 bit") - 4, 0);
-        reader.read_exact(&mut body).expect("a body");
-        ready += usize::from(head[0] == b'Z');
-        if head[0] != b'D' {
-            tags.push(head[0]);
+        let tag = read_frame(&mut reader, &mut body);
+        ready += usize::from(tag == b'Z');
+        if tag != b'D' {
+            tags.push(tag);
         }
     }
     tags
+}
+
+/// Reads and forgets `count` whole frames.
+///
+/// # Panics
+/// If the connection ends before.
+pub fn read_frames(socket: &mut impl Read, count: usize) {
+    let mut reader = std::io::BufReader::with_capacity(64 * 1024, socket);
+    let mut body = Vec::new();
+    for _ in 0..count {
+        read_frame(&mut reader, &mut body);
+    }
+}
+
+/// The tag of the next frame; its body in `body`.
+fn read_frame(reader: &mut impl Read, body: &mut Vec<u8>) -> u8 {
+    let mut head = [0; 5];
+    reader.read_exact(&mut head).expect("a frame");
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    body.resize(usize::try_from(length).expect("64 bit") - 4, 0);
+    reader.read_exact(body).expect("a body");
+    head[0]
 }

@@ -1,5 +1,6 @@
 //! What goes wrong outside: servers that aren't there, bad arguments, frames without sense, texts without end.
 
+use pgsonde_tests::fake_server::{self, FakeServer};
 use pgsonde_tests::{Options, Postgres, Proxy, eventually, free_port, paths, process, raw, run};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -323,4 +324,76 @@ fn a_million_texts_stay_within_the_memory_bound() {
     assert!(other as f64 >= counted as f64 - tracked, "the rest is under `other`: {books}");
     let errors = metrics.matching("pgsonde_statements_total", &["outcome=\"error\""]);
     assert_eq!(errors, counted as f64, "each failed, and is said to have failed");
+}
+
+/// A session whose user, database and application are like no other's, at its first ReadyForQuery.
+fn session_of(port: u16, name: &str) -> TcpStream {
+    let words = format!(
+        "\0\x03\0\0user\0user_{name}\0database\0db_{name}\0application_name\0app_{name}\0\0"
+    );
+    let length = u32::try_from(words.len() + 4).expect("short").to_be_bytes();
+    let mut socket = raw::connect(port);
+    socket.write_all(&[&length[..], words.as_bytes()].concat()).expect("written");
+    raw::read_until_ready(&mut socket, 1);
+    socket
+}
+
+/// Lets everybody in, and finds whatever it is asked for, until `sessions` have come and gone.
+fn let_all_in(server: &FakeServer, sessions: usize, texts: usize) {
+    let done = [raw::frame(b'C', b"SELECT 0\0"), raw::frame(b'Z', b"I")].concat();
+    for _ in 0..sessions {
+        let mut session = server.accept();
+        let mut length = [0; 4];
+        session.read_exact(&mut length).expect("a length");
+        let mut words = vec![0; u32::from_be_bytes(length) as usize - 4];
+        session.read_exact(&mut words).expect("a start-up");
+        session.write_all(&fake_server::welcome()).expect("written");
+        raw::read_frames(&mut session, texts);
+        session.write_all(&done.repeat(texts)).expect("written");
+        // Until the client leaves.
+        let _terminate = session.read_to_end(&mut Vec::new());
+    }
+}
+
+#[test]
+fn a_million_names_stay_under_the_series_bound() {
+    const SESSIONS: usize = 10_000;
+    const TEXTS: usize = 100;
+    const CLIENTS: usize = 2;
+    const SERIES_MAX: f64 = 6_000.0;
+    const RESIDENT_MAX_BYTES: u64 = 256 << 20;
+    let server = FakeServer::start();
+    let proxy = server.proxy(&[]);
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let port = proxy.port();
+            scope.spawn(move || {
+                for session in (number..SESSIONS).step_by(CLIENTS) {
+                    let mut socket = session_of(port, &letters(session));
+                    // Each text is of a service and a route of its own, and of a shape of its own.
+                    let texts = (session * TEXTS..(session + 1) * TEXTS).map(|n| {
+                        let name = letters(n);
+                        raw::query(&format!(
+                            "select 1 from t_{name} /*application='{name}',route='/{name}'*/"
+                        ))
+                    });
+                    socket.write_all(&texts.collect::<Vec<_>>().concat()).expect("written");
+                    raw::read_until_ready(&mut socket, TEXTS);
+                    socket.write_all(&raw::frame(b'X', &[])).expect("written");
+                }
+            });
+        }
+        let_all_in(&server, SESSIONS, TEXTS);
+    });
+    proxy.settle();
+    let (metrics, resident) = (proxy.metrics(), proxy.resident_bytes());
+    let series = metrics.sum("pgsonde_exposed_series");
+    assert!(series < SERIES_MAX, "{series} series");
+    assert!(series > SERIES_MAX / 4.0, "{series} series: the names fill the tables");
+    assert!(resident < RESIDENT_MAX_BYTES, "{resident} bytes resident");
+    assert!(metrics.sum("pgsonde_label_overflow_total") > 0.0, "and overflow them, which is told");
+    let counted = metrics.sum("pgsonde_statements_total");
+    let dropped = metrics.sum("pgsonde_events_dropped_total");
+    let expected = (SESSIONS * TEXTS) as f64;
+    assert_eq!(counted + dropped, expected, "each is in a sum, or counted as lost");
 }

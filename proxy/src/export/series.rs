@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn the_bound_with_defaults_is_the_published_one() {
         let (metrics, _) = limits("");
-        assert!(series_bound(&metrics) < 6_100, "{}", series_bound(&metrics));
+        assert!(series_bound(&metrics) < 6_000, "{}", series_bound(&metrics));
         let (most, _) = limits(
             "[metrics]\ndigest_histograms = true\npairs = 256\nstatement_sets = 2048\nerror_sets = 1024\ndigests = 1000\nroutes = 1000\nfindings = 500\n",
         );
