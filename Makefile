@@ -17,7 +17,7 @@ demo: ## a throwaway PostgreSQL, the proxy and a sample shop; ARGS=--exit ends b
 	$(SETUP) build postgres python web && cargo build --release -p pgsonde && $(PYTHON) deploy/demo/demo.py $(ARGS)
 
 test: ## everything, on a real PostgreSQL with real clients; ARGS goes to cargo test
-	$(SETUP) build postgres python node ruby java go prometheus clickhouse chdb web chromium container terminal valgrind faketime && cargo build --workspace --bins --tests && cargo test --workspace $(ARGS)
+	$(SETUP) build postgres hypopg python node ruby java go prometheus clickhouse chdb web chromium container terminal valgrind faketime && cargo build --workspace --bins --tests && cargo test --workspace $(ARGS)
 
 lint: ## formatting, clippy, and licences and advisories where cargo-deny is there
 	$(SETUP) build && cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && scripts/deny.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the named parts need and this machine lacks; costs nothing when all is there.
 #
-#   scripts/setup.sh build postgres python node ruby java go prometheus clickhouse chdb haproxy pgbouncer web chromium container terminal valgrind faketime
+#   scripts/setup.sh build postgres hypopg python node ruby java go prometheus clickhouse chdb haproxy pgbouncer web chromium container terminal valgrind faketime
 #
 # System packages come by apt, after the command was shown, with sudo unless we are root. Python packages go
 # into target/venv, those of Node into target/node. Rust itself is a precondition.
@@ -44,6 +44,11 @@ want_build() {
 }
 
 want_postgres() { server_bin >/dev/null || missing+=("postgresql-$POSTGRES_MAJOR" "postgresql-client-$POSTGRES_MAJOR"); }
+# For the server of the distribution; another one has what it has.
+want_hypopg() {
+  [ -n "${PGSONDE_PG_BIN:-}" ] || [ -e "/usr/share/postgresql/$POSTGRES_MAJOR/extension/hypopg.control" ] \
+    || missing+=("postgresql-$POSTGRES_MAJOR-hypopg")
+}
 want_prometheus() { have promtool || missing+=(prometheus); }
 # The server alone, as a program: the tests start it themselves, as their own user.
 want_clickhouse() { have clickhouse-server || missing+=(clickhouse-server); }
@@ -174,7 +179,7 @@ web_page() {
 }
 
 for part in "$@"; do
-  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, python, node, ruby, java, go, haproxy, pgbouncer, prometheus, clickhouse, chdb, web, chromium, container, terminal, valgrind, faketime)"
+  declare -F "want_$part" >/dev/null || fail "unknown part: $part (build, postgres, hypopg, python, node, ruby, java, go, haproxy, pgbouncer, prometheus, clickhouse, chdb, web, chromium, container, terminal, valgrind, faketime)"
   "want_$part"
 done
 install_missing

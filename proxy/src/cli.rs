@@ -119,6 +119,9 @@ struct AdviseArgs {
     /// How sure the advice should be
     #[arg(long, value_enum, default_value = "verified")]
     tier: Tier,
+    /// Who proves it: a private scratch server, or the extension HypoPG of the database itself
+    #[arg(long, value_enum, default_value = "shadow")]
+    what_if: WhatIf,
     /// Folder of initdb and postgres, of the database's major version [default: found]
     #[arg(long, value_name = "DIR")]
     shadow_bin_dir: Option<PathBuf>,
@@ -134,6 +137,13 @@ struct AdviseArgs {
 enum Tier {
     Estimated,
     Verified,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WhatIf {
+    Shadow,
+    #[value(name = "hypopg")]
+    HypoPg,
 }
 
 /// `1048576`, `500MB`, `1GiB`.
@@ -216,7 +226,11 @@ fn advise(args: AdviseArgs, json: bool) -> Result<ExitCode, Problem> {
         url: args.url,
         workload: args.workload,
         budget_bytes: args.budget,
-        verified: args.tier == Tier::Verified,
+        what_if: match (args.tier, args.what_if) {
+            (Tier::Estimated, _) => crate::config::WhatIf::Off,
+            (Tier::Verified, WhatIf::Shadow) => crate::config::WhatIf::Shadow,
+            (Tier::Verified, WhatIf::HypoPg) => crate::config::WhatIf::HypoPg,
+        },
         shadow_bin_dir: args.shadow_bin_dir,
         shadow_dir: args.shadow_dir,
         shadow_user: args.shadow_user,

@@ -118,6 +118,21 @@ impl Postgres {
         output.stdout.trim_end().to_owned()
     }
 
+    /// Whether the extension HypoPG can be made; says so if not, and fails under `CI` with the distribution's server.
+    ///
+    /// # Panics
+    /// If it is missing there.
+    pub fn has_hypopg(&self) -> bool {
+        let sql = "select count(*) from pg_available_extensions where name = 'hypopg'";
+        let there = self.psql_ok(self.port(), sql) == "1";
+        let is_set = |name| std::env::var_os(name).is_some();
+        assert!(there || !is_set("CI") || is_set("PGSONDE_PG_BIN"), "HypoPG is missing");
+        if !there {
+            eprintln!("skipped: HypoPG");
+        }
+        there
+    }
+
     /// Runs pgbench against `port`.
     ///
     /// # Panics

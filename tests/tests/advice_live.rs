@@ -82,8 +82,9 @@ fn assert_no_value(proxy: &Proxy) {
 }
 
 /// From a suspect over `tier` to an index that was built and measured.
-fn plays_through(tier: &str, keys: &str) {
+fn plays_through(tier: &str, keys: &str, more: &str) {
     let postgres = prepared();
+    postgres.psql_ok(postgres.port(), more);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let proxy = advised(&postgres, folder.path(), &side_url(&postgres), keys);
     // The advisor looks at its settings once a second.
@@ -127,12 +128,42 @@ fn plays_through(tier: &str, keys: &str) {
 #[test]
 fn a_suspect_is_verified_in_a_shadow_built_and_measured() {
     let bin = paths::postgres_bin();
-    plays_through("verified", &format!("shadow_bin_dir = '{}'", bin.display()));
+    plays_through("verified", &format!("shadow_bin_dir = '{}'", bin.display()), "");
 }
 
 #[test]
 fn a_suspect_is_estimated_without_a_shadow() {
-    plays_through("estimated", "what_if = 'off'");
+    plays_through("estimated", "what_if = 'off'", "");
+}
+
+#[test]
+fn a_suspect_is_verified_by_hypopg() {
+    let own = "create schema extensions; grant usage on schema extensions to advisor; \
+        create extension hypopg schema extensions";
+    if Postgres::start().has_hypopg() {
+        plays_through("verified", "what_if = 'hypopg'", own);
+    }
+}
+
+#[test]
+fn values_of_statistics_stay_where_they_are() {
+    let postgres = prepared();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let proxy =
+        advised(&postgres, folder.path(), &side_url(&postgres), "statistics_values = 'none'");
+    std::thread::sleep(Duration::from_secs(2));
+    app(&postgres, proxy.port(), &["run", "240", CANARY]);
+    let found = awaited(&proxy, "estimated");
+    assert!(found["proposed_ddl"].as_str().is_some_and(|ddl| ddl.contains("device")), "{found:#}");
+    let asked = |columns: &str| {
+        let sql = format!(
+            "select count(*) from pg_stat_statements s join pg_roles r on r.oid = s.userid \
+             where rolname = 'advisor' and query ~ '{columns}'"
+        );
+        postgres.psql_ok(postgres.port(), &sql)
+    };
+    assert_ne!(asked("most_common_freqs"), "0", "the statistics were read");
+    assert_eq!(asked("most_common_vals|histogram_bounds|most_common_elems "), "0", "their values");
 }
 
 fn problem(proxy: &Proxy, words: &str) -> Value {

@@ -1,5 +1,7 @@
 //! The fallback planner: the live plan, with scans replaced by what an index would make of them.
 
+mod assigned;
+
 use crate::access::{self, Access, Heap, Units};
 use crate::catalog::Catalog;
 use crate::facts::{Class, Scan};
@@ -7,7 +9,8 @@ use crate::planner::{
     CandidateId, CandidateSpec, Plan, PlanFailure, PlanJob, PlanNode, Planner, SampleId, Trust,
     Unsupported,
 };
-use crate::workload::{BoundScan, Sample, Workload};
+use crate::workload::{Sample, Workload};
+use assigned::Assigned;
 
 /// Estimates rows of a scan under some of its conjuncts (places, sorted): the server's own estimate where there is one.
 pub trait Estimator {
@@ -37,6 +40,11 @@ impl<'a, E: Estimator> Formula<'a, E> {
     /// A planner over the base plans of `workload`.
     pub fn new(catalog: &'a Catalog, workload: &'a Workload, estimator: E) -> Self {
         Self { catalog, workload, estimator, specs: Vec::new() }
+    }
+
+    /// Who estimates rows.
+    pub fn estimator(&mut self) -> &mut E {
+        &mut self.estimator
     }
 
     fn answer(&mut self, job: &PlanJob) -> Result<Plan, PlanFailure> {
@@ -73,66 +81,6 @@ impl<E: Estimator> Planner for Formula<'_, E> {
 
     fn plan(&mut self, jobs: &[PlanJob]) -> Vec<Result<Plan, PlanFailure>> {
         jobs.iter().map(|job| self.answer(job)).collect()
-    }
-}
-
-/// Which scan a plan node belongs to, by the node's address in the walk.
-struct Assigned<'p> {
-    pairs: Vec<(&'p PlanNode, usize)>,
-}
-
-fn is_scan(node: &PlanNode) -> bool {
-    matches!(node.kind.as_str(), "Seq Scan" | "Index Scan" | "Index Only Scan" | "Bitmap Heap Scan")
-}
-
-fn is_append(node: &PlanNode) -> bool {
-    matches!(node.kind.as_str(), "Append" | "Merge Append")
-}
-
-impl<'p> Assigned<'p> {
-    fn of(catalog: &Catalog, sample: &Sample, tree: &'p PlanNode) -> Self {
-        let mut pairs: Vec<(&PlanNode, usize)> = Vec::new();
-        tree.walk(&mut |node| {
-            if !is_scan(node) && !is_append(node) {
-                return;
-            }
-            let leaf = if is_append(node) {
-                node.children.first().filter(|child| is_scan(child))
-            } else {
-                Some(node)
-            };
-            let Some((relation, alias)) =
-                leaf.and_then(|leaf| leaf.relation.as_deref().zip(leaf.alias.as_deref()))
-            else {
-                return;
-            };
-            // the server numbers equal aliases: o, o_1, o_2; children of a partitioned table too
-            let stem = alias
-                .rsplit_once('_')
-                .filter(|(_, tail)| tail.bytes().all(|byte| byte.is_ascii_digit()))
-                .map_or(alias, |(stem, _)| stem);
-            let of_table = |bound: &BoundScan| {
-                bound.table.and_then(|oid| catalog.relations.get(&oid)).is_some_and(|table| {
-                    table.name == relation
-                        || catalog.leaves(table.oid).iter().any(|leaf| leaf.name == relation)
-                })
-            };
-            let fits = |name: &str| {
-                (0..sample.scans.len()).find(|at| {
-                    let bound = &sample.scans[*at];
-                    let taken = pairs.iter().any(|(_, scan)| scan == at);
-                    !taken && bound.scan.alias == name && of_table(bound)
-                })
-            };
-            if let Some(scan) = fits(alias).or_else(|| fits(stem)) {
-                pairs.push((node, scan));
-            }
-        });
-        Self { pairs }
-    }
-
-    fn scan(&self, node: &PlanNode) -> Option<usize> {
-        self.pairs.iter().find(|(known, _)| std::ptr::eq(*known, node)).map(|(_, scan)| *scan)
     }
 }
 

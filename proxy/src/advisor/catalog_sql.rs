@@ -180,26 +180,48 @@ pub(super) const FUNCTIONS: &str = concat!(
     " ORDER BY p.oid LIMIT 2000"
 );
 
-pub(super) const STATISTICS: &str = "SELECT s.schemaname, s.tablename, s.attname, s.inherited, s.null_frac, s.avg_width, \
-    s.n_distinct, s.most_common_vals::text AS mcv, s.most_common_freqs::text AS mcf, \
-    s.histogram_bounds::text AS histogram, s.correlation, s.most_common_elems::text AS elements, \
-    s.most_common_elem_freqs::text AS element_freqs, s.elem_count_histogram::text AS element_counts \
-    FROM pg_stats s WHERE s.schemaname !~ '^pg_' AND s.schemaname <> 'information_schema'";
+macro_rules! statistics {
+    ($values:literal) => {
+        concat!(
+            "SELECT s.schemaname, s.tablename, s.attname, s.inherited, s.null_frac, s.avg_width, s.n_distinct, \
+             s.most_common_freqs::text AS mcf, s.correlation, s.most_common_elem_freqs::text AS element_freqs, \
+             s.elem_count_histogram::text AS element_counts, ",
+            $values,
+            " FROM pg_stats s WHERE s.schemaname !~ '^pg_' AND s.schemaname <> 'information_schema'"
+        )
+    };
+}
 
-pub(super) const EXTENDED: &str = concat!(
-    "SELECT e.stxrelid::int8 AS relation, en.nspname AS schema, e.stxname, pg_get_statisticsobjdef(e.oid) AS definition, \
-     array_to_string(e.stxkind, '') AS kinds, \
-     (SELECT json_agg(a.attname ORDER BY a.attnum) FROM unnest(e.stxkeys::int2[]) u(num) \
-      JOIN pg_attribute a ON a.attrelid = e.stxrelid AND a.attnum = u.num) AS columns, \
-     x.n_distinct::text AS n_distinct, x.dependencies::text AS dependencies, \
-     x.most_common_vals::text AS common_values, x.most_common_freqs::text AS common_frequencies, \
-     x.most_common_base_freqs::text AS common_base, x.statistics_name IS NOT NULL AS readable \
-     FROM pg_statistic_ext e JOIN pg_namespace en ON en.oid = e.stxnamespace JOIN pg_class c ON c.oid = e.stxrelid \
-     JOIN pg_namespace n ON n.oid = c.relnamespace \
-     LEFT JOIN pg_stats_ext x ON x.statistics_schemaname = en.nspname AND x.statistics_name = e.stxname WHERE ",
-    own_schemas!(),
-    " ORDER BY e.oid"
-);
+/// With values of the tables, and without.
+pub(super) const STATISTICS: [&str; 2] = [
+    statistics!(
+        "s.most_common_vals::text AS mcv, s.histogram_bounds::text AS histogram, s.most_common_elems::text AS elements"
+    ),
+    statistics!("NULL AS mcv, NULL AS histogram, NULL AS elements"),
+];
+
+macro_rules! extended {
+    ($values:literal) => {
+        concat!(
+            "SELECT e.stxrelid::int8 AS relation, en.nspname AS schema, e.stxname, \
+             pg_get_statisticsobjdef(e.oid) AS definition, array_to_string(e.stxkind, '') AS kinds, \
+             (SELECT json_agg(a.attname ORDER BY a.attnum) FROM unnest(e.stxkeys::int2[]) u(num) \
+              JOIN pg_attribute a ON a.attrelid = e.stxrelid AND a.attnum = u.num) AS columns, \
+             x.n_distinct::text AS n_distinct, x.dependencies::text AS dependencies, ",
+            $values,
+            " AS common_values, x.most_common_freqs::text AS common_frequencies, \
+             x.most_common_base_freqs::text AS common_base, x.statistics_name IS NOT NULL AS readable \
+             FROM pg_statistic_ext e JOIN pg_namespace en ON en.oid = e.stxnamespace \
+             JOIN pg_class c ON c.oid = e.stxrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN pg_stats_ext x ON x.statistics_schemaname = en.nspname AND x.statistics_name = e.stxname WHERE ",
+            own_schemas!(),
+            " ORDER BY e.oid"
+        )
+    };
+}
+
+/// With values of the tables, and without.
+pub(super) const EXTENDED: [&str; 2] = [extended!("x.most_common_vals::text"), extended!("NULL")];
 
 pub(super) const TABLE_ACTIVITY: &str = "SELECT relid::int8 AS relation, n_tup_ins, n_tup_upd, n_tup_hot_upd, n_tup_del, \
     n_mod_since_analyze, coalesce(last_analyze, last_autoanalyze) IS NOT NULL AS analyzed FROM pg_stat_user_tables";

@@ -27,28 +27,23 @@ pub(super) fn base_plan(side: &mut Side, select: &OneSelect) -> Result<Plan, Sid
 
 /// The plan of a SELECT as the server would run it, parallel or not.
 pub(super) fn whole_plan(side: &mut Side, select: &OneSelect) -> Result<Plan, SideError> {
-    let (tree, mut used_existing) = planned(side, select, true)?;
+    Ok(plan_of(&side.explain(select, true)?))
+}
+
+/// A plan, with all indexes that it uses as existing ones.
+pub(super) fn plan_of(json: &Value) -> Plan {
+    let plan = &json[0]["Plan"];
+    let mut used_existing = Vec::new();
+    index_names(plan, &mut used_existing);
     used_existing.sort_unstable();
     used_existing.dedup();
+    let tree = node(plan);
     let (cost, startup, rows) = (tree.total, tree.startup, tree.rows);
-    Ok(Plan { cost, startup, rows, used: Vec::new(), used_existing, tree })
+    Plan { cost, startup, rows, used: Vec::new(), used_existing, tree }
 }
 
 fn plan(side: &mut Side, select: &OneSelect, parallel: bool) -> Result<PlanNode, SideError> {
-    planned(side, select, parallel).map(|(tree, _)| tree)
-}
-
-/// The tree, and all indexes that it uses.
-fn planned(
-    side: &mut Side,
-    select: &OneSelect,
-    parallel: bool,
-) -> Result<(PlanNode, Vec<String>), SideError> {
-    let json = side.explain(select, parallel)?;
-    let plan = &json[0]["Plan"];
-    let mut indexes = Vec::new();
-    index_names(plan, &mut indexes);
-    Ok((node(plan), indexes))
+    Ok(node(&side.explain(select, parallel)?[0]["Plan"]))
 }
 
 /// Names at any depth: a bitmap may come from several indexes.

@@ -15,11 +15,11 @@ const COLLATION_DEFAULT: Oid = 100;
 const COLLATION_C: Oid = 950;
 const COLLATION_POSIX: Oid = 951;
 
-/// Reads everything, in at most 18 queries.
+/// Reads everything, in at most 18 queries; on request without the values that the statistics hold.
 ///
 /// # Errors
 /// The connection failed, or the server refused a query.
-pub(super) fn read(side: &mut Side) -> Result<Catalog, SideError> {
+pub(super) fn read(side: &mut Side, values: bool) -> Result<Catalog, SideError> {
     let mut image = Catalog::default();
     environment(side, &mut image)?;
     types(side, &mut image)?;
@@ -27,7 +27,7 @@ pub(super) fn read(side: &mut Side) -> Result<Catalog, SideError> {
     columns(side, &mut image)?;
     constraints(side, &mut image)?;
     indexes(side, &mut image)?;
-    statistics(side, &mut image)?;
+    statistics(side, &mut image, values)?;
     activity(side, &mut image)?;
     Ok(image)
 }
@@ -275,7 +275,7 @@ fn index_key(key: &Value) -> IndexKey {
     }
 }
 
-fn statistics(side: &mut Side, image: &mut Catalog) -> Result<(), SideError> {
+fn statistics(side: &mut Side, image: &mut Catalog, values: bool) -> Result<(), SideError> {
     let Catalog { relations, extended, .. } = image;
     let by_name: std::collections::HashMap<(String, String), Oid> = relations
         .values()
@@ -283,7 +283,7 @@ fn statistics(side: &mut Side, image: &mut Catalog) -> Result<(), SideError> {
         .collect();
     let mut of_indexes: std::collections::HashMap<(String, String), Vec<ColumnStatistics>> =
         std::collections::HashMap::new();
-    side.each(sql::STATISTICS, |row| {
+    side.each(sql::STATISTICS[usize::from(!values)], |row| {
         let name = (row.text("schemaname"), row.text("tablename"));
         match by_name.get(&name).and_then(|oid| relations.get_mut(oid)) {
             Some(relation) => relation.statistics.push(column_statistics(row)),
@@ -294,7 +294,7 @@ fn statistics(side: &mut Side, image: &mut Catalog) -> Result<(), SideError> {
         let name = (index.schema.clone(), index.name.clone());
         index.statistics = of_indexes.remove(&name).unwrap_or_default();
     }
-    side.each(sql::EXTENDED, |row| {
+    side.each(sql::EXTENDED[usize::from(!values)], |row| {
         extended.push(ExtendedStatistics {
             relation: row.number("relation"),
             name: (row.text("schema"), row.text("stxname")),

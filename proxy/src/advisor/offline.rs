@@ -1,9 +1,10 @@
 //! `pgsonde advise`: a file of statements and a database; advice.
 
-use super::run::{Session, Terms, normalise, verification};
+use super::run::{Session, Terms, WhatIf, normalise};
 use super::shadow::Place;
 use super::side::{Side, SideError};
 use super::{image, workload_file};
+use crate::config;
 use crate::export::advice as output;
 use crate::problem::Problem;
 use pgsonde_advisor::catalog::Catalog;
@@ -26,8 +27,8 @@ pub struct Options {
     pub workload: PathBuf,
     /// All new indexes together, bytes.
     pub budget_bytes: Option<u64>,
-    /// Ask for a planner's proof.
-    pub verified: bool,
+    /// Who plans candidates.
+    pub what_if: config::WhatIf,
     /// The folder of the server's programs, if not found by itself.
     pub shadow_bin_dir: Option<PathBuf>,
     /// The folder to make a shadow in.
@@ -61,19 +62,17 @@ fn advise(options: &Options) -> Result<(), Problem> {
     let config = config(&options.url)?;
     let mut source = source(options)?;
     let mut side = Side::connect(&config).map_err(|error| unreachable(&config, &error))?;
-    let mut catalog = image::read(&mut side).map_err(|error| unreachable(&config, &error))?;
+    let mut catalog = image::read(&mut side, true).map_err(|error| unreachable(&config, &error))?;
     normalise(&mut catalog, &grammar);
     let (lines, mut notes) = source.lines(&catalog.database.name, &grammar);
     notes.extend(powers(&catalog));
-    let mut session =
-        Session { side, grammar, catalog, notes, unverified: None, effort: Default::default() };
+    let mut session = Session { side, grammar, catalog, notes, unverified: None };
     let workload = session.workload(&lines);
     let mut terms = terms(options);
     // one budget for both servers
     let asked = usize::try_from(session.side.explained).unwrap_or(usize::MAX);
     terms.explains_max = terms.explains_max.saturating_sub(asked);
-    let (report, fidelity) = session.report(&workload, &terms);
-    let verification = verification(&workload, &fidelity, session.effort);
+    let (report, verification) = session.report(&workload, &terms);
     let known = output::Known {
         catalog: &session.catalog,
         workload: &workload,
@@ -201,7 +200,11 @@ fn terms(options: &Options) -> Terms {
     };
     Terms {
         budget_bytes: options.budget_bytes,
-        shadow: options.verified.then_some(place),
+        what_if: match options.what_if {
+            config::WhatIf::Off => WhatIf::Off,
+            config::WhatIf::Shadow => WhatIf::Shadow(place),
+            config::WhatIf::HypoPg => WhatIf::HypoPg,
+        },
         explains_max: EXPLAINS_MAX,
     }
 }

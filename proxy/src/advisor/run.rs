@@ -1,7 +1,9 @@
 //! One run of the advisor over one database: lines in, a report out. The same for a file and for live traffic.
 
 use super::explain::{self, Probes};
-use super::shadow::{Fidelity, Place, Shadow, Tiered};
+use super::hypopg::{self, HypoPg};
+use super::proof::{Proof, Unavailable};
+use super::shadow::{Place, Shadow, Tiered};
 use super::side::{OneSelect, Side, SideError};
 use super::values;
 use super::workload_file::Line;
@@ -29,10 +31,20 @@ const TEXTS_MAX: usize = 200;
 pub(super) struct Terms {
     /// All new indexes together, bytes; `None` = by the size of the database.
     pub(super) budget_bytes: Option<u64>,
-    /// Where to make a shadow; `None` = don't.
-    pub(super) shadow: Option<Place>,
-    /// EXPLAINs in the shadow.
+    /// Who plans candidates.
+    pub(super) what_if: WhatIf,
+    /// EXPLAINs with candidates.
     pub(super) explains_max: usize,
+}
+
+/// Who plans candidates.
+pub(super) enum WhatIf {
+    /// Nobody: arithmetic.
+    Off,
+    /// A shadow, made here.
+    Shadow(Place),
+    /// The target's own planner, by HypoPG.
+    HypoPg,
 }
 
 /// Predicates and expressions of existing indexes in the parser's normal text.
@@ -83,8 +95,6 @@ pub(super) struct Session {
     pub(super) notes: Vec<String>,
     /// Why no planner tries what is advised, and the remedy.
     pub(super) unverified: Option<(String, String)>,
-    /// What the last run asked for.
-    pub(super) effort: output::Effort,
 }
 
 impl Session {
@@ -242,74 +252,63 @@ impl Session {
         }
     }
 
-    /// Verdicts, candidates, selection; and how far the shadow is like the target.
-    pub(super) fn report(&mut self, workload: &Workload, terms: &Terms) -> (Report, Vec<Fidelity>) {
+    /// Verdicts, candidates, selection; and what the planner's answers are worth.
+    pub(super) fn report(
+        &mut self,
+        workload: &Workload,
+        terms: &Terms,
+    ) -> (Report, Option<output::Verification>) {
         let begun = Instant::now();
         let budget = terms.budget_bytes.unwrap_or_else(|| advice::default_budget(&self.catalog));
         let mut known = HashMap::new();
         let search_path = self.side.search_path.clone();
-        let Self { side, grammar, catalog, unverified: doubt, .. } = self;
+        let Self { side, grammar, catalog, .. } = self;
         let mut probes = Probes { side, grammar, catalog, workload, known: &mut known };
         let gathered = advice::gather(catalog, workload, &mut probes);
-        let (specs, mut notes) = (gathered.specs, gathered.notes);
-        let mut shadow = None;
-        if let Some(place) = terms.shadow.as_ref().filter(|_| !specs.is_empty()) {
-            match Shadow::build(catalog, workload, &search_path, place) {
-                Ok(built) => shadow = Some(built),
-                Err(error) => {
-                    notes.push(unverified(&error.why, &error.remedy));
-                    *doubt = Some((error.why, error.remedy));
-                }
+        let specs = gathered.specs;
+        let nobody = WhatIf::Off;
+        let what_if = if specs.is_empty() { &nobody } else { &terms.what_if };
+        let (shadow, hypopg) = match what_if {
+            WhatIf::Off => (Ok(None), None),
+            WhatIf::Shadow(place) => {
+                (Shadow::build(catalog, workload, &search_path, place).map(Some), None)
             }
-        }
+            WhatIf::HypoPg => match catalog.extension(hypopg::EXTENSION) {
+                Some(found) => (Ok(None), Some(&found.schema)),
+                None => (Err(hypopg::not_installed()), None),
+            },
+        };
         let formula = Formula::new(catalog, workload, probes);
-        let mut planner =
-            Tiered::new(shadow, formula, catalog, workload, grammar, terms.explains_max);
-        let mut report = advice::run(catalog, workload, &specs, &mut planner, budget);
-        if let Some(why) = planner.lost.take() {
-            notes.push(unverified(&why, ""));
-            *doubt = Some((why, String::new()));
-        }
-        let (shadow_explains, build) = (planner.explained, planner.built_in());
-        report.notes = notes;
+        let explains_max = terms.explains_max;
+        let (mut report, mut proof) = if let Some(schema) = hypopg {
+            let mut planner = HypoPg::new(formula, schema, catalog, workload, explains_max);
+            let report = advice::run(catalog, workload, &specs, &mut planner, budget);
+            (report, planner.proof())
+        } else {
+            let (shadow, lost) = shadow.map_or_else(|lost| (None, Some(lost)), |made| (made, None));
+            let mut planner =
+                Tiered::new(shadow, formula, catalog, workload, grammar, explains_max);
+            let report = advice::run(catalog, workload, &specs, &mut planner, budget);
+            let proof = planner.proof();
+            (report, Proof { lost: proof.lost.or(lost), ..proof })
+        };
+        report.notes = gathered.notes;
         report.verdicts = gathered.verdicts;
-        let fidelity = std::mem::take(&mut planner.fidelity);
-        drop(planner);
-        self.effort = output::Effort {
-            shadow_build: build,
-            shadow_explains,
+        if let Some(Unavailable { why, remedy }) = proof.lost.take() {
+            report.notes.push(unverified(&why, &remedy));
+            self.unverified = Some((why, remedy));
+        }
+        let effort = output::Effort {
+            shadow_build: proof.built_in,
+            what_if_explains: proof.explained,
             target_explains: self.side.explained,
             selection: begun.elapsed(),
         };
-        (report, fidelity)
+        (report, proof.verification(workload, effort))
     }
 }
 
 fn unverified(why: &str, remedy: &str) -> String {
     let remedy = if remedy.is_empty() { String::new() } else { format!(" To verify: {remedy}.") };
     format!("the advice is estimated only, no planner has tried it: {why}.{remedy}")
-}
-
-/// How far the shadow's costs are those of the target; `None` where there was no shadow.
-pub(super) fn verification(
-    workload: &Workload,
-    fidelity: &[Fidelity],
-    effort: output::Effort,
-) -> Option<output::Verification> {
-    if fidelity.is_empty() {
-        return None;
-    }
-    let digest = |at: usize| &workload.digests[workload.samples[at].digest];
-    let mut doubts: Vec<(String, String)> = Vec::new();
-    for (at, found) in fidelity.iter().enumerate() {
-        let doubt = found.doubt.clone().map(|doubt| (digest(at).text.clone(), doubt));
-        doubts.extend(doubt.filter(|doubt| !doubts.contains(doubt)));
-    }
-    Some(output::Verification {
-        statements: fidelity.len(),
-        exact: fidelity.iter().filter(|found| found.is_exact()).count(),
-        costs: fidelity.iter().map(|found| (found.live, found.shadow)).collect(),
-        doubts,
-        effort,
-    })
 }

@@ -151,12 +151,7 @@ impl Side {
 
     /// The schemas that names are looked up in, for this role.
     fn schemas(&mut self) -> Result<Vec<String>, SideError> {
-        let messages = self.ask("SELECT unnest(current_schemas(false)) AS schema")?;
-        let text = |message: &SimpleQueryMessage| match message {
-            SimpleQueryMessage::Row(row) => Some(Cells(row).text("schema")),
-            _ => None,
-        };
-        Ok(messages.iter().filter_map(text).collect())
+        Ok(texts(&self.ask("SELECT unnest(current_schemas(false)) AS schema")?))
     }
 
     /// A pooler or a proxy may drop settings: then nothing may be sent.
@@ -195,6 +190,41 @@ impl Side {
         select: &OneSelect,
         parallel: bool,
     ) -> Result<serde_json::Value, SideError> {
+        self.plan(select, parallel, "").map(|(plan, _)| plan)
+    }
+
+    /// What HypoPG calls these indexes (`CREATE INDEX …`); they are forgotten at once.
+    pub(super) fn suppose(
+        &mut self,
+        hypopg: &HypoPgSchema,
+        indexes: &[String],
+    ) -> Result<Vec<String>, SideError> {
+        let local = format!("{}SET LOCAL jit = off", self.local);
+        let answer = self.in_transaction(&local, &hypopg.create(indexes));
+        // hypotheses outlive a transaction
+        self.ask(&hypopg.reset())?;
+        Ok(texts(&answer?))
+    }
+
+    /// EXPLAIN (FORMAT JSON) as if these indexes (`CREATE INDEX …`) existed, and what HypoPG calls them.
+    pub(super) fn explain_supposing(
+        &mut self,
+        hypopg: &HypoPgSchema,
+        indexes: &[String],
+        select: &OneSelect,
+    ) -> Result<(serde_json::Value, Vec<String>), SideError> {
+        let answer = self.plan(select, true, &hypopg.create(indexes));
+        self.ask(&hypopg.reset())?;
+        answer
+    }
+
+    /// The plan, and what the statements before gave.
+    fn plan(
+        &mut self,
+        select: &OneSelect,
+        parallel: bool,
+        before: &str,
+    ) -> Result<(serde_json::Value, Vec<String>), SideError> {
         let local = if parallel {
             "SET LOCAL jit = off"
         } else {
@@ -204,17 +234,15 @@ impl Side {
         self.explained += 1;
         let local = format!("{}{local}", self.local);
         let begun = std::time::Instant::now();
-        let answer = self.in_transaction(&local, &format!("EXPLAIN (FORMAT JSON) {}", select.0));
+        let sql = format!("{before}EXPLAIN (FORMAT JSON) {}", select.0);
+        let answer = self.in_transaction(&local, &sql);
         if let Some(pace) = &mut self.pace {
             pace.note(begun.elapsed(), answer.as_ref().err());
         }
-        let messages = answer?;
-        let text = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        text.and_then(|text| serde_json::from_str(text).ok())
-            .ok_or_else(|| SideError::Lost("EXPLAIN gave no JSON".to_owned()))
+        let mut texts = texts(&answer?);
+        let plan = texts.pop().and_then(|text| serde_json::from_str(&text).ok());
+        let plan = plan.ok_or_else(|| SideError::Lost("EXPLAIN gave no JSON".to_owned()))?;
+        Ok((plan, texts))
     }
 
     fn in_transaction(
@@ -240,6 +268,36 @@ impl Side {
                 Err(SideError::Lost(format!("no answer within {} s", ANSWER_LIMIT.as_secs())))
             }
         }
+    }
+}
+
+/// The first column of every row.
+fn texts(messages: &[SimpleQueryMessage]) -> Vec<String> {
+    let text = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+        _ => None,
+    };
+    messages.iter().filter_map(text).collect()
+}
+
+/// Where the extension HypoPG has its functions.
+pub(super) struct HypoPgSchema(String);
+
+impl HypoPgSchema {
+    pub(super) fn named(schema: &str) -> Self {
+        Self(ddl::quoted(schema))
+    }
+
+    fn create(&self, indexes: &[String]) -> String {
+        let one = |sql: &String| {
+            let text = sql.replace('\'', "''");
+            format!("SELECT indexname FROM {}.hypopg_create_index('{text}'); ", self.0)
+        };
+        indexes.iter().map(one).collect()
+    }
+
+    fn reset(&self) -> String {
+        format!("SELECT {}.hypopg_reset()", self.0)
     }
 }
 

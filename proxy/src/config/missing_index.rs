@@ -14,6 +14,8 @@ pub enum WhatIf {
     /// In a private scratch server.
     #[default]
     Shadow,
+    /// On the target, by the extension HypoPG.
+    HypoPg,
     /// Nowhere: arithmetic on the target's own estimates.
     Off,
 }
@@ -25,6 +27,8 @@ pub struct AdvisorSettings {
     pub side_connection: Option<Secret>,
     /// Whether real values may be kept in memory.
     pub capture_values: bool,
+    /// Whether the values in the server's statistics are read: common values, histograms.
+    pub statistics_values: bool,
     /// Where candidates are planned.
     pub what_if: WhatIf,
     /// Folder of `initdb` and `postgres`, if not found by itself.
@@ -46,6 +50,7 @@ impl Values {
     pub(super) fn advisor(&self) -> AdvisorSettings {
         let what_if = match self.text("findings.missing_index.what_if").as_str() {
             "off" => WhatIf::Off,
+            "hypopg" => WhatIf::HypoPg,
             _ => WhatIf::Shadow,
         };
         let budget_bytes = match self.values.get("findings.missing_index.budget_bytes") {
@@ -55,6 +60,7 @@ impl Values {
         AdvisorSettings {
             side_connection: None,
             capture_values: self.flag("findings.missing_index.capture_values"),
+            statistics_values: self.text("findings.missing_index.statistics_values") == "full",
             what_if,
             shadow_bin_dir: self.path("findings.missing_index.shadow_bin_dir"),
             shadow_dir: self.path("findings.missing_index.shadow_dir"),

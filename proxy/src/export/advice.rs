@@ -1,8 +1,9 @@
 //! What `pgsonde advise` prints: the findings of the API with the fields of an index, or text for people.
 
+mod text;
+
 use super::clock::rfc3339_unix;
 use super::shapes::{Cost, Finding, Fix};
-use super::text::bytes;
 use crate::problem::Problem;
 use pgsonde_advisor::advice::{Advice, Comparison, Report};
 use pgsonde_advisor::catalog::Catalog;
@@ -17,6 +18,10 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// What stands beside a cost that HypoPG found.
+const HYPOPG_WORDS: &str =
+    "HypoPG on the target; its guess of the index's size moves the cost a little";
+
 /// Everything that a rendering needs to know.
 pub(crate) struct Known<'a> {
     pub(crate) catalog: &'a Catalog,
@@ -25,15 +30,25 @@ pub(crate) struct Known<'a> {
     pub(crate) verification: Option<&'a Verification>,
 }
 
-/// How far the shadow's costs are those of the target.
+/// Who planned candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlannedBy {
+    /// A private scratch server.
+    Shadow,
+    /// The target, with hypothetical indexes.
+    HypoPg,
+}
+
+/// What the answers of whoever planned the candidates are worth.
 pub(crate) struct Verification {
+    pub(crate) by: PlannedBy,
     /// Samples that were compared.
     pub(crate) statements: usize,
     /// Those within 0.1 %.
     pub(crate) exact: usize,
-    /// By sample: cost on the target and in the shadow.
+    /// By sample: cost on the target, and as planned without candidates.
     pub(crate) costs: Vec<(f64, Option<f64>)>,
-    /// Redacted statement, and why the shadow proves nothing about it.
+    /// Redacted statement, and why nothing is proved about it.
     pub(crate) doubts: Vec<(String, String)>,
     pub(crate) effort: Effort,
 }
@@ -43,8 +58,8 @@ pub(crate) struct Verification {
 pub(crate) struct Effort {
     /// Building the shadow with all candidates.
     pub(crate) shadow_build: Duration,
-    /// EXPLAINs in the shadow.
-    pub(crate) shadow_explains: u64,
+    /// EXPLAINs with candidates.
+    pub(crate) what_if_explains: u64,
     /// EXPLAINs that the target was sent since the connection was opened.
     pub(crate) target_explains: u64,
     /// Everything after the base plans: candidates, shadow, selection.
@@ -61,6 +76,19 @@ struct Document {
     /// Absent where no shadow was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow: Option<ShadowSummary>,
+    /// Absent where HypoPG was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hypopg: Option<HypoPgSummary>,
+}
+
+/// What HypoPG planned on the target.
+#[derive(Debug, Serialize)]
+struct HypoPgSummary {
+    statements: usize,
+    unverified: Vec<Unverified>,
+    explains: u64,
+    explains_on_target: u64,
+    selection_ms: u64,
 }
 
 /// How well the shadow agrees with the target.
@@ -105,14 +133,16 @@ struct IndexFinding {
     plans: Vec<Plans>,
 }
 
-/// One statement's plans, and how well the shadow knows the statement.
+/// One statement's plans, and how well whoever planned it knows the statement.
 #[derive(Debug, Serialize)]
 struct Plans {
     digest: String,
     before: ShownPlan,
     after: ShownPlan,
     cost_on_target: f64,
-    cost_in_shadow: f64,
+    /// Absent where no shadow was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_in_shadow: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -156,16 +186,18 @@ pub(crate) fn print(known: &Known<'_>, notes: &[String], json: bool) -> Result<(
     let all: Vec<String> = notes.iter().chain(&report.notes).cloned().collect();
     let findings: Vec<IndexFinding> =
         report.advice.iter().map(|advice| finding(known, advice)).collect();
-    let shadow = known.verification.map(summary);
+    let by = |who| known.verification.filter(|found| found.by == who);
+    let shadow = by(PlannedBy::Shadow).map(summary);
+    let hypopg = by(PlannedBy::HypoPg).map(hypopg_summary);
     let text = if json {
         let existing_indexes = existing(report);
-        let document = Document { findings, existing_indexes, notes: all, shadow };
+        let document = Document { findings, existing_indexes, notes: all, shadow, hypopg };
         serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
     } else {
         for note in &all {
             eprintln!("note: {note}");
         }
-        for_people(&findings, report, shadow.as_ref())
+        text::for_people(&findings, report, shadow.as_ref(), hypopg.as_ref())
     };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
@@ -173,17 +205,31 @@ pub(crate) fn print(known: &Known<'_>, notes: &[String], json: bool) -> Result<(
         .map_err(|error| Problem::new(102, format!("cannot print: {error}")))
 }
 
-fn summary(verification: &Verification) -> ShadowSummary {
+fn doubts(verification: &Verification) -> Vec<Unverified> {
     let of = |(query_text, why): &(String, String)| Unverified {
         query_text: query_text.clone(),
         why: why.clone(),
     };
+    verification.doubts.iter().map(of).collect()
+}
+
+fn summary(verification: &Verification) -> ShadowSummary {
     ShadowSummary {
         statements: verification.statements,
         within_0_1_percent: verification.exact,
-        unverified: verification.doubts.iter().map(of).collect(),
+        unverified: doubts(verification),
         build_ms: verification.effort.shadow_build.as_millis() as u64,
-        explains: verification.effort.shadow_explains,
+        explains: verification.effort.what_if_explains,
+        explains_on_target: verification.effort.target_explains,
+        selection_ms: verification.effort.selection.as_millis() as u64,
+    }
+}
+
+fn hypopg_summary(verification: &Verification) -> HypoPgSummary {
+    HypoPgSummary {
+        statements: verification.statements,
+        unverified: doubts(verification),
+        explains: verification.effort.what_if_explains,
         explains_on_target: verification.effort.target_explains,
         selection_ms: verification.effort.selection.as_millis() as u64,
     }
@@ -191,13 +237,15 @@ fn summary(verification: &Verification) -> ShadowSummary {
 
 fn plans(known: &Known<'_>, comparison: &Comparison) -> Option<Plans> {
     let sample = known.workload.sample(comparison.sample)?;
-    let (live, shadow) = *known.verification?.costs.get(comparison.sample.0)?;
+    let verification = known.verification?;
+    let (live, planned) = *verification.costs.get(comparison.sample.0)?;
+    let planned = planned?;
     Some(Plans {
         digest: known.workload.digests[sample.digest].id.clone(),
         before: shown(&comparison.before),
         after: shown(&comparison.after),
         cost_on_target: live,
-        cost_in_shadow: shadow?,
+        cost_in_shadow: (verification.by == PlannedBy::Shadow).then_some(planned),
     })
 }
 
@@ -268,12 +316,15 @@ pub(crate) fn advised_evidence(
         evidence.push(("plan_before", list(&plans.before.lines)));
         evidence.push(("plan_after", list(&plans.after.lines)));
         evidence.push(("cost_on_target", number(plans.cost_on_target)));
-        evidence.push(("cost_in_shadow", number(plans.cost_in_shadow)));
+        evidence.extend(plans.cost_in_shadow.map(|cost| ("cost_in_shadow", number(cost))));
     }
-    if let Some(shadow) = known.verification {
-        let words = format!("{} of {} plans within 0.1 %", shadow.exact, shadow.statements);
-        evidence.push(("fidelity", EvidenceValue::Text(Arc::from(words))));
-    }
+    let words = known.verification.map(|found| match found.by {
+        PlannedBy::Shadow => {
+            ("fidelity", format!("{} of {} plans within 0.1 %", found.exact, found.statements))
+        }
+        PlannedBy::HypoPg => ("planned_by", HYPOPG_WORDS.to_owned()),
+    });
+    evidence.extend(words.map(|(name, words)| (name, EvidenceValue::Text(Arc::from(words)))));
     evidence
 }
 
@@ -451,92 +502,6 @@ pub(crate) fn fix_text(advice: &Advice) -> String {
     }
     for hint in &advice.hints {
         let _ = write!(text, " Or: {hint}.");
-    }
-    text
-}
-
-/// `1 call`, `2 calls`.
-fn counted(count: f64, noun: &str) -> String {
-    format!("{count:.0} {noun}{}", if count.round() == 1.0 { "" } else { "s" })
-}
-
-fn counted_entries(count: f64) -> String {
-    format!("{count:.0} index {}", if count.round() == 1.0 { "entry" } else { "entries" })
-}
-
-/// Plans of the first statement, and how far the shadow agrees with the target about it.
-fn add_plans(text: &mut String, finding: &IndexFinding) {
-    let Some(plans) = finding.plans.first() else { return };
-    for (name, plan) in [("before", &plans.before), ("after", &plans.after)] {
-        for (at, line) in plan.lines.iter().enumerate() {
-            let _ = writeln!(text, "  {:7}{line}", if at == 0 { name } else { "" });
-        }
-    }
-    let _ = writeln!(
-        text,
-        "  trust  cost {:.2} on the target today, {:.2} in the shadow",
-        plans.cost_on_target, plans.cost_in_shadow
-    );
-}
-
-fn for_people(
-    findings: &[IndexFinding],
-    report: &Report,
-    shadow: Option<&ShadowSummary>,
-) -> String {
-    let mut text = String::new();
-    if findings.is_empty() {
-        text.push_str("No index would help this workload enough to be worth its cost.\n");
-    }
-    for finding in findings {
-        let sql = finding.finding.ddl.as_ref().or(finding.finding.proposed_ddl.as_ref());
-        let _ = writeln!(text, "{}\n", sql.map_or("", String::as_str));
-        for statement in &finding.statements {
-            let _ = writeln!(
-                text,
-                "  helps  {}, cost {:.1} -> {:.1}: {}",
-                counted(statement.calls, "call"),
-                statement.cost_before,
-                statement.cost_after,
-                statement.query_text
-            );
-        }
-        let _ =
-            writeln!(text, "  saves  {:.1} % of the workload's cost", finding.saving_share * 100.0);
-        let writes = &finding.write_cost;
-        let _ = writeln!(
-            text,
-            "  costs  about {} on disk; {} for this workload's writes",
-            bytes(finding.size_bytes),
-            counted_entries(writes.entries)
-        );
-        let _ = writeln!(text, "  sure   {}", finding.finding.tier.as_deref().unwrap_or_default());
-        add_plans(&mut text, finding);
-        for reason in finding.reasons_against.iter().chain(&finding.hints) {
-            let _ = writeln!(text, "  but    {reason}");
-        }
-        for replaced in &finding.replaces {
-            let _ = writeln!(text, "  then   {replaced} is no longer needed");
-        }
-        text.push('\n');
-    }
-    if let Some(shadow) = shadow {
-        let _ = writeln!(
-            text,
-            "The shadow plans {} of {} within 0.1 % of the cost on the target.",
-            shadow.within_0_1_percent,
-            counted(shadow.statements as f64, "statement")
-        );
-        for unverified in &shadow.unverified {
-            let _ = writeln!(text, "  not verified: {}: {}", unverified.query_text, unverified.why);
-        }
-    }
-    for found in &report.dispensable {
-        let _ = writeln!(
-            text,
-            "{} index {} on {}: {}",
-            found.kind, found.index, found.table, found.why
-        );
     }
     text
 }

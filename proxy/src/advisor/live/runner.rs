@@ -6,7 +6,7 @@ use super::state::AdvisorState;
 use super::{suspects, words};
 use crate::advisor::image;
 use crate::advisor::pace::Pace;
-use crate::advisor::run::{Session, Terms, normalise, verification};
+use crate::advisor::run::{self, Session, Terms, normalise};
 use crate::advisor::shadow::Place;
 use crate::advisor::side::{Side, SideError};
 use crate::config::{AdvisorSettings, Secret, WhatIf};
@@ -145,7 +145,7 @@ impl Runner {
             return Ok(Judged::failed(words::busy()));
         }
         line.indexes = Some(line.side.index_mark()?);
-        let mut catalog = image::read(&mut line.side)?;
+        let mut catalog = image::read(&mut line.side, self.settings.statistics_values)?;
         let owns = catalog.relations.values().any(|relation| relation.owned);
         if (catalog.database.role_is_superuser || owns) && !self.settings.allow_powerful_role {
             self.state.skip("powerful_role");
@@ -159,14 +159,7 @@ impl Runner {
         normalise(&mut catalog, &grammar);
         line.side.use_path(search_path(&catalog, target, &line.side.search_path));
         let Line { side, indexes } = line;
-        let mut session = Session {
-            side,
-            grammar,
-            catalog,
-            notes: Vec::new(),
-            unverified: None,
-            effort: Default::default(),
-        };
+        let mut session = Session { side, grammar, catalog, notes: Vec::new(), unverified: None };
         let judged = self.judge_session(&mut session, target, snapshot, begun);
         let Session { side, grammar, .. } = session;
         self.grammar = Some(grammar);
@@ -192,8 +185,7 @@ impl Runner {
         let lines = lines::lines(target, &rows, &self.state.samples(), &session.catalog);
         let workload = session.workload(&lines);
         drop(lines);
-        let (report, fidelity) = session.report(&workload, &self.terms());
-        let verification = verification(&workload, &fidelity, session.effort);
+        let (report, verification) = session.report(&workload, &self.terms());
         let known = Known {
             catalog: &session.catalog,
             workload: &workload,
@@ -205,28 +197,32 @@ impl Runner {
         let exact = verification.as_ref().map(|found| (found.statements, found.exact));
         self.tell(target, session, &report, begun, workload.digests.len(), exact);
         let problems = self.problems(session, &workload);
-        let tier = match (self.settings.what_if, &session.unverified) {
-            (WhatIf::Off, _) | (_, Some(_)) => "estimated",
-            _ if !self.settings.capture_values => "estimated",
-            _ => "verified",
-        };
+        let proves = !matches!(self.what_if(), run::WhatIf::Off) && session.unverified.is_none();
+        let tier = if proves { "verified" } else { "estimated" };
         let indexes = built(&session.catalog);
         let considered = ids.into_iter().collect();
         Judged { failed: false, problems, tier, considered, verdicts, watched, indexes }
     }
 
     fn terms(&self) -> Terms {
+        let what_if = self.what_if();
+        let AdvisorSettings { budget_bytes, explains_max, .. } = self.settings;
+        Terms { budget_bytes, what_if, explains_max }
+    }
+
+    fn what_if(&self) -> run::WhatIf {
         let settings = &self.settings;
-        let place = Place {
-            programs: settings.shadow_bin_dir.clone(),
-            folder: settings.shadow_dir.clone(),
-            user: settings.shadow_user.clone(),
-        };
-        let wanted = settings.what_if == WhatIf::Shadow && settings.capture_values;
-        Terms {
-            budget_bytes: settings.budget_bytes,
-            shadow: wanted.then_some(place),
-            explains_max: settings.explains_max,
+        match settings.what_if {
+            // without the statements' own values nothing is proved, nor in a shadow without those of the tables
+            _ if !settings.capture_values => run::WhatIf::Off,
+            WhatIf::Shadow if !settings.statistics_values => run::WhatIf::Off,
+            WhatIf::Off => run::WhatIf::Off,
+            WhatIf::Shadow => run::WhatIf::Shadow(Place {
+                programs: settings.shadow_bin_dir.clone(),
+                folder: settings.shadow_dir.clone(),
+                user: settings.shadow_user.clone(),
+            }),
+            WhatIf::HypoPg => run::WhatIf::HypoPg,
         }
     }
 

@@ -18,8 +18,9 @@ mod schema;
 mod spine;
 mod statistics;
 
-pub(super) use planner::{Fidelity, Tiered};
+pub(super) use planner::Tiered;
 
+use super::proof::Unavailable;
 use super::side::{Side, SideError};
 use candidate::Candidate;
 use client::{Writer, literal};
@@ -50,19 +51,6 @@ pub(crate) struct Place {
     pub(crate) folder: Option<PathBuf>,
     /// The account that the server runs as when we are root.
     pub(crate) user: String,
-}
-
-/// Why there is no shadow, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unavailable {
-    pub(super) why: String,
-    pub(super) remedy: String,
-}
-
-impl Unavailable {
-    fn new(why: String, remedy: String) -> Self {
-        Self { why, remedy }
-    }
 }
 
 impl From<SideError> for Unavailable {

@@ -1,8 +1,11 @@
 //! The planner that asks the shadow, and arithmetic where the shadow isn't like the target.
 
+use super::super::answers::{self, Answers};
 use super::super::explain;
+use super::super::proof::{Fidelity, Proof, Unavailable};
 use super::super::side::{OneSelect, Side, SideError};
 use super::{CANDIDATE, Shadow};
+use crate::export::advice::PlannedBy;
 use pgsonde_advisor::catalog::Catalog;
 use pgsonde_advisor::ddl;
 use pgsonde_advisor::planner::{
@@ -13,34 +16,8 @@ use pgsonde_advisor::workload::Workload;
 use pgsonde_analyzer::digest::grammar::Grammar;
 use std::time::Duration;
 
-/// Largest difference between live and shadow cost that counts as none.
-const EXACT: f64 = 0.001;
 /// Largest difference that proves still.
 const CLOSE: f64 = 0.01;
-
-/// How one statement's cost on the target compares with that in the shadow.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(in super::super) struct Fidelity {
-    /// Cost on the target.
-    pub(in super::super) live: f64,
-    /// Cost in the shadow, if it could be planned there.
-    pub(in super::super) shadow: Option<f64>,
-    /// Why the shadow proves nothing about it.
-    pub(in super::super) doubt: Option<String>,
-}
-
-impl Fidelity {
-    /// Within 0.1 %.
-    pub(in super::super) fn is_exact(&self) -> bool {
-        self.doubt.is_none() && self.error() <= EXACT
-    }
-
-    /// Relative difference of the costs.
-    pub(in super::super) fn error(&self) -> f64 {
-        self.shadow
-            .map_or(f64::INFINITY, |shadow| (shadow / self.live.max(f64::MIN_POSITIVE) - 1.0).abs())
-    }
-}
 
 /// The shadow where it is like the target, `rest` elsewhere.
 pub(in super::super) struct Tiered<'a, P> {
@@ -50,15 +27,15 @@ pub(in super::super) struct Tiered<'a, P> {
     workload: &'a Workload,
     grammar: &'a Grammar,
     /// By sample; empty before candidates are installed.
-    pub(in super::super) fidelity: Vec<Fidelity>,
-    known: Vec<Vec<(Vec<CandidateId>, Plan)>>,
+    fidelity: Vec<Fidelity>,
+    answers: Answers,
     explains_left: usize,
     /// EXPLAINs that the shadow was sent: where a plan is parallel, two for one question.
-    pub(in super::super) explained: u64,
+    explained: u64,
     /// Names of the candidates as they are advised.
     names: Vec<String>,
     /// Why the shadow was given up, if so.
-    pub(in super::super) lost: Option<String>,
+    lost: Option<Unavailable>,
 }
 
 impl<'a, P: Planner> Tiered<'a, P> {
@@ -71,7 +48,7 @@ impl<'a, P: Planner> Tiered<'a, P> {
         grammar: &'a Grammar,
         explains_max: usize,
     ) -> Self {
-        let known = vec![Vec::new(); workload.samples.len()];
+        let answers = Answers::of(workload.samples.len());
         let (fidelity, names, lost) = (Vec::new(), Vec::new(), None);
         let explains_left = explains_max;
         Self {
@@ -81,7 +58,7 @@ impl<'a, P: Planner> Tiered<'a, P> {
             workload,
             grammar,
             fidelity,
-            known,
+            answers,
             explains_left,
             explained: 0,
             names,
@@ -89,9 +66,15 @@ impl<'a, P: Planner> Tiered<'a, P> {
         }
     }
 
-    /// How long it took to build the shadow and its candidates; zero without one.
-    pub(in super::super) fn built_in(&self) -> Duration {
-        self.shadow.as_ref().map_or(Duration::ZERO, |shadow| shadow.took)
+    /// All was asked.
+    pub(in super::super) fn proof(self) -> Proof {
+        Proof {
+            by: PlannedBy::Shadow,
+            fidelity: self.fidelity,
+            explained: self.explained,
+            built_in: self.shadow.map_or(Duration::ZERO, |shadow| shadow.took),
+            lost: self.lost,
+        }
     }
 
     fn vouches(&self, sample: SampleId) -> bool {
@@ -123,7 +106,7 @@ impl<'a, P: Planner> Tiered<'a, P> {
         }
         match self.explain(SampleId(at), &[], explain::base_plan) {
             Ok(plan) => {
-                found.shadow = Some(plan.cost);
+                found.planned = Some(plan.cost);
                 if found.error() > CLOSE {
                     let percent = found.error() * 100.0;
                     found.doubt = Some(format!(
@@ -133,7 +116,8 @@ impl<'a, P: Planner> Tiered<'a, P> {
                     found.doubt =
                         Some("its plan in the shadow is not that on the target".to_owned());
                 }
-                self.known[at].push((Vec::new(), plan));
+                let job = PlanJob { sample: SampleId(at), configuration: Vec::new() };
+                self.answers.put(&job, &plan);
             }
             Err(failure) => found.doubt = Some(format!("not planned in the shadow: {failure}")),
         }
@@ -165,44 +149,21 @@ impl<'a, P: Planner> Tiered<'a, P> {
             SideError::Server { code, .. } => PlanFailure::Refused(format!("SQLSTATE {code}")),
             other => PlanFailure::Lost(other.to_string()),
         })?;
-        let used = plan.used_existing.iter().filter_map(|name| Some(candidate(name)?.0));
-        plan.used = used.collect();
-        plan.used.sort_unstable();
-        plan.used.dedup();
-        plan.used_existing.retain(|name| !name.starts_with(CANDIDATE));
-        self.rename(&mut plan.tree);
-        Ok(plan)
-    }
-
-    /// Candidates under the names that they will have.
-    fn rename(&self, node: &mut PlanNode) {
-        let advised = |name: &str| {
+        answers::sort_out(&mut plan, |name| Some(candidate(name)?.0));
+        answers::rename(&mut plan.tree, &|name| {
             let (id, part) = candidate(name)?;
             let name = self.names.get(id.0)?;
             Some(if part == 0 { name.clone() } else { format!("{name} (part {part})") })
-        };
-        let renamed = |name: &str| advised(name).unwrap_or_else(|| name.to_owned());
-        node.index = node.index.as_deref().map(renamed);
-        if node.detail.contains(CANDIDATE) {
-            let names: Vec<String> = node.detail.split(", ").map(renamed).collect();
-            node.detail = names.join(", ");
-        }
-        node.children.iter_mut().for_each(|child| self.rename(child));
+        });
+        Ok(plan)
     }
 
     fn answer(&mut self, job: &PlanJob) -> Result<Plan, PlanFailure> {
-        let known = self.known.get(job.sample.0).ok_or(PlanFailure::Budget)?;
-        // what was chosen out of more, and is there, is chosen again
-        let fits = |(on, plan): &&(Vec<CandidateId>, Plan)| {
-            *on == job.configuration
-                || job.configuration.iter().all(|id| on.contains(id))
-                    && plan.used.iter().all(|id| job.configuration.contains(id))
-        };
-        if let Some((_, plan)) = known.iter().find(fits) {
-            return Ok(plan.clone());
+        if let Some(plan) = self.answers.get(job) {
+            return Ok(plan);
         }
         let plan = self.explain(job.sample, &job.configuration, explain::whole_plan)?;
-        self.known[job.sample.0].push((job.configuration.clone(), plan.clone()));
+        self.answers.put(job, &plan);
         Ok(plan)
     }
 }
@@ -249,7 +210,7 @@ impl<P: Planner> Planner for Tiered<'_, P> {
                 ids.into_iter().zip(refused).map(refusal).collect()
             }
             Err(error) => {
-                self.lost = Some(format!("{}; {}", error.why, error.remedy));
+                self.lost = Some(error);
                 self.shadow = None;
                 ids
             }
