@@ -3,7 +3,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SETUP := scripts/setup.sh
 PYTHON := $(TARGET)/venv/bin/python
 
-.PHONY: all build demo test lint fmt bench advise-bench compat soak fuzz-smoke pieces idle docs ci web deb dist
+.PHONY: all build demo test lint fmt bench bench-exports advise-bench compat soak fuzz-smoke pieces idle docs ci web deb dist
 
 all: build
 
@@ -29,6 +29,11 @@ bench: ## what each relay costs as a multiple of a bare one; ARGS=--quick for tw
 	$(SETUP) build postgres python haproxy pgbouncer && cargo build --release -p pgsonde \
 	  && cargo build --release --locked --manifest-path tests/bench/floor/Cargo.toml --target-dir $(TARGET)/floor \
 	  && $(PYTHON) tests/bench/bench.py $(ARGS)
+	@$(MAKE) --no-print-directory bench-exports
+
+bench-exports: ## what three proxies export to a store: rows a second per core, bytes of the wire and of the disk
+	$(SETUP) build postgres clickhouse chdb && cargo build --release -p pgsonde \
+	  && PGSONDE_BIN=$(TARGET)/release/pgsonde cargo test --workspace --test clickhouse_figures -- --ignored --nocapture
 
 advise-bench: ## what the index advisor makes of a database like TPC-H's; ARGS="--scale 0.1" for a tenth of it
 	$(SETUP) build postgres python && cargo build --release -p pgsonde && $(PYTHON) tests/bench/advise.py $(ARGS)

@@ -1,7 +1,7 @@
 //! A real ClickHouse, Debian's 18.16, on loopback and free ports, in a folder of its own; and a current engine.
 
 use crate::guard::{Guard, Owner};
-use crate::{eventually, free_port, paths};
+use crate::{eventually, free_port, paths, process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -158,9 +158,7 @@ impl ClickHouse {
     pub fn processor_seconds(&self) -> f64 {
         let pid = self.process.as_ref().expect("it runs").pid();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        // utime and stime, in hundredths of a second.
-        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+        process::processor_seconds(&stat).expect("the kernel's format")
     }
 
     /// What it answers to a statement, or its refusal.

@@ -56,6 +56,15 @@ pub fn run_ok(command: &mut Command, stdin: &str, limit: Duration) -> Output {
     output
 }
 
+/// utime and stime of a `stat` below `/proc`, in seconds.
+#[must_use]
+pub fn processor_seconds(stat: &str) -> Option<f64> {
+    let fields = stat.rsplit(')').next()?.split_whitespace();
+    let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().ok());
+    // A tick is a hundredth of a second.
+    ticks.sum::<Option<f64>>().map(|ticks| ticks / 100.0)
+}
+
 /// Sends `signal` ("TERM", "INT", "KILL") to one process, or to a group if `pid` starts with `-`.
 pub fn signal(signal: &str, pid: &str) {
     let script = format!("kill -{signal} {pid} 2>/dev/null");

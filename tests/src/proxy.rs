@@ -1,7 +1,7 @@
 //! The real proxy before a PostgreSQL.
 
 use crate::guard::{Guard, Owner};
-use crate::{Postgres, eventually, paths};
+use crate::{Postgres, eventually, paths, process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -88,6 +88,23 @@ impl Proxy {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// Processor time that its threads of these names have taken, in seconds.
+    ///
+    /// # Panics
+    /// If it doesn't run.
+    pub fn processor_seconds(&self, threads: &[&str]) -> f64 {
+        let tasks = format!("/proc/{}/task", self.pid());
+        let tasks = std::fs::read_dir(tasks).expect("the proxy runs").flatten();
+        let of = |task: std::fs::DirEntry| {
+            let read = |file: &str| std::fs::read_to_string(task.path().join(file)).ok();
+            let name = read("comm")?;
+            // The kernel keeps 15 letters of a name.
+            let known = threads.iter().any(|known| known.starts_with(name.trim_end()));
+            process::processor_seconds(&read("stat")?).filter(|_| known)
+        };
+        tasks.filter_map(of).sum()
     }
 
     /// What it wrote to standard error so far.

@@ -237,6 +237,68 @@ fn a_slow_store_or_none_touches_no_statement() {
 }
 
 #[test]
+fn a_store_that_takes_its_time_gets_each_row_once() {
+    if !is_installed() {
+        return;
+    }
+    table("patient");
+    let clickhouse = ClickHouse::start("", None);
+    init(&clickhouse, "", &[]);
+    // Each insert lasts as long as a busy disk would make it last.
+    let brake =
+        "CREATE MATERIALIZED VIEW brake ENGINE = Null AS SELECT sleep(2) FROM pgsonde_statements";
+    assert_eq!(clickhouse.query(brake), "");
+    let folder = tempfile::tempdir().expect("a folder");
+    let proxy = exporting(folder.path(), &clickhouse.url(), "");
+    for _ in 0..10 {
+        load(&proxy, "patient", 100);
+        // One batch or more each time, while the first is still being inserted.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    proxy.settle();
+    assert_eq!(proxy.calls_and_errors("patient"), (1_000, 0));
+    assert!(exported(&proxy, "spool_bytes") > 0.0, "batches wait while the store is busy");
+    each_once(&clickhouse, 1_000);
+    assert_eq!(exported(&proxy, "dropped_rows_total"), 0.0);
+}
+
+#[test]
+fn a_sample_keeps_whole_units_and_promises_of_the_proxy() {
+    const UNITS: u64 = 200;
+    const STATEMENTS_OF_ONE: u64 = 4;
+    if !is_installed() {
+        return;
+    }
+    table("sampled");
+    let clickhouse = ClickHouse::start("", None);
+    init(&clickhouse, "", &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let proxy = exporting(folder.path(), &clickhouse.url(), "sample = \"50%\"");
+    let select = "select n from sampled where n = 1;\n";
+    let unit = format!("begin;\n{}commit;\n", select.repeat(STATEMENTS_OF_ONE as usize));
+    server().psql_ok(proxy.port(), &unit.repeat(UNITS as usize));
+    proxy.settle();
+    eventually("the spool is empty", LIMIT, || {
+        (exported(&proxy, "rows_total") > 0.0 && exported(&proxy, "spool_bytes") == 0.0)
+            .then_some(())
+    });
+    let of_units = |condition: &str| {
+        clickhouse.number(&format!(
+            "SELECT count() FROM (SELECT unit_id, count() AS n FROM pgsonde_statements \
+             WHERE db_operation = 'select' GROUP BY unit_id) WHERE {condition}"
+        ))
+    };
+    let kept = of_units("1");
+    // Half of 200, give or take seven standard deviations.
+    assert!((50..=150).contains(&kept), "{kept} of {UNITS} units");
+    assert_eq!(of_units(&format!("n != {STATEMENTS_OF_ONE}")), 0, "none is cut");
+    assert_eq!(clickhouse.number(STATEMENTS), kept * STATEMENTS_OF_ONE);
+    let all = UNITS * STATEMENTS_OF_ONE;
+    assert_eq!(proxy.calls_and_errors("sampled"), (all, 0), "the proxy itself knows them all");
+    assert_eq!(exported(&proxy, "dropped_rows_total"), 0.0, "left out is not lost");
+}
+
+#[test]
 fn a_full_or_broken_spool_drops_and_counts() {
     table("filled");
     let folder = tempfile::tempdir().expect("a folder");
@@ -420,60 +482,4 @@ fn a_current_engine_holds_each_row_once_and_gives_the_report() {
     for field in ["calls", "rows", "errors", "total_ms", "query_text", "max_ms"] {
         assert_eq!(item[field], own[field], "{field}");
     }
-}
-
-/// The figures of docs/scaling.md: `cargo test --workspace --test clickhouse -- --ignored --nocapture figures`.
-#[test]
-#[ignore = "prints figures and judges nothing"]
-fn figures() {
-    if !is_installed() {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    let clickhouse = ClickHouse::start("", None);
-    init(&clickhouse, "", &[]);
-    let proxy = exporting(folder.path(), &clickhouse.url(), "batch_interval = \"1s\"");
-    let postgres = server();
-    let limit = Duration::from_secs(120);
-    postgres.pgbench(proxy.port(), &["-i", "-s", "2", "-q"], limit);
-    postgres.pgbench(proxy.port(), &["-c", "8", "-M", "prepared", "-T", "20", "-n"], limit);
-    proxy.settle();
-    eventually("the spool is empty", limit, || {
-        (exported(&proxy, "spool_bytes") == 0.0).then_some(())
-    });
-    let (rows, wire) = (exported(&proxy, "rows_total"), exported(&proxy, "bytes_total"));
-    println!("pgbench: {rows} rows, {:.1} bytes of the wire per row (gzip)", wire / rows);
-    for table in ["statements", "transactions", "minutes"] {
-        let parts = format!("FROM system.parts WHERE active AND table = 'pgsonde_{table}'");
-        clickhouse.query(&format!("OPTIMIZE TABLE pgsonde_{table} FINAL"));
-        let [rows, bytes] = ["rows", "bytes_on_disk"]
-            .map(|what| clickhouse.number(&format!("SELECT sum({what}) {parts}")) as f64);
-        println!(
-            "pgsonde_{table}: {rows} rows, {:.1} bytes of the disk per row",
-            bytes / rows.max(1.0)
-        );
-    }
-    inserts_per_core(&clickhouse);
-}
-
-/// Batches of 10,000 rows one after another, by the processor time that the store takes for them.
-fn inserts_per_core(clickhouse: &ClickHouse) {
-    const ROWS: usize = 10_000;
-    const BATCHES: u32 = 40;
-    let sample =
-        clickhouse.query("SELECT * FROM pgsonde_statements LIMIT 10000 FORMAT JSONEachRow");
-    let lines = sample.lines().count();
-    println!("a line of the store's own: {} bytes", sample.len() / lines.max(1));
-    let sql = format!("INSERT INTO pgsonde_statements FORMAT JSONEachRow\n{sample}");
-    let (before, started) = (clickhouse.processor_seconds(), std::time::Instant::now());
-    for _ in 0..BATCHES {
-        assert_eq!(clickhouse.query(&sql), "");
-    }
-    let (busy, wall) = (clickhouse.processor_seconds() - before, started.elapsed().as_secs_f64());
-    let rows = lines.min(ROWS) as f64 * f64::from(BATCHES);
-    println!(
-        "{:.0} rows a second by the wall clock, {:.0} per core, with the sums by minute",
-        rows / wall,
-        rows / busy
-    );
 }

@@ -333,10 +333,14 @@ pub(crate) fn missing(dialect: Dialect, cluster: Option<&str>, present: &str) ->
         let local = cluster.map(|_| format!("{}_local", table.name));
         for name in local.iter().map(String::as_str).chain([table.name]) {
             let lacks = |column: &&Column| !present.contains(&*format!("{name}\t{}", column.0));
-            let added = table.columns.iter().filter(lacks).map(|Column(column, kind, comment)| {
-                let (kind, comment) = (spelled(kind, dialect), commented(comment, "", dialect));
-                format!("ADD COLUMN `{column}` {kind}{comment}")
-            });
+            // What only passes rows on stores nothing.
+            let codec = |column| match (&local, name == table.name) {
+                (Some(_), true) => "",
+                _ => codec(column, dialect),
+            };
+            let added = table.columns.iter().filter(lacks);
+            let added = added
+                .map(|column| format!("ADD COLUMN {}{}", defined(column, dialect), codec(column)));
             let added: Vec<String> = added.collect();
             if !added.is_empty() {
                 all.push(format!("ALTER TABLE {name}{on} {}", added.join(", ")));
@@ -356,21 +360,16 @@ fn on_cluster(dialect: Dialect, cluster: Option<&str>) -> String {
 
 fn create(table: &Table, dialect: Dialect, name: &str, on: &str) -> String {
     let mut sql = format!("CREATE TABLE IF NOT EXISTS {name}{on} (\n");
-    for Column(column, kind, comment) in table.columns {
-        let kind = spelled(kind, dialect);
-        let codec = match (dialect, *column) {
-            (Dialect::Modern, "ts_us") => " CODEC(Delta, ZSTD)",
-            _ => "",
-        };
+    for column in table.columns {
         // Writing into a String can't fail.
-        let _ = writeln!(sql, "    `{column}` {kind}{} ,", commented(comment, codec, dialect));
+        let _ = writeln!(sql, "    {}{} ,", defined(column, dialect), codec(column, dialect));
     }
     // Computed where it is read: a stored one could not be inserted through a table of a cluster.
     let ts = match dialect {
         Dialect::Modern => "DateTime64(6) ALIAS fromUnixTimestamp64Micro(toInt64(ts_us))",
         Dialect::Compat => "DateTime ALIAS toDateTime(intDiv(ts_us, 1000000))",
     };
-    let _ = writeln!(sql, "    `ts` {ts}{}", commented("ts_us as a time.", "", dialect));
+    let _ = writeln!(sql, "    `ts` {ts}{}", commented("ts_us as a time."));
     let engine = if table.ev == "digest" { "ReplacingMergeTree" } else { "MergeTree" };
     let partition = match table.days {
         Some(_) => " PARTITION BY intDiv(ts_us, 86400000000)",
@@ -399,11 +398,24 @@ fn spelled(kind: &'static str, dialect: Dialect) -> &'static str {
     }
 }
 
-fn commented(comment: &str, codec: &str, dialect: Dialect) -> String {
-    let comment = comment.replace('\'', "\\'");
-    match dialect {
-        Dialect::Modern | Dialect::Compat => format!(" COMMENT '{comment}'{codec}"),
+/// What compresses a column better than the store's default: steps of times and ordinals, and hexadecimal digits.
+fn codec(Column(column, kind, _): &Column, dialect: Dialect) -> &'static str {
+    match (dialect, *column, *kind) {
+        (Dialect::Modern, "ts_us" | "seq" | "round_trip" | "transaction", _) => {
+            " CODEC(Delta, ZSTD)"
+        }
+        (Dialect::Modern, _, "String") => " CODEC(ZSTD)",
+        _ => "",
     }
+}
+
+/// Name, type and comment.
+fn defined(Column(column, kind, comment): &Column, dialect: Dialect) -> String {
+    format!("`{column}` {}{}", spelled(kind, dialect), commented(comment))
+}
+
+fn commented(comment: &str) -> String {
+    format!(" COMMENT '{}'", comment.replace('\'', "\\'"))
 }
 
 fn minutes(dialect: Dialect, name: &str, on: &str) -> String {
