@@ -18,8 +18,8 @@ use crate::limits::Limits;
 use crate::marks::MarkId;
 use crate::merge::{DigestSketch, Sketched};
 use crate::record::{
-    Event, Micros, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord,
-    TextKey, Timing, TrafficRecord, TransactionRecord,
+    End, Event, Micros, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span,
+    StatementRecord, TextKey, Timing, TrafficRecord, TransactionRecord,
 };
 use crate::seen::{Prepared, Seen};
 use crate::sessions::{Session, Sessions};
@@ -179,7 +179,9 @@ impl Analyzer {
                 }
             }
             Event::Traffic(traffic) => self.traffic(traffic),
-            Event::Closed { session, at_us, opaque } => self.closed(*session, *at_us, *opaque),
+            Event::Closed { session, at_us, opaque, end } => {
+                self.closed(*session, *at_us, (*opaque, *end));
+            }
         }
     }
 
@@ -210,7 +212,8 @@ impl Analyzer {
                 let (session, at_us, setup_us) = (opened.session, opened.at_us, opened.setup_us);
                 let server_version =
                     label(opened.server_version.of(&batch.bytes), self.limits.label_bytes_max);
-                Heard::Opened(Opened { session, at_us, setup_us, server_version, who })
+                let (setup, auth) = (opened.setup, opened.auth);
+                Heard::Opened(Opened { session, at_us, setup_us, server_version, setup, auth, who })
             });
         }
         if self.counts_only() {
@@ -239,10 +242,10 @@ impl Analyzer {
         }
     }
 
-    fn closed(&mut self, id: SessionId, at_us: Micros, opaque: bool) {
-        if let Some(mut session) = self.sessions.close(id, opaque) {
+    fn closed(&mut self, id: SessionId, at_us: Micros, how: (bool, End)) {
+        if let Some(mut session) = self.sessions.close(id, how.0) {
             self.listening
-                .hear(|| Heard::Closed(session.told_at_its_end(id, at_us, opaque, &self.labels)));
+                .hear(|| Heard::Closed(session.told_at_its_end(id, at_us, how, &self.labels)));
             self.forget(id, at_us, session);
         }
     }
@@ -288,6 +291,8 @@ impl Analyzer {
 
     fn traffic(&mut self, record: &TrafficRecord) {
         let session = self.sessions.of(record.session);
+        session.client_bytes[0] += record.client_received;
+        session.client_bytes[1] += record.client_sent;
         self.labels.add_traffic(session.database, session.service, record);
         self.counters.books.skipped += u64::from(record.skipped);
         self.listening.hear(|| Heard::Traffic(*record));
@@ -376,6 +381,8 @@ impl Analyzer {
         session.statements += 1;
         session.busy_us += record.duration_us();
         let waited_us = counted.phases.think_in_transaction_us;
+        session.think_us[0] += counted.phases.think_idle_us;
+        session.think_us[1] += waited_us;
         self.idle_in_transaction_max_us = self.idle_in_transaction_max_us.max(waited_us);
         let changes_mark = entry.and_then(|entry| entry.mark_change(record.member)).is_some();
         if changes_mark && MarkChange::is_its_only_purpose(&meaning.statement.words) {
@@ -450,6 +457,9 @@ impl Analyzer {
         });
         if wanted.any() {
             self.digests.keep_example(database, &event, wanted);
+        }
+        if self.listening.is_on() && record.transaction != 0 {
+            session.block.get_or_insert_default().note(&event);
         }
         self.listening.hear(|| Heard::Statement(event));
     }

@@ -8,8 +8,8 @@ use crate::as_sent::AsSent;
 use crate::digest::Statement;
 use crate::labels::Labels;
 use crate::record::{
-    Driver, Micros, SessionId, StatementRecord, TrafficRecord, TransactionOutcome,
-    TransactionRecord,
+    Auth, Driver, End, Micros, SessionId, Setup, StatementRecord, TrafficRecord,
+    TransactionOutcome, TransactionRecord,
 };
 use crate::sessions::Session;
 use crate::snapshot::Operation;
@@ -62,6 +62,10 @@ pub struct Opened {
     pub setup_us: u64,
     /// Version of the server, as it says it; empty if it didn't.
     pub server_version: Arc<str>,
+    /// What start-up came to.
+    pub setup: Setup,
+    /// What the server asked the client for.
+    pub auth: Auth,
     /// Who it is.
     pub who: Arc<Who>,
 }
@@ -75,6 +79,16 @@ pub struct Closed {
     pub at_us: Micros,
     /// Whether it was forwarded unseen at its end.
     pub opaque: bool,
+    /// Who ended it, and how.
+    pub end: End,
+    /// The client's pauses outside of transactions.
+    pub think_idle_us: u64,
+    /// The client's pauses inside of transactions.
+    pub think_in_transaction_us: u64,
+    /// Requests on the client leg.
+    pub received_bytes: u64,
+    /// Answers on the client leg.
+    pub sent_bytes: u64,
     /// First ReadyForQuery to its end.
     pub duration_us: u64,
     /// Time of its statements.
@@ -204,6 +218,8 @@ pub struct TransactionSums {
     pub sent_bytes: u64,
     /// A statement of it writes.
     pub writes: bool,
+    /// Savepoints that were set.
+    pub savepoints: u64,
     /// SQLSTATE of its first error; zeros without.
     pub sqlstate: [u8; 5],
 }
@@ -235,14 +251,43 @@ pub struct TransactionEvent {
     pub digests: Vec<u64>,
     /// Unit of work that it belongs to.
     pub unit_id: Option<u64>,
+    /// What its statements said of themselves.
+    pub labels: BlockLabels,
     /// Who did it.
     pub who: Arc<Who>,
+}
+
+/// What the statements of a transaction said of themselves: the first of each.
+#[derive(Clone, Debug, Default)]
+pub struct BlockLabels {
+    transaction: u32,
+    /// Trace.
+    pub trace_id: Option<u128>,
+    /// Route.
+    pub route: Option<Arc<str>>,
+    /// Mark.
+    pub mark: Option<Arc<str>>,
+}
+
+impl BlockLabels {
+    /// Adds what an execution in a transaction says.
+    pub(crate) fn note(&mut self, event: &StatementEvent) {
+        if self.transaction != event.record.transaction {
+            *self = Self { transaction: event.record.transaction, ..Self::default() };
+        }
+        self.trace_id = self.trace_id.or(event.context.map(|context| context.trace_id));
+        self.route = self.route.take().or_else(|| event.route.clone());
+        self.mark = self.mark.take().or_else(|| event.mark.clone());
+    }
 }
 
 impl TransactionEvent {
     pub(crate) fn of(record: &TransactionRecord, session: &mut Session, labels: &Labels) -> Self {
         let shape = session.shape.so_far(record.transaction);
+        let labels_of_block =
+            session.block.take().filter(|block| block.transaction == record.transaction);
         Self {
+            labels: labels_of_block.map(|block| *block).unwrap_or_default(),
             session: record.session,
             transaction: record.transaction,
             begin_us: record.begin_us,

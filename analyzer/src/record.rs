@@ -6,6 +6,10 @@
 //! the events refer to it by [`Span`]. All times are microseconds on one monotonic clock that starts with
 //! the process.
 
+mod life;
+
+pub use life::{Auth, End, Setup, Tls};
+
 /// Microseconds on the process's monotonic clock.
 pub type Micros = u64;
 
@@ -271,6 +275,8 @@ pub enum Event {
         at_us: Micros,
         /// Whether the tracker had lost it (the session was forwarded unseen).
         opaque: bool,
+        /// Who ended it, and how.
+        end: End,
     },
 }
 
@@ -297,6 +303,10 @@ pub struct SessionOpened {
     pub server_pid: u32,
     /// Parameter `server_version`.
     pub server_version: Span,
+    /// What start-up came to.
+    pub setup: Setup,
+    /// What the server asked the client for.
+    pub auth: Auth,
 }
 
 /// Which driver a name spelling belongs to.

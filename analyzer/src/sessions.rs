@@ -2,13 +2,13 @@
 
 use crate::Map;
 use crate::as_sent::{AsSent, Coming};
-use crate::events::{Closed, Who};
+use crate::events::{BlockLabels, Closed, Who};
 use crate::findings::Orm;
 use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::latency::median;
 use crate::marks::SessionMark;
 use crate::presence::Presence;
-use crate::record::{Driver, Micros, SessionId, StatementRecord};
+use crate::record::{Driver, End, Micros, SessionId, StatementRecord};
 use crate::snapshot::{SESSIONS_SHOWN_MAX, SessionRow, SessionState};
 use crate::units::{SessionUnit, ShapeSoFar};
 use std::sync::Arc;
@@ -140,6 +140,12 @@ pub(crate) struct Session {
     pub(crate) transactions: u64,
     /// Time of its statements.
     pub(crate) busy_us: u64,
+    /// The client's pauses outside and inside of transactions.
+    pub(crate) think_us: [u64; 2],
+    /// Bytes from and to the client.
+    pub(crate) client_bytes: [u64; 2],
+    /// What the statements of its transaction said, while somebody listens.
+    pub(crate) block: Option<Box<BlockLabels>>,
     /// What was told of its next execution for events alone.
     pub(crate) coming: Option<Box<Coming>>,
     /// What listeners are told of it; made when somebody listens.
@@ -173,6 +179,9 @@ impl Session {
             statements: 0,
             transactions: 0,
             busy_us: 0,
+            think_us: [0; 2],
+            client_bytes: [0; 2],
+            block: None,
             coming: None,
             who: None,
         }
@@ -219,13 +228,18 @@ impl Session {
         &mut self,
         session: SessionId,
         at_us: Micros,
-        opaque: bool,
+        (opaque, end): (bool, End),
         labels: &Labels,
     ) -> Closed {
         Closed {
             session,
             at_us,
             opaque,
+            end,
+            think_idle_us: self.think_us[0],
+            think_in_transaction_us: self.think_us[1],
+            received_bytes: self.client_bytes[0],
+            sent_bytes: self.client_bytes[1],
             duration_us: at_us.saturating_sub(self.presence.opened_us),
             busy_us: self.busy_us,
             statements: self.statements,

@@ -131,7 +131,12 @@ impl Stream {
     }
 
     pub(crate) fn close(&mut self, session: u64) {
-        self.event(Event::Closed { session: SessionId(session), at_us: self.now, opaque: false });
+        self.event(Event::Closed {
+            session: SessionId(session),
+            at_us: self.now,
+            opaque: false,
+            end: End::default(),
+        });
     }
 
     fn text(&mut self, sql: &str) -> TextKey {

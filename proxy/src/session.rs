@@ -14,7 +14,7 @@ use crate::shared::{Current, Shared};
 use crate::startups::StartupPlace;
 use crate::stream::Stream;
 use crate::upstream::{self, Failure};
-use pgsonde_analyzer::record::SessionId;
+use pgsonde_analyzer::record::{SessionId, Setup};
 use pgsonde_analyzer::value::Salt;
 use pgsonde_wire::foreign::{StartupParameters, startup_parameters};
 use pgsonde_wire::sasl::Offer;
@@ -180,7 +180,7 @@ async fn sealed(
     if client.write_all(answer).await.is_err() {
         return;
     }
-    let asked = (client.peer(), clock::now_us());
+    let asked = (client.peer(), clock::now_us(), Setup::default());
     let watch = new_watch(StartupParameters::default(), Some(reason), asked, around);
     let mut relay = Relay::new(client, server, watch, Arc::clone(&around.gauges), &[]);
     around.shared.connections.ok.fetch_add(1, Relaxed);
@@ -201,8 +201,9 @@ async fn session(
         opening.refused(shared, "tls_error");
         return say_goodbye(&mut client, &own_error::tls_required()).await;
     }
-    let server = match timeout_at(opening.deadline, open_server(&client, &opening, shared)).await {
-        Ok(Ok(server)) => server,
+    let opened = timeout_at(opening.deadline, open_server(&client, &opening, shared)).await;
+    let (server, setup) = match opened {
+        Ok(Ok(opened)) => opened,
         Ok(Err(failure)) => {
             let address = proxy.upstream.to_string();
             opening.refused(shared, failure.end_reason());
@@ -216,7 +217,7 @@ async fn session(
         }
     };
     let connected_us = clock::now_us();
-    let watch = watch(&opening, around).with_standing(Rc::clone(&switch.standing));
+    let watch = watch(&opening, setup, around).with_standing(Rc::clone(&switch.standing));
     let hide_binding = server.is_tls() && !client.is_tls();
     let gauges = Arc::clone(&around.gauges);
     let plain = !client.is_tls() && !server.is_tls();
@@ -248,13 +249,20 @@ async fn session(
     }
 }
 
-/// A server that has the client's StartupMessage.
+/// A server that has the client's StartupMessage, and what connecting came to.
 async fn open_server(
     client: &Stream,
     opening: &Opening,
     shared: &Shared,
-) -> Result<Stream, Failure> {
-    let mut server = upstream::connect(shared, opening.current.way()).await?;
+) -> Result<(Stream, Setup), Failure> {
+    let dialled = upstream::connect(shared, opening.current.way()).await?;
+    let mut server = dialled.stream;
+    let setup = Setup {
+        tcp_us: dialled.connect_us,
+        tls_us: dialled.tls_us.unwrap_or(0),
+        tls_client: client.tls(),
+        tls_server: server.tls(),
+    };
     if opening.current.settings.proxy.tls.auth == Auth::SameCertificate && client.is_tls() {
         let own = opening.current.tls.client.as_ref().map(|leg| leg.leaf());
         if server.is_tls() && server.peer_leaf() != own {
@@ -269,7 +277,7 @@ async fn open_server(
         server.flush().await
     };
     sent.await.map_err(|error| Failure::from(&error))?;
-    Ok(server)
+    Ok((server, setup))
 }
 
 fn note_open(shared: &Shared, connected_us: u64, relay: &Relay<Stream, Stream>) {
@@ -325,7 +333,7 @@ fn note_failure(shared: &Shared, relay: &Relay<Stream, Stream>) -> Option<&'stat
     }
 }
 
-fn watch(opening: &Opening, around: &Surroundings) -> Watch {
+fn watch(opening: &Opening, setup: Setup, around: &Surroundings) -> Watch {
     let parameters = match opening.major {
         3 => startup_parameters(&opening.packet),
         _ => StartupParameters::default(),
@@ -335,19 +343,20 @@ fn watch(opening: &Opening, around: &Surroundings) -> Watch {
         (3, true) => Some(Opaque::Replication),
         _ => Some(Opaque::Unknown),
     };
-    new_watch(parameters, opaque, (opening.peer.clone(), opening.asked_us), around)
+    new_watch(parameters, opaque, (opening.peer.clone(), opening.asked_us, setup), around)
 }
 
 fn new_watch(
     parameters: StartupParameters,
     opaque: Option<Opaque>,
-    (peer, asked_us): (String, u64),
+    (peer, asked_us, setup): (String, u64, Setup),
     around: &Surroundings,
 ) -> Watch {
     let session = SessionId(around.shared.next_session.fetch_add(1, Relaxed));
     let salt = Rc::clone(&around.salt);
     let observer = SessionObserver::new(session, parameters, salt, Rc::clone(&around.outbox))
         .asked_by(peer, asked_us)
+        .set_up(setup)
         .with_result_rows(around.shared.settings.findings.n_plus_one_result_rows);
     let text_bytes_max = around.shared.settings.profile.max_statement_text_bytes;
     Watch::new(observer, Arc::clone(&around.gauges), opaque)
@@ -383,6 +392,7 @@ async fn until_end(
 
 async fn close(relay: &mut Relay<Stream, Stream>, cause: Cause) {
     tracing::debug!(?cause, "session ended");
+    relay.watch.ends(cause.into());
     match cause {
         Cause::Drained => part(relay, &own_error::shutting_down()).await,
         Cause::Ended => interrupt(relay).await,

@@ -4,6 +4,7 @@
 //! that are read here are decrypted already, so time stamps are taken after decryption.
 
 use crate::upstream::tune;
+use pgsonde_analyzer::record::Tls;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -49,13 +50,26 @@ impl Stream {
 
     /// The version of TLS in words, `off` without.
     pub fn protection(&self) -> &'static str {
-        use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
-        let Self::Tls(tls) = self else { return "off" };
+        tls_words(self.tls())
+    }
+
+    /// The version of TLS.
+    pub fn tls(&self) -> Tls {
+        use rustls::ProtocolVersion::TLSv1_2;
+        let Self::Tls(tls) = self else { return Tls::Off };
         match tls.get_ref().1.protocol_version() {
-            Some(TLSv1_2) => "TLSv1.2",
-            Some(TLSv1_3) => "TLSv1.3",
-            _ => "TLS",
+            Some(TLSv1_2) => Tls::V1_2,
+            _ => Tls::V1_3,
         }
+    }
+}
+
+/// A version of TLS in words, `off` without.
+pub(crate) fn tls_words(version: Tls) -> &'static str {
+    match version {
+        Tls::Off => "off",
+        Tls::V1_2 => "TLSv1.2",
+        Tls::V1_3 => "TLSv1.3",
     }
 }
 

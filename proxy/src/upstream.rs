@@ -74,17 +74,20 @@ impl From<&io::Error> for Failure {
 }
 
 /// A connected server.
-struct Dialled {
-    stream: Stream,
-    connect_us: u64,
-    tls_us: Option<u64>,
+pub struct Dialled {
+    /// The connection.
+    pub stream: Stream,
+    /// Time that connecting took, microseconds.
+    pub connect_us: u64,
+    /// Time that its TLS handshake took, microseconds.
+    pub tls_us: Option<u64>,
 }
 
 /// Connects to the first configured server that takes us; each has `proxy.connect_timeout`, TLS included.
 ///
 /// # Errors
 /// The failure of the last one.
-pub async fn connect(shared: &Shared, way: Way<'_>) -> Result<Stream, Failure> {
+pub async fn connect(shared: &Shared, way: Way<'_>) -> Result<Dialled, Failure> {
     let mut last = Failure::unreachable("no host is configured".to_owned(), Kind::Refused);
     for (index, host) in way.proxy.upstream.hosts.iter().enumerate() {
         match dial(host, way).await {
@@ -94,7 +97,7 @@ pub async fn connect(shared: &Shared, way: Way<'_>) -> Result<Stream, Failure> {
                     shared.setup_tls_us.observe(&SETUP_BUCKETS_US, tls_us);
                 }
                 shared.note_upstream(Ok(reached(index, &dialled)));
-                return Ok(dialled.stream);
+                return Ok(dialled);
             }
             Err(failure) => {
                 tracing::warn!(code = failure.code, upstream = %host, why = %failure.why, "cannot connect to PostgreSQL");
@@ -179,7 +182,9 @@ async fn plain(host: &Endpoint, proxy: &ProxySettings) -> io::Result<Stream> {
 /// No server can be reached.
 pub async fn connect_for_relay(shared: &Shared) -> Result<Stream, Failure> {
     let current = shared.current();
-    connect(shared, Way { proxy: &current.settings.proxy, tls: &Tls::default() }).await
+    connect(shared, Way { proxy: &current.settings.proxy, tls: &Tls::default() })
+        .await
+        .map(|dialled| dialled.stream)
 }
 
 /// Hands a CancelRequest to every server, one after another, and waits until each has closed its side. A server

@@ -8,8 +8,8 @@ use crate::transcript::{Chunk, Detail, Side, observe};
 use pgsonde_analyzer::Analyzer;
 use pgsonde_analyzer::limits::Limits;
 use pgsonde_analyzer::record::{
-    BindCell, Event, Field, NewText, Outcome, RecordBatch, ResultColumn, SessionId, SessionOpened,
-    Span, StatementRecord, TextKey, Timing, TransactionRecord,
+    BindCell, End, Event, Field, NewText, Outcome, RecordBatch, ResultColumn, SessionId,
+    SessionOpened, Span, StatementRecord, TextKey, Timing, TransactionRecord,
 };
 use pgsonde_analyzer::text;
 use pgsonde_analyzer::value::Salt;
@@ -204,7 +204,12 @@ fn event(numbers: &mut Numbers<'_>) -> Event {
             application_name: numbers.span(),
             ..SessionOpened::default()
         }),
-        1 => Event::Closed { session, at_us: numbers.number(), opaque: numbers.byte() & 1 == 0 },
+        1 => Event::Closed {
+            session,
+            at_us: numbers.number(),
+            opaque: numbers.byte() & 1 == 0,
+            end: End::default(),
+        },
         2 => Event::Renamed { session, application_name: numbers.span() },
         3 => Event::Described {
             text: TextKey(u64::from(numbers.byte() % 8)),

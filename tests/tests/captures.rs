@@ -1,8 +1,9 @@
 //! Captures and live events through the real program: what is written is what was seen, and reads back as that.
 
-use pgsonde_tests::{Postgres, Proxy, eventually, paths, process, run};
+use pgsonde_tests::{Postgres, Proxy, eventually, paths, process, raw, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,6 +20,11 @@ select count(*) from orders /*route='%2Fcount',traceparent='00-0af7651916cd43dd8
 begin;
 update orders set note = 'y' where id = 1;
 update orders set note = 'y' where id = 2;
+commit;
+begin;
+savepoint before;
+update orders set note = 'z' where id = 3 /*route='%2Fpay',traceparent='00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/;
+release savepoint before;
 commit;
 begin;
 select * from orders where id = 5;
@@ -215,6 +221,8 @@ fn sessions_and_traces(lines: &[Value]) {
         assert!(line["server_version"].as_str().is_some_and(|it| it.starts_with("15")), "{line}");
         let pid = line["pid"].as_u64().expect("a process of the server");
         pids.insert(line["session"].to_string(), pid);
+        assert_eq!((&line["auth"], &line["tls_client"]), (&"trust".into(), &Value::Null), "{line}");
+        assert!(line["setup_tcp_us"].as_u64() > Some(0), "{line}");
     }
     let distinct: std::collections::BTreeSet<u64> = pids.values().copied().collect();
     assert_eq!(distinct.len(), pids.len(), "each session has a process of its own");
@@ -228,13 +236,66 @@ fn sessions_and_traces(lines: &[Value]) {
     let written = of(lines, "transaction").find(|line| line["statements"] == 2).expect("updates");
     assert_eq!((&written["round_trips"], &written["rows"]), (&4.into(), &2.into()), "{written}");
     assert_eq!(written["writes"], true);
-    let closed = of(lines, "connection").find(|line| line["state"] == "closed").expect("closed");
-    assert!(closed["duration_us"].as_u64() >= closed["busy_us"].as_u64(), "{closed}");
+    let named = of(lines, "transaction").find(|line| line["route"] == "/pay").expect("its route");
+    assert_eq!(named["trace_id"], "1af7651916cd43dd8448eb211c80319c", "{named}");
+    assert_eq!(named["savepoints"], 1, "{named}");
+    let mut bytes = 0;
+    for closed in of(lines, "connection").filter(|line| line["state"] == "closed") {
+        let field = |name: &str| closed[name].as_u64().unwrap_or(0);
+        let thought = field("think_idle_us") + field("think_in_transaction_us");
+        assert!(field("duration_us") >= field("busy_us").max(thought), "{closed}");
+        assert_eq!(
+            (&closed["end_side"], &closed["end_reason"]),
+            (&"client".into(), &"client_closed".into())
+        );
+        bytes += field("received_bytes") + field("sent_bytes");
+    }
+    let traffic = of(lines, "traffic").map(|line| {
+        let field = |name: &str| line[name].as_u64().unwrap_or(0);
+        field("client_received_bytes") + field("client_sent_bytes")
+    });
+    assert_eq!(bytes, traffic.sum::<u64>(), "what went over the client leg");
     let refused = of(lines, "connection").find(|line| line["state"] == "refused").expect("refused");
     assert_eq!(
         (&refused["db_name"], &refused["end_reason"]),
         (&"absent".into(), &"upstream_refused".into())
     );
+}
+
+#[test]
+fn lines_say_who_ended_a_session() {
+    let postgres = Postgres::start();
+    let folder = folder("captures-ends");
+    let proxy = Proxy::start(&postgres, &["--capture", folder.to_str().expect("UTF-8")]);
+    let session = |name: &str| {
+        let mut socket = raw::session(proxy.port());
+        socket.write_all(&raw::query(&format!("set application_name = '{name}'"))).expect("sent");
+        raw::read_until_ready(&mut socket, 1);
+        socket
+    };
+    drop(session("leaves"));
+    let mut killed = session("is_killed");
+    let kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'is_killed'";
+    assert_eq!(postgres.psql_ok(postgres.port(), kill), "t");
+    let _last_words = killed.read_to_end(&mut Vec::new());
+    let _stays = session("stays");
+    proxy.settle();
+    assert_eq!(proxy.stop(), 0);
+    let lines = lines(&folder);
+    let ends: BTreeMap<&str, [&str; 2]> = of(&lines, "connection")
+        .filter(|line| line["state"] == "closed")
+        .map(|line| {
+            let text = |name: &str| line[name].as_str().unwrap_or_default();
+            (text("app"), [text("end_side"), text("end_reason")])
+        })
+        .collect();
+    let expected = [
+        ("is_killed", ["server", "server_closed"]),
+        ("leaves", ["client", "client_closed"]),
+        ("stays", ["proxy", "drain"]),
+    ];
+    assert_eq!(ends, BTreeMap::from(expected));
+    std::fs::remove_dir_all(folder).expect("the folder goes");
 }
 
 fn cut_and_strange_files(folder: &Path, file: &Path) {

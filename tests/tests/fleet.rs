@@ -7,7 +7,7 @@ use pgsonde_analyzer::finding::Kind;
 use pgsonde_analyzer::limits::Limits;
 use pgsonde_analyzer::merge::{Merge, Sketched};
 use pgsonde_analyzer::record::{
-    Event, NewText, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, TextKey,
+    End, Event, NewText, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, TextKey,
     TransactionRecord,
 };
 use pgsonde_analyzer::snapshot::{DigestRow, Snapshot};
@@ -382,8 +382,12 @@ fn a_thousand_proxies_with_skewed_load_give_the_picture_of_one() {
                 analyzer.ingest(&RecordBatch { events: some.to_vec(), ..RecordBatch::default() });
             }
             // Sessions have units and states of their own; the union need not hold a thousand of them open.
-            let closed =
-                Event::Closed { session: SessionId(session), at_us: END_US, opaque: false };
+            let closed = Event::Closed {
+                session: SessionId(session),
+                at_us: END_US,
+                opaque: false,
+                end: End::default(),
+            };
             analyzer.ingest(&RecordBatch { events: vec![closed], ..RecordBatch::default() });
         }
         merge.add(one.sketched(END_US), 0);

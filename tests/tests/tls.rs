@@ -2,7 +2,9 @@
 //! channel binding says.
 
 use pgsonde_tests::certificates::{self, Authority, Identity};
-use pgsonde_tests::{Options, Postgres, Proxy, eventually, paths, process, python, raw, run};
+use pgsonde_tests::{
+    Options, Postgres, Proxy, eventually, paths, process, python, raw, run, run_ok,
+};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -392,4 +394,49 @@ fn replication_is_forwarded_unseen_and_several_hosts_are_tried() {
     assert!(output.is_ok() && output.stdout.contains("postgres"), "{output:?}");
     let unseen = proxy.metrics().matching("pgsonde_opaque_sessions_total", &["replication"]);
     assert_eq!(unseen, 1.0);
+}
+
+#[test]
+fn events_say_how_a_session_was_let_in() {
+    let stage = stage();
+    let folder = stage.folder.join("events");
+    let capture = format!("[capture]\ndir = '{}'\n", folder.display());
+    let tls = certificate("events", &stage.server) + &capture;
+    let proxy = proxy("events", "sslmode=require", &tls);
+    let encrypted = "sslmode=require channel_binding=disable";
+    let jobs: Vec<_> = [
+        ("scram_user", encrypted),
+        ("md5_user", "sslmode=disable"),
+        ("password_user", "sslmode=disable"),
+        ("tls_user", "sslmode=disable"),
+    ]
+    .map(|(user, more)| job(user, "psycopg", &dsn(proxy.port(), user, more)))
+    .to_vec();
+    let found = outcomes(&jobs);
+    proxy.settle();
+    assert_eq!(proxy.stop(), 0);
+    let mut lines = String::new();
+    for file in std::fs::read_dir(&folder).expect("the captures").flatten() {
+        let mut zstd = std::process::Command::new("zstd");
+        lines += &run_ok(zstd.arg("-dcq").arg(file.path()), "", LIMIT).stdout;
+    }
+    let opened: std::collections::BTreeMap<String, [Value; 3]> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .filter(|line| line["state"] == "open")
+        .map(|line| {
+            assert!(line["setup_tls_us"].as_u64() > Some(0), "{line}");
+            let user = line["db_user"].as_str().unwrap_or_default().to_owned();
+            (user, ["auth", "tls_client", "tls_server"].map(|name| line[name].clone()))
+        })
+        .collect();
+    let (off, on) = (Value::Null, Value::from("TLSv1.3"));
+    let expected = [
+        ("scram_user", ["scram-sha-256".into(), on.clone(), on.clone()]),
+        ("md5_user", ["md5".into(), off.clone(), on.clone()]),
+        ("password_user", ["password".into(), off.clone(), on.clone()]),
+        ("tls_user", ["trust".into(), off, on]),
+    ];
+    let expected = expected.map(|(user, row)| (user.to_owned(), row));
+    assert_eq!(opened, expected.into(), "{found}");
 }

@@ -8,6 +8,8 @@ use crate::record::{StatementRecord, Tag, TransactionRecord};
 use crate::snapshot::{TRANSACTION_DIGESTS_MAX, TransactionRow};
 use crate::text::{Class, StableHash};
 
+/// How a statement begins that sets a savepoint.
+const SAVEPOINT: &[u8] = b"savepoint ";
 /// What shapes are hashed for.
 const DOMAIN: u64 = 0x7368_6170_6500;
 
@@ -84,6 +86,9 @@ impl ShapeSoFar {
         sums.received_bytes += record.received_bytes;
         sums.sent_bytes += record.sent_bytes;
         sums.writes |= statement.class == Class::Write;
+        let first = statement.words.as_bytes().get(..SAVEPOINT.len());
+        sums.savepoints +=
+            u64::from(first.is_some_and(|word| word.eq_ignore_ascii_case(SAVEPOINT)));
         if sums.sqlstate == [0; 5] {
             sums.sqlstate = record.sqlstate;
         }

@@ -5,7 +5,7 @@ use super::finding_watch::FindingWatch;
 use super::hub::News;
 use super::kinds::Kinds;
 use super::words::{
-    driver_words, outcome, prepare, protocol, sqlstate, tag, timing, transaction_outcome,
+    self, driver_words, outcome, prepare, protocol, sqlstate, tag, timing, transaction_outcome,
 };
 use crate::export::shapes::as_sent::AsSentFields;
 use crate::export::shapes::lines::{
@@ -251,12 +251,24 @@ impl Composer {
                     state: "open".into(),
                     setup_auth_us: opened.setup_us,
                     server_version: (&*opened.server_version).into(),
+                    auth: words::auth(opened.auth).map(Cow::Borrowed),
+                    tls_client: words::tls(opened.setup.tls_client),
+                    tls_server: words::tls(opened.setup.tls_server),
+                    setup_tcp_us: opened.setup.tcp_us,
+                    setup_tls_us: opened.setup.tls_us,
                     ..self.connection(opened.at_us, opened.session.0, &opened.who)
                 };
                 self.put_connection(&line, out);
             }
             Heard::Closed(closed) if self.kinds.connection => {
+                let end = words::end(closed.end);
                 let line = ConnectionLine {
+                    think_idle_us: closed.think_idle_us,
+                    think_in_transaction_us: closed.think_in_transaction_us,
+                    received_bytes: closed.received_bytes,
+                    sent_bytes: closed.sent_bytes,
+                    end_side: end.map(|(side, _)| side.into()),
+                    end_reason: end.map(|(_, reason)| reason.into()),
                     state: "closed".into(),
                     driver: driver_words(closed.driver).map(Cow::Borrowed),
                     duration_us: closed.duration_us,
@@ -469,6 +481,9 @@ fn transaction_line<'a>(
         session: event.session.0,
         transaction: event.transaction,
         unit_id: event.unit_id,
+        trace_id: event.labels.trace_id.map(|id| format!("{id:032x}").into()),
+        mark: event.labels.mark.as_deref().map(Cow::Borrowed),
+        route: event.labels.route.as_deref().map(Cow::Borrowed),
         who: who_fields(&event.who),
         duration_us: event.end_us.saturating_sub(event.begin_us),
         busy_us: event.busy_us,
@@ -479,6 +494,7 @@ fn transaction_line<'a>(
         received_bytes: event.sums.received_bytes,
         sent_bytes: event.sums.sent_bytes,
         writes: event.sums.writes,
+        savepoints: event.sums.savepoints,
         err_sqlstate: sqlstate(event.sums.sqlstate),
         outcome: transaction_outcome(event.outcome).into(),
         shape: event.shape,

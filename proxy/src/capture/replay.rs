@@ -14,8 +14,8 @@ use crate::problem::Problem;
 use pgsonde_analyzer::known::KnownText;
 use pgsonde_analyzer::limits::Limits;
 use pgsonde_analyzer::record::{
-    Event, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord, Tag,
-    TextKey, Timing, TrafficRecord, TransactionOutcome, TransactionRecord,
+    End, Event, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord,
+    Tag, TextKey, Timing, TrafficRecord, TransactionOutcome, TransactionRecord,
 };
 use pgsonde_analyzer::snapshot::{Operation, Snapshot};
 use pgsonde_analyzer::text::Class;
@@ -318,7 +318,8 @@ impl Replay {
                 let session = self.meet(line.session, at_us, 0, &line.who);
                 self.sessions.remove(&session.0);
                 let opaque = line.opaque;
-                self.ingest(Event::Closed { session, at_us, opaque }, Vec::new());
+                let end = End::Unknown;
+                self.ingest(Event::Closed { session, at_us, opaque, end }, Vec::new());
             }
             _ => {}
         }

@@ -1,6 +1,9 @@
 //! What stands in lines for the codes of records.
 
-use pgsonde_analyzer::record::{Driver, Outcome, Protocol, Tag, Timing, TransactionOutcome};
+use crate::stream::tls_words;
+use pgsonde_analyzer::record::{
+    Auth, Driver, End, Outcome, Protocol, Tag, Timing, Tls, TransactionOutcome,
+};
 use std::borrow::Cow;
 
 pub(super) fn sqlstate(code: [u8; 5]) -> Option<Cow<'static, str>> {
@@ -71,4 +74,35 @@ pub(super) fn driver_words(driver: Driver) -> Option<&'static str> {
         Driver::Npgsql => Some("looks like Npgsql"),
         Driver::TokioPostgres => Some("looks like tokio-postgres or Prisma"),
     }
+}
+
+pub(super) fn auth(auth: Auth) -> Option<&'static str> {
+    match auth {
+        Auth::Unknown => None,
+        Auth::Nothing => Some("trust"),
+        Auth::Password => Some("password"),
+        Auth::Md5 => Some("md5"),
+        Auth::ScramSha256 => Some("scram-sha-256"),
+        Auth::OAuth => Some("oauth"),
+        Auth::Gss => Some("gss"),
+        Auth::Sspi => Some("sspi"),
+    }
+}
+
+/// Who ended a session, and how.
+pub(super) fn end(end: End) -> Option<(&'static str, &'static str)> {
+    match end {
+        End::Unknown => None,
+        End::ClientClosed => Some(("client", "client_closed")),
+        End::ClientReset => Some(("client", "client_reset")),
+        End::ServerClosed => Some(("server", "server_closed")),
+        End::ServerReset => Some(("server", "server_reset")),
+        End::IdleTimeout => Some(("proxy", "idle_timeout")),
+        End::Drain => Some(("proxy", "drain")),
+    }
+}
+
+/// The version of TLS of a leg, if it has one.
+pub(super) fn tls(version: Tls) -> Option<Cow<'static, str>> {
+    (version != Tls::Off).then(|| tls_words(version).into())
 }

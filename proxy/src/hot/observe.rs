@@ -1,14 +1,16 @@
 //! Translates what the tracker saw into the analyzer's records: the only file that knows both crates.
 
 mod as_sent;
+mod names;
 
 use super::outbox::Outbox;
 use super::plan::{BINDS_HASHED_MAX, Formats, Plans, is_wide};
 use super::ring::{Kept, ValueRing};
 use super::scratch::{RowsMax, Scratch};
+use names::{auth_of, driver_of, tag_of};
 use pgsonde_analyzer::record::{
-    self, BindCell, Driver, Event, Field, SessionId, SessionOpened, StatementRecord, Tag, TextKey,
-    Timing, TrafficRecord, TransactionRecord,
+    self, Auth, BindCell, Driver, End, Event, Field, SessionId, SessionOpened, Setup,
+    StatementRecord, TextKey, Timing, TrafficRecord, TransactionRecord,
 };
 use pgsonde_analyzer::value::{ColumnShape, Salt, SelectedColumns, select_columns, text_key};
 use pgsonde_wire::backend::{Column, DataRow, RowDescription};
@@ -75,6 +77,8 @@ pub struct SessionObserver {
     asked_us: Micros,
     server_pid: u32,
     server_version: String,
+    setup: Setup,
+    auth: Auth,
     salt: Rc<Salt>,
     outbox: Rc<RefCell<Outbox>>,
     plans: Plans,
@@ -116,6 +120,8 @@ impl SessionObserver {
             asked_us: 0,
             server_pid: 0,
             server_version: String::new(),
+            setup: Setup::default(),
+            auth: Auth::default(),
             salt,
             outbox,
             plans: Plans::default(),
@@ -142,18 +148,24 @@ impl SessionObserver {
         Self { client, asked_us, ..self }
     }
 
+    /// Says what connecting came to.
+    #[must_use]
+    pub fn set_up(self, setup: Setup) -> Self {
+        Self { setup, ..self }
+    }
+
     /// Whose session it is.
     pub fn session(&self) -> SessionId {
         self.session
     }
 
     /// The session ended, or is not looked at any more.
-    pub fn closed(&mut self, tally: Tally, now_us: Micros, opaque: bool) {
+    pub fn closed(&mut self, tally: Tally, now_us: Micros, opaque: bool, end: End) {
         if self.is_open {
             self.add_tally(tally);
             self.report_traffic(now_us);
             let session = self.session;
-            self.outbox.borrow_mut().push(Event::Closed { session, at_us: now_us, opaque });
+            self.outbox.borrow_mut().push(Event::Closed { session, at_us: now_us, opaque, end });
         }
     }
 
@@ -481,6 +493,13 @@ impl Observer for SessionObserver {
         }
     }
 
+    fn authentication(&mut self, code: u32, rest: &[u8]) {
+        // What is asked for comes first; the last one says that it is enough.
+        if self.auth == Auth::Unknown {
+            self.auth = auth_of(code, rest);
+        }
+    }
+
     fn server_process(&mut self, pid: u32) {
         self.server_pid = pid;
     }
@@ -500,6 +519,8 @@ impl Observer for SessionObserver {
             mark: outbox.bytes(cut(self.labels.mark.as_bytes())),
             server_pid: self.server_pid,
             server_version: outbox.bytes(std::mem::take(&mut self.server_version).as_bytes()),
+            setup: self.setup,
+            auth: self.auth,
         });
         outbox.push(event);
     }
@@ -521,43 +542,6 @@ fn binary_columns(columns: &RowDescription<'_>) -> Formats {
 
 fn cut(label: &[u8]) -> &[u8] {
     &label[..label.len().min(LABEL_BYTES_MAX)]
-}
-
-/// The driver that spells statement names like this.
-fn driver_of(name: &[u8]) -> Driver {
-    let numbered = |prefix: &[u8]| {
-        name.strip_prefix(prefix)
-            .is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit))
-    };
-    match name {
-        b"" => Driver::Unknown,
-        _ if numbered(b"_pg3_") => Driver::Psycopg3,
-        _ if name.starts_with(b"__asyncpg_") => Driver::Asyncpg,
-        _ if numbered(b"S_") => Driver::PgJdbc,
-        _ if name.starts_with(b"stmtcache_") || name.starts_with(b"lrupsc_") => Driver::Pgx,
-        _ if numbered(b"_auto") || numbered(b"_p") => Driver::Npgsql,
-        _ if numbered(b"a") => Driver::ActiveRecord,
-        _ if numbered(b"s") => Driver::TokioPostgres,
-        _ => Driver::Unknown,
-    }
-}
-
-fn tag_of(tag: &[u8]) -> Tag {
-    let word = tag.split(|byte| *byte == b' ').next().unwrap_or_default();
-    match word {
-        b"" => Tag::None,
-        b"SELECT" => Tag::Select,
-        b"INSERT" => Tag::Insert,
-        b"UPDATE" => Tag::Update,
-        b"DELETE" => Tag::Delete,
-        b"MERGE" => Tag::Merge,
-        b"FETCH" | b"MOVE" => Tag::Fetch,
-        b"COPY" => Tag::Copy,
-        b"BEGIN" | b"START" => Tag::Begin,
-        b"COMMIT" => Tag::Commit,
-        b"ROLLBACK" => Tag::Rollback,
-        _ => Tag::Other,
-    }
 }
 
 fn outcome(outcome: Outcome) -> (record::Outcome, [u8; 5]) {

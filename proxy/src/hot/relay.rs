@@ -8,6 +8,7 @@ use super::wakeups::Wakeups;
 use super::watch::Watch;
 use crate::clock;
 use crate::counters::{Gauges, SessionState};
+use pgsonde_analyzer::record::End;
 use pgsonde_wire::sasl::{Authentication, AuthenticationWatch, Offer, PlusRemoval};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -56,6 +57,19 @@ pub enum Cause {
     Ended,
     /// Nothing moved for too long.
     Idle,
+}
+
+impl From<Cause> for End {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::ClientClosed => Self::ClientClosed,
+            Cause::ClientRead(_) | Cause::ClientWrite(_) => Self::ClientReset,
+            Cause::ServerClosed => Self::ServerClosed,
+            Cause::ServerRead(_) | Cause::ServerWrite(_) => Self::ServerReset,
+            Cause::Drained | Cause::Ended => Self::Drain,
+            Cause::Idle => Self::IdleTimeout,
+        }
+    }
 }
 
 /// Whether a session is asked to end.

@@ -6,6 +6,7 @@ use super::observe::SessionObserver;
 use super::standing::Standing;
 use crate::clock;
 use crate::counters::{Gauges, ModeCell, Opaque};
+use pgsonde_analyzer::record::End;
 use pgsonde_wire::backend::{self, Status};
 use pgsonde_wire::frame::{Frame, FrameScanner, FrameSink};
 use pgsonde_wire::limits::STATEMENT_TEXT_BYTES_MAX;
@@ -27,6 +28,7 @@ pub struct Watch {
     share: Share,
     mode: Arc<ModeCell>,
     afterglow: Afterglow,
+    end: End,
 }
 
 struct ClientSide<'a> {
@@ -79,7 +81,13 @@ impl Watch {
             share: Share::of(Arc::default()),
             mode: Arc::default(),
             afterglow: Afterglow::default(),
+            end: End::default(),
         }
+    }
+
+    /// Says who ends the session, and how, before it is closed.
+    pub fn ends(&mut self, end: End) {
+        self.end = end;
     }
 
     /// Notes in `standing` when the session works, and when it waits inside a transaction.
@@ -204,7 +212,7 @@ impl Watch {
         self.opaque = Some(reason);
         self.gauges.lost_sight(reason);
         self.tracker.lose_sight(&mut self.observer);
-        self.observer.closed(self.tracker.take_tally(), now, true);
+        self.observer.closed(self.tracker.take_tally(), now, true, End::Unknown);
         self.observer.forget();
         (self.client, self.server) = (FrameScanner::default(), FrameScanner::default());
         // Less than before is never too much.
@@ -220,7 +228,7 @@ impl Watch {
     pub fn close_at(&mut self, now: Micros) {
         if self.opaque.is_none() {
             self.tracker.close(&mut self.observer, now);
-            self.observer.closed(self.tracker.take_tally(), now, false);
+            self.observer.closed(self.tracker.take_tally(), now, false, self.end);
         }
     }
 

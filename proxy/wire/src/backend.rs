@@ -37,6 +37,9 @@ pub mod tag {
     pub const NEGOTIATE_VERSION: u8 = b'v';
 }
 
+/// Body bytes of an authentication request: its code and the first mechanism's name, never an answer.
+const AUTHENTICATION_BYTES_MAX: usize = 20;
+
 /// Body bytes worth showing of a frame with this tag; `rows` tells whether DataRows are looked at now.
 pub fn wanted(tag: u8, rows: bool) -> usize {
     match tag {
@@ -46,7 +49,8 @@ pub fn wanted(tag: u8, rows: bool) -> usize {
         tag::ERROR => ERROR_BYTES_MAX,
         tag::PARAMETER_STATUS => PARAMETER_STATUS_BYTES_MAX,
         tag::READY_FOR_QUERY => 1,
-        tag::AUTHENTICATION | tag::BACKEND_KEY_DATA => 4,
+        tag::AUTHENTICATION => AUTHENTICATION_BYTES_MAX,
+        tag::BACKEND_KEY_DATA => 4,
         _ => 0,
     }
 }

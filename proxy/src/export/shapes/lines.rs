@@ -239,6 +239,12 @@ pub(crate) struct TransactionLine<'a> {
     pub(crate) transaction: u32,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex16")]
     pub(crate) unit_id: Option<u64>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trace_id: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<Text<'a>>,
     #[serde(flatten, borrow)]
     pub(crate) who: WhoFields<'a>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -259,6 +265,8 @@ pub(crate) struct TransactionLine<'a> {
     pub(crate) sent_bytes: u64,
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) writes: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) savepoints: u64,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) err_sqlstate: Option<Text<'a>>,
     /// commit, rollback, error, abandoned.
@@ -311,9 +319,31 @@ pub(crate) struct ConnectionLine<'a> {
     pub(crate) busy_us: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) transactions: u64,
-    /// Why it was refused: auth_failed, upstream_refused, upstream_timeout, tls_error, limit.
+    /// Why it was refused: auth_failed, upstream_refused, upstream_timeout, tls_error, limit. Or how it ended:
+    /// client_closed, client_reset, server_closed, server_reset, idle_timeout, drain.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) end_reason: Option<Text<'a>>,
+    /// Who ended it: client, server, proxy.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) end_side: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) auth: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_client: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_server: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) setup_tcp_us: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) setup_tls_us: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) think_idle_us: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) think_in_transaction_us: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) received_bytes: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) sent_bytes: u64,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) driver: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -94,6 +94,9 @@ pub trait Observer {
     /// The server reported a parameter.
     fn parameter_status(&mut self, name: &[u8], value: &[u8]);
 
+    /// The server asks for authentication: the request's code, and the first bytes of what follows it.
+    fn authentication(&mut self, code: u32, rest: &[u8]);
+
     /// The server told which of its processes serves the session.
     fn server_process(&mut self, pid: u32);
 

@@ -52,6 +52,11 @@ impl<O: Observer> ExchangeTracker<O> {
     /// Start-up ends with the first ReadyForQuery; an error ends the session.
     fn starting_frame(&mut self, observer: &mut O, frame: &Frame<'_>) -> Result<(), Error> {
         match frame.tag {
+            tag::AUTHENTICATION => {
+                if let Some((code, rest)) = frame.body.split_first_chunk() {
+                    observer.authentication(u32::from_be_bytes(*code), rest);
+                }
+            }
             tag::BACKEND_KEY_DATA => {
                 if let Ok(pid) = leading_u32(frame) {
                     observer.server_process(pid);
