@@ -165,7 +165,7 @@ const TABLES: &[Table] = &[
             Column("received_bytes", "UInt64", "On close: requests on the client leg."),
             Column("sent_bytes", "UInt64", "On close: answers on the client leg."),
             Column("end_side", "low", "On close: client, server, proxy; empty if it was not seen."),
-            Column("end_reason", "low", "client_closed, client_reset, server_closed, server_reset, idle_timeout, drain; of a refused one upstream_refused, upstream_timeout, tls_error."),
+            Column("end_reason", "low", "How it ended (client_closed, idle_timeout, drain, …) or why it was refused."),
             Column("statements", "UInt64", "On close: statements of the session."),
             Column("opaque", "UInt8", "On close: 1 if it was forwarded unseen at its end."),
         ],
