@@ -42,6 +42,8 @@ fn three_proxies_write_one_store_and_the_report_is_the_fleets() {
         let told =
             python("orm.py", &["run", &url(proxy.port()), "psycopg", "lazy", repeats], LIMIT);
         sightings += told["sightings"].as_u64().expect("sightings");
+        let marked = "set pgsonde.mark = 'nightly';\nbegin;\nselect 1;\nselect 1;\ncommit;\n";
+        postgres.psql_ok(proxy.port(), marked);
     }
     proxies.iter().for_each(Proxy::settle);
     let admins: Vec<&str> = proxies.iter().map(Proxy::admin).collect();
@@ -69,6 +71,7 @@ fn three_proxies_write_one_store_and_the_report_is_the_fleets() {
     });
 
     same_statements(&merged, &stored);
+    same_blocks(&merged, &stored);
     same_finding(&merged, &stored);
     renderings(&clickhouse, &source);
     books_of_the_export(&proxies);
@@ -108,6 +111,44 @@ fn same_statements(merged: &Value, stored: &Value) {
             let near = a.zip(b).is_none_or(|(a, b)| (a - b).abs() <= a * 0.011 + 0.001);
             assert!(near && a.is_some() == b.is_some(), "{field}: {a:?} {b:?}");
         }
+    }
+}
+
+/// Transactions, marks, and the worst unit of each route.
+fn same_blocks(merged: &Value, stored: &Value) {
+    let items = |report: &Value, name: &str| {
+        report[name]["items"].as_array().cloned().unwrap_or_else(|| panic!("{name}: {report}"))
+    };
+    let sorted = |mut rows: Vec<Value>| {
+        rows.sort_by_key(|row| [row["shape"].to_string(), row["service"].to_string()]);
+        rows
+    };
+    let shapes = sorted(items(merged, "transactions"));
+    assert_eq!(shapes, sorted(items(stored, "transactions")));
+    assert!(shapes.len() > 1, "{shapes:?}");
+    let (own, told) = (items(merged, "marks"), items(stored, "marks"));
+    assert_eq!((own.len(), told.len()), (1, 1));
+    for field in
+        ["mark", "units", "statements", "duplicates", "rows", "sent_bytes", "timed", "db_ms"]
+    {
+        assert_eq!(own[0][field], told[0][field], "{field}: {own:?} {told:?}");
+    }
+    assert_eq!(own[0]["mark"], "nightly");
+    let told = items(stored, "routes");
+    for own in items(merged, "routes") {
+        let same = |other: &&Value| {
+            (&other["service"], &other["route"]) == (&own["service"], &own["route"])
+        };
+        let told = told.iter().find(same).unwrap_or_else(|| panic!("{own}"));
+        assert_eq!(own["units"], told["units"], "{own} {told}");
+        let longest = |route: &Value| {
+            let worst = &route["worst"];
+            let steps = worst["statements"].as_array().map(Vec::len);
+            (steps, [worst["db_ms"].clone(), worst["similar"].clone(), worst["duplicate"].clone()])
+        };
+        assert_eq!(longest(&own), longest(told), "{own} {told}");
+        assert!(longest(told).0.is_some(), "{told}");
+        assert!(told["typical"]["statements"].is_array(), "{told}");
     }
 }
 

@@ -1,5 +1,8 @@
 //! A report of the whole fleet out of the store: rows into the snapshot that one proxy would have had.
 
+mod sums;
+mod units;
+
 use super::client::{Client, Refusal, quoted};
 use crate::capture::finding_of;
 use crate::export::shapes::lines::FindingLine;
@@ -40,8 +43,8 @@ impl Range {
 }
 
 /// What a reader of the report would look for in vain.
-const NOT_STORED: &str = "The store keeps no shapes of transactions, waterfalls of units of work, marks or trends: \
-    a proxy's own page shows them.";
+const NOT_STORED: &str =
+    "Trends and sessions are not read out of the store: a proxy's own page shows them.";
 
 /// The report of everything that all proxies told within the range.
 ///
@@ -127,6 +130,7 @@ struct Text {
     cut: u8,
     tables: Vec<String>,
     source: String,
+    class: String,
 }
 
 #[derive(Deserialize)]
@@ -196,6 +200,9 @@ fn statements(client: &Client, range: Range) -> Result<(Sketched, u64), Refusal>
         sketched.digests.push(sketch);
     }
     routes(client, range, &mut sketched)?;
+    units::waterfalls(client, range, &texts, &mut sketched)?;
+    sums::transactions(client, range, &mut sketched)?;
+    sums::marks(client, range, &mut sketched)?;
     let calls = sketched.snapshot.books.statements;
     Ok((sketched, calls))
 }
@@ -257,12 +264,13 @@ impl Text {
         cut: 0,
         tables: Vec::new(),
         source: String::new(),
+        class: String::new(),
     };
 }
 
 fn texts(client: &Client) -> Result<BTreeMap<String, Text>, Refusal> {
     let sql = "SELECT digest, argMax(summary, ts_us) AS summary, argMax(query_text, ts_us) AS query_text, \
-               argMax(cut, ts_us) AS cut, argMax(tables, ts_us) AS tables, argMax(source, ts_us) AS source \
+               argMax(cut, ts_us) AS cut, argMax(tables, ts_us) AS tables, argMax(source, ts_us) AS source, argMax(class, ts_us) AS class \
                FROM pgsonde_digests GROUP BY digest";
     let texts: Vec<Text> = rows(client, sql)?;
     Ok(texts.into_iter().map(|text| (text.digest.clone(), text)).collect())
