@@ -530,6 +530,8 @@ fn transaction_subject(event: &TransactionEvent) -> Subject<'_> {
         failed: matches!(event.outcome, TransactionOutcome::Error | TransactionOutcome::Abandoned),
         database: Some(&event.who.database),
         service: Some(&event.who.service),
+        route: event.labels.route.as_deref(),
+        mark: event.labels.mark.as_deref(),
         unit: event.unit_id,
         session: Some(event.session.0),
         ..Subject::default()

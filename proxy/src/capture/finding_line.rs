@@ -93,6 +93,7 @@ fn line_of(identity: &Identity, state: &str, finding: &Finding, at_us: u64) -> F
         columns: column.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         service: finding.service.to_string(),
         route: finding.route.as_ref().map(owned),
+        mark: finding.marks.iter().max_by_key(|(_, n)| *n).map(|(mark, _)| mark.to_string()),
         db_name: finding.database.to_string(),
         occurrences: finding.sightings,
         statements: finding.n.unwrap_or(0),
@@ -307,6 +308,7 @@ mod tests {
     fn a_finding_comes_back_as_it_was() {
         let before = finding();
         let line: FindingLine = serde_json::from_slice(&written(&before)).unwrap();
+        assert_eq!(line.mark.as_deref(), Some("test_orders"), "under which it was seen most");
         let after = read(&line, 1_000_000).unwrap();
         let mut sorted = before.clone();
         sorted.evidence.sort_by_key(|(name, _)| *name);

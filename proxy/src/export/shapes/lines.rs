@@ -417,6 +417,9 @@ pub(crate) struct FindingLine {
     pub(crate) service: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) route: Option<String>,
+    /// The mark under which it was seen most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) db_name: String,
     #[serde(default, skip_serializing_if = "is_zero")]
