@@ -212,7 +212,8 @@ fn node_fails_its_budget_and_passes_when_repaired() {
     let place = Place::new();
     place.write(
         "pgsonde-budget.toml",
-        "version = 1\n[[budget.mark]]\nmatch = \"order list\"\nstatements = 5\n",
+        "version = 1\n[[budget.mark]]\nmatch = \"order list\"\nstatements = 5\n\
+         [[budget.digest]]\nmatch = \"*customers*\"\ncalls = 3\n",
     );
     let suite = paths::workspace().join("tests/drivers/audit/shop.test.mjs").display().to_string();
     let node = paths::target().join("node").display().to_string();
@@ -225,6 +226,13 @@ fn node_fails_its_budget_and_passes_when_repaired() {
         ];
         let output = place.audit(&["--", "node", "--test", &suite], &environment);
         assert_eq!(output.code, Some(code), "{output:?}");
+        let audit = place.json("pgsonde-audit/audit.json");
+        let limits = audit["limits"].as_array().expect("limits").iter();
+        let of_digests: Vec<&Value> = limits.filter(|limit| limit["scope"] == "digest").collect();
+        assert!(!of_digests.is_empty(), "{audit:#}");
+        let failed = of_digests.iter().any(|limit| limit["verdict"] == "fail");
+        assert_eq!(failed, code == 99, "{of_digests:?}");
+        follows_its_schema(&place.0.join("pgsonde-audit/audit.json"));
         let report = place.json("pgsonde-audit/report.json");
         let marks: Vec<&str> = report["marks"]["items"]
             .as_array()

@@ -170,6 +170,10 @@ impl Artefacts<'_> {
             match (limit.scope.as_str(), limit.subject.as_deref()) {
                 ("route", Some(route)) => finding.routes.iter().any(|seen| seen.route == route),
                 ("mark", Some(mark)) => finding.marks.iter().any(|seen| seen.mark == mark),
+                ("digest", Some(digest)) => {
+                    finding.child.as_ref().is_some_and(|child| child.digest == digest)
+                        || finding.parent.as_ref().is_some_and(|parent| parent.digest == digest)
+                }
                 ("findings", _) => finding.severity == limit.key && judged.beyond_baseline > 0,
                 _ => finding.kind == limit.key || (limit.key == "new_findings" && !judged.known),
             }

@@ -1,4 +1,4 @@
-//! The budget file: limits for a run, its routes and its marks, and what is knowingly ignored.
+//! The budget file: limits for a run, its routes, marks and digests, and what is knowingly ignored.
 
 mod file;
 mod written;
@@ -51,7 +51,46 @@ pub(crate) const RULE_KEYS: [(&str, Unit); 7] = [
     ("p95", Unit::Time),
 ];
 
-/// Limits for every route or mark that a pattern fits.
+/// Limits of `[[budget.digest]]`.
+pub(crate) const DIGEST_KEYS: [(&str, Unit); 7] = [
+    ("calls", Unit::Count),
+    ("calls_per_unit", Unit::Count),
+    ("errors", Unit::Count),
+    ("rows", Unit::Count),
+    ("sent", Unit::Bytes),
+    ("db_time", Unit::Time),
+    ("p95", Unit::Time),
+];
+
+/// What rules are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Route,
+    Mark,
+    Digest,
+}
+
+impl Scope {
+    pub(crate) const ALL: [Self; 3] = [Self::Route, Self::Mark, Self::Digest];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Mark => "mark",
+            Self::Digest => "digest",
+        }
+    }
+
+    /// Keys of its limits.
+    pub(crate) fn keys(self) -> &'static [(&'static str, Unit)] {
+        match self {
+            Self::Route | Self::Mark => &RULE_KEYS,
+            Self::Digest => &DIGEST_KEYS,
+        }
+    }
+}
+
+/// Limits for every route, mark or digest that a pattern fits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) pattern: String,
@@ -81,6 +120,8 @@ pub(crate) struct Budget {
     pub(crate) findings: Vec<Limit>,
     pub(crate) routes: Vec<Rule>,
     pub(crate) marks: Vec<Rule>,
+    /// By id or summary.
+    pub(crate) digests: Vec<Rule>,
     pub(crate) ignores: Vec<Ignore>,
 }
 

@@ -4,7 +4,7 @@ mod findings;
 
 use super::budget::{Budget, Limit, Rule, Unit, fits};
 use crate::export::shapes::audit::{Baseline, JudgedFinding, JudgedLimit, KnownFinding};
-use crate::export::shapes::{Mark, Report, Route};
+use crate::export::shapes::{Mark, Report, Route, Statement};
 use findings::{counting, judged};
 
 /// Timed statements (or units) from which a quantile is judged.
@@ -50,6 +50,7 @@ impl Judgement {
         }
         limits.extend(routes(case, &findings));
         limits.extend(marks(case, &findings));
+        limits.extend(digests(case));
         Self { limits, findings }
     }
 
@@ -248,6 +249,50 @@ fn of_mark(key: &str, mark: &Mark, all: &[JudgedFinding]) -> Measured {
         }
     };
     Ok((value, format!("{} units", mark.units)))
+}
+
+/// A rule is about a digest by its id, or by what its statement does to which tables.
+fn digests(case: &Case<'_>) -> Vec<JudgedLimit> {
+    let lists = case.reports.iter().flat_map(|report| &report.statements.items);
+    let statements: Vec<&Statement> = lists.map(|detail| &detail.item).collect();
+    let fits_rule = |rule: &Rule, statement: &Statement| {
+        fits(&rule.pattern, &statement.digest) || fits(&rule.pattern, &statement.summary)
+    };
+    let first = |statement: &Statement| {
+        case.budget.digests.iter().position(|rule| fits_rule(rule, statement))
+    };
+    let mut limits = Vec::new();
+    for (index, rule) in case.budget.digests.iter().enumerate() {
+        let fitting: Vec<&&Statement> =
+            statements.iter().filter(|statement| first(statement) == Some(index)).collect();
+        if fitting.is_empty() {
+            limits.extend(unseen("digest", rule));
+        }
+        for statement in fitting {
+            for limit in &rule.limits {
+                let measured = of_digest(limit.key, statement);
+                limits.push(verdict("digest", Some(&statement.digest), limit, measured));
+            }
+        }
+    }
+    limits
+}
+
+/// Sums of a digest over the run; `calls_per_unit` is of the unit with most of them.
+fn of_digest(key: &str, statement: &Statement) -> Measured {
+    let value = match key {
+        "calls" => statement.calls,
+        "calls_per_unit" => statement.calls_per_unit_max,
+        "errors" => statement.errors,
+        "rows" => statement.rows,
+        "sent" => statement.sent_bytes,
+        "db_time" => us(statement.total_ms),
+        _ if statement.calls.saturating_sub(statement.batch_members) < SAMPLES_MIN => {
+            return Err(few());
+        }
+        _ => us(statement.p95_ms.unwrap_or(0.0)),
+    };
+    Ok((value, statement.summary.clone()))
 }
 
 /// The baseline's entry of a finding.

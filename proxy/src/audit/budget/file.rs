@@ -1,6 +1,6 @@
 //! Reads the budget file. Every mistake has its place in the file, as in the configuration.
 
-use super::{Budget, Ignore, Limit, RULE_KEYS, Rule, SEVERITIES, Unit, WHOLE_KEYS};
+use super::{Budget, Ignore, Limit, Rule, SEVERITIES, Scope, Unit, WHOLE_KEYS};
 use crate::config::{ConfigFile, duration_us, nearest, size_bytes};
 use crate::problem::Problem;
 use std::ops::Range;
@@ -77,7 +77,8 @@ impl Reader<'_> {
 
     fn limits(&self, table: &DeTable<'_>, budget: &mut Budget) -> Result<(), Problem> {
         let mut known: Vec<&str> = WHOLE_KEYS.iter().map(|(key, _)| *key).collect();
-        known.extend(["findings", "route", "mark"]);
+        known.push("findings");
+        known.extend(Scope::ALL.map(Scope::name));
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             match name {
@@ -96,12 +97,9 @@ impl Reader<'_> {
                         budget.findings.push(Limit { key: found, unit: Unit::Count, most });
                     }
                 }
-                "route" | "mark" => {
-                    for entry in self.list(value, name)? {
-                        let rule = self.rule(entry, name == "route")?;
-                        let rules =
-                            if name == "route" { &mut budget.routes } else { &mut budget.marks };
-                        rules.push(rule);
+                _ if Scope::ALL.iter().any(|scope| scope.name() == name) => {
+                    for scope in Scope::ALL.into_iter().filter(|scope| scope.name() == name) {
+                        self.rules(value, scope, budget)?;
                     }
                 }
                 _ => match self.limit(name, value, &WHOLE_KEYS)? {
@@ -115,29 +113,42 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn rule(&self, entry: &Value<'_>, of_route: bool) -> Result<Rule, Problem> {
-        let section = if of_route { "budget.route" } else { "budget.mark" };
+    fn rules(&self, value: &Value<'_>, of: Scope, budget: &mut Budget) -> Result<(), Problem> {
+        let rules = match of {
+            Scope::Route => &mut budget.routes,
+            Scope::Mark => &mut budget.marks,
+            Scope::Digest => &mut budget.digests,
+        };
+        for entry in self.list(value, of.name())? {
+            rules.push(self.rule(entry, of)?);
+        }
+        Ok(())
+    }
+
+    fn rule(&self, entry: &Value<'_>, of: Scope) -> Result<Rule, Problem> {
+        let section = format!("budget.{}", of.name());
         let mut rule = Rule::default();
         let mut named = false;
-        for (key, value) in self.table(entry, section)? {
+        for (key, value) in self.table(entry, &section)? {
             let name = key.get_ref().as_ref();
             if name == "match" {
                 rule.pattern = self.text(value, name)?;
                 named = true;
-            } else if name == "service" && of_route {
+            } else if name == "service" && of == Scope::Route {
                 rule.service = Some(self.text(value, name)?);
-            } else if let Some(limit) = self.limit(name, value, &RULE_KEYS)? {
+            } else if let Some(limit) = self.limit(name, value, of.keys())? {
                 rule.limits.push(limit);
             } else {
-                let mut known: Vec<&str> = RULE_KEYS.iter().map(|(key, _)| *key).collect();
-                known.extend(if of_route { &["match", "service"][..] } else { &["match"][..] });
-                return Err(self.unknown(name, key.span(), section, &known));
+                let mut known: Vec<&str> = of.keys().iter().map(|(key, _)| *key).collect();
+                known.push("match");
+                known.extend((of == Scope::Route).then_some("service"));
+                return Err(self.unknown(name, key.span(), &section, &known));
             }
         }
         if !named {
             return Err(self.wrong(entry.span(), format!("[[{section}]] has no `match`"), "here"));
         }
-        let order = |limit: &Limit| RULE_KEYS.iter().position(|(key, _)| *key == limit.key);
+        let order = |limit: &Limit| of.keys().iter().position(|(key, _)| *key == limit.key);
         rule.limits.sort_by_key(order);
         Ok(rule)
     }

@@ -79,6 +79,34 @@ fn routes_are_judged_by_their_largest_unit_and_the_first_rule_that_fits() {
 }
 
 #[test]
+fn digests_are_named_by_id_or_summary() {
+    let seen = report().statements.items[0].item.clone();
+    let rule = |pattern: &str, key, unit, most| Rule {
+        pattern: pattern.to_owned(),
+        service: None,
+        limits: vec![limit(key, unit, most)],
+    };
+    let of = |rules: Vec<Rule>| {
+        let budget = Budget { digests: rules, ..Budget::default() };
+        verdicts(&budget, &Baseline::default(), "2026-01-01")
+    };
+    assert!(seen.calls > 0);
+    for (pattern, most, verdict) in [
+        (seen.digest.as_str(), seen.calls, "pass"),
+        (&seen.digest, seen.calls - 1, "fail"),
+        (&seen.summary, seen.calls - 1, "fail"),
+    ] {
+        let got = of(vec![rule(pattern, "calls", Unit::Count, most)]);
+        let expected = ("calls".to_owned(), Some(seen.calls), verdict.to_owned());
+        assert!(got.contains(&expected), "{pattern}: {got:?}");
+    }
+    let time = (seen.total_ms * 1e3).round() as u64;
+    let got = of(vec![rule(&seen.digest, "db_time", Unit::Time, time)]);
+    assert_eq!(got, [("db_time".to_owned(), Some(time), "pass".to_owned())]);
+    assert_eq!(of(vec![rule("nothing", "rows", Unit::Count, 0)])[0].2, "not judged");
+}
+
+#[test]
 fn a_quantile_of_few_samples_is_not_judged() {
     let budget = Budget {
         routes: vec![Rule {

@@ -40,9 +40,9 @@ pub(crate) struct Totals {
 /// One limit and what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JudgedLimit {
-    /// `run`, `findings`, `route` or `mark`.
+    /// `run`, `findings`, `route`, `mark` or `digest`.
     pub(crate) scope: String,
-    /// The route or mark, or the pattern where none fitted.
+    /// The route, mark or digest, or the pattern where none fitted.
     pub(crate) subject: Option<String>,
     pub(crate) key: String,
     /// `count`, `us` or `bytes`, of both values.
@@ -146,7 +146,7 @@ pub(crate) fn schema() -> serde_json::Value {
             "limits": {"type": "array", "items": {"type": "object",
                 "required": ["scope", "subject", "key", "unit", "limit", "measured", "verdict", "detail"],
                 "properties": {
-                    "scope": {"enum": ["run", "findings", "route", "mark"]}, "subject": maybe("string"), "key": text,
+                    "scope": {"enum": ["run", "findings", "route", "mark", "digest"]}, "subject": maybe("string"), "key": text,
                     "unit": {"enum": ["count", "us", "bytes"]}, "limit": count, "measured": maybe("integer"),
                     "verdict": {"enum": ["pass", "fail", "not judged"]}, "detail": text}}},
             "findings": {"type": "array", "items": {"type": "object",
