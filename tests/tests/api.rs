@@ -41,6 +41,22 @@ fn places(proxy: &Proxy) -> [(&'static str, String); 5] {
     ]
 }
 
+/// Statements by service, route and expression.
+fn filters(proxy: &Proxy) {
+    let operations = |query: &str| -> Vec<String> {
+        let list = proxy.api(&format!("statements?{query}"));
+        let items = list["items"].as_array().expect("a list").clone();
+        items.iter().map(|item| item["operation"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(operations("route=%2Fimport"), ["insert"]);
+    assert_eq!(operations("route=%2Flist"), ["select"]);
+    assert_eq!(operations("route=%2Fnowhere"), [""; 0]);
+    assert_eq!(operations("service=nobody"), [""; 0]);
+    assert!(operations("service=psql&q=-op:insert").contains(&"ddl".to_owned()));
+    assert!(!operations("q=-op:insert").contains(&"insert".to_owned()));
+    assert!(operations("").contains(&"insert".to_owned()));
+}
+
 #[test]
 fn every_answer_has_the_shape_that_is_described() {
     let postgres = Postgres::start();
@@ -65,6 +81,7 @@ fn every_answer_has_the_shape_that_is_described() {
         answers.push(json!({ "path": filled, "schema": schema, "body": body }));
     }
     assert!(answers.len() >= 20, "{}", answers.len());
+    filters(&proxy);
     let (status, body) = proxy.http("/api/v1/statements?limit=0");
     assert_eq!(status, 400);
     let problem: Value = serde_json::from_str(&body).expect("JSON");

@@ -271,9 +271,7 @@ impl View<'_> {
     }
 
     fn chosen(&self, query: &StatementQuery) -> (Vec<&DigestRow>, Other, usize) {
-        let wanted = |row: &&DigestRow| {
-            query.database.as_deref().is_none_or(|database| *row.database == *database)
-        };
+        let wanted = |row: &&DigestRow| query.wants(row);
         let mut rows: Vec<&DigestRow> = self.snapshot.digests.iter().filter(wanted).collect();
         let total = rows.len();
         // Stable: equal keys stay in the order of the snapshot, costliest first.

@@ -1,6 +1,6 @@
 //! The page without JavaScript: the same JSON shapes as the API, put into templates. Names are escaped there.
 
-use super::api::{FindingQuery, Page, Sort, StatementQuery, View};
+use super::api::{FindingQuery, Page, StatementQuery, View};
 use super::shapes::{Bucket, Finding, Rest, Statement, StatementDetail, Summary, kind_words};
 use super::text::{
     amount, bytes, clean, clean_lines, count, counted, duration, duration_or_dash, moments,
@@ -146,8 +146,7 @@ struct StatementPage<'a> {
 impl Pages {
     pub(crate) fn index(&self, view: &View<'_>) -> Result<String, askama::Error> {
         let summary = view.summary();
-        let query =
-            StatementQuery { sort: Sort::Time, database: None, page: Page::first(STATEMENTS_MAX) };
+        let query = StatementQuery::costliest(Page::first(STATEMENTS_MAX));
         let statements = view.statements(&query);
         let findings = view
             .findings(&FindingQuery { page: Page::first(FINDINGS_MAX), ..FindingQuery::default() });

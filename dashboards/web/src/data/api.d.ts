@@ -1975,6 +1975,12 @@ export interface paths {
                     database?: string;
                     /** @description Items of the answer; 50 if absent. */
                     limit?: number;
+                    /** @description Filter expression, as of `pgsonde tail --filter`; durations, rows and bytes are means. */
+                    q?: string;
+                    /** @description Only what is executed under this route. */
+                    route?: string;
+                    /** @description Only what this service executes. */
+                    service?: string;
                     /** @description Order, largest first. */
                     sort?: "time" | "calls" | "mean" | "p99" | "rows" | "bytes" | "errors";
                 };

@@ -2,6 +2,7 @@
 
 use super::super::api::{FindingQuery, Page, Sort, StatementQuery};
 use super::answers::{Refusal, bad};
+use crate::filter::Filter;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use std::collections::BTreeMap;
@@ -60,9 +61,12 @@ pub(super) fn statement_query(parameters: Parameters) -> Result<StatementQuery, 
             bad("`sort` is one of time, calls, mean, p99, rows, bytes, errors".to_owned())
         })?,
     };
-    let database = given.remove("database");
+    let [database, service, route] =
+        ["database", "service", "route"].map(|name| given.remove(name));
+    let filter = given.remove("q").unwrap_or_default();
+    let filter = Filter::parse(&filter).map_err(|why| bad(format!("`q`: {why}")))?;
     none_left(&given)?;
-    Ok(StatementQuery { sort, database, page })
+    Ok(StatementQuery { sort, database, service, route, filter, page })
 }
 
 /// `sort` and the page of a list that has no other parameters.

@@ -1,6 +1,8 @@
 //! What a request wants of a list: which items, in which order.
 
 use super::{float, mean_ms};
+use crate::filter::{Filter, Subject};
+use pgsonde_analyzer::service_of;
 use pgsonde_analyzer::snapshot::DigestRow;
 
 /// Which items of a list.
@@ -32,10 +34,60 @@ impl Page {
 }
 
 /// Which statements, in which order.
+#[derive(Default)]
 pub(crate) struct StatementQuery {
     pub(crate) sort: Sort,
     pub(crate) database: Option<String>,
+    /// Executed by this service.
+    pub(crate) service: Option<String>,
+    /// Executed under this route.
+    pub(crate) route: Option<String>,
+    pub(crate) filter: Filter,
     pub(crate) page: Page,
+}
+
+impl StatementQuery {
+    /// All of them, costliest first.
+    pub(crate) fn costliest(page: Page) -> Self {
+        Self { page, ..Self::default() }
+    }
+
+    /// Whether a row is wanted. Services and routes are asked of each source by itself.
+    pub(super) fn wants(&self, row: &DigestRow) -> bool {
+        let is =
+            |wanted: &Option<String>, given: &str| wanted.as_deref().is_none_or(|w| w == given);
+        let by = |service: Option<&str>, route: Option<&str>| {
+            is(&self.service, service.unwrap_or_default())
+                && is(&self.route, route.unwrap_or_default())
+                && self.filter.holds(&Subject { service, route, ..subject(row) })
+        };
+        is(&self.database, &row.database)
+            && (row.sources.is_empty() && by(None, None)
+                || row.sources.iter().any(|source| {
+                    let service = service_of(&source.application_name);
+                    let route = Some(&*source.route).filter(|route| !route.is_empty());
+                    by(Some(&service), route)
+                }))
+    }
+}
+
+/// What a group of executions offers to a filter: its durations, rows and bytes are means.
+fn subject(row: &DigestRow) -> Subject<'_> {
+    let totals = &row.totals;
+    let mean = |sum: u64| Some(sum / totals.calls.max(1));
+    Subject {
+        duration_us: mean(totals.phases.statement_us()),
+        rows: mean(totals.rows),
+        sent_bytes: mean(totals.sent_bytes),
+        failed: totals.errors > 0,
+        sqlstate: row.sqlstates.first().and_then(|(state, _)| std::str::from_utf8(state).ok()),
+        operation: Some(row.operation.name()),
+        database: Some(&row.database),
+        digest: Some(row.digest),
+        summary: Some(&row.summary),
+        text: Some(&row.query_text),
+        ..Subject::default()
+    }
 }
 
 /// Which findings.

@@ -1,6 +1,6 @@
 //! The whole report of one moment, and the flame tree in it.
 
-use super::{FindingQuery, Page, Sort, StatementQuery, View, float, ms};
+use super::{FindingQuery, Page, StatementQuery, View, float, ms};
 use crate::export::api::{RouteSort, TransactionSort};
 use crate::export::shapes::{
     Extremes, Flame, List, Mark, Report, Route, RouteDetail, Statement, StatementDetail,
@@ -31,11 +31,7 @@ const NO_ROUTE: &str = "none";
 impl Report {
     /// Everything that a report shows of one moment, with the costliest `top` statements by themselves.
     pub(crate) fn of(view: &View<'_>, top: usize) -> Self {
-        let statements = view.statements(&StatementQuery {
-            sort: Sort::Time,
-            database: None,
-            page: Page::first(top),
-        });
+        let statements = view.statements(&StatementQuery::costliest(Page::first(top)));
         let findings = view
             .findings(&FindingQuery { page: Page::first(FINDINGS_MAX), ..FindingQuery::default() });
         let snapshot = view.snapshot;

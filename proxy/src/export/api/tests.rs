@@ -2,6 +2,7 @@
 
 use super::super::fixture::{self, clock};
 use super::*;
+use crate::filter::Filter;
 use serde_json::{Value, json};
 
 fn with_view<T>(check: impl FnOnce(&View<'_>) -> T) -> T {
@@ -14,7 +15,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 fn query(limit: usize) -> StatementQuery {
-    StatementQuery { sort: Sort::Time, database: None, page: Page::first(limit) }
+    StatementQuery::costliest(Page::first(limit))
 }
 
 #[test]
@@ -139,8 +140,8 @@ fn the_shares_of_a_list_add_up_whatever_the_limit() {
 #[test]
 fn statements_sort_and_filter() {
     let digests = |sort, database: Option<&str>| {
-        let query =
-            StatementQuery { sort, database: database.map(str::to_owned), page: Page::first(9) };
+        let database = database.map(str::to_owned);
+        let query = StatementQuery { sort, database, ..query(9) };
         let list = with_view(|view| view.statements(&query));
         list.items.into_iter().map(|item| item.digest).collect::<Vec<_>>()
     };
@@ -149,6 +150,20 @@ fn statements_sort_and_filter() {
     assert_eq!(digests(Sort::Mean, None), [hostile, items, logs]);
     assert_eq!(digests(Sort::Errors, Some("shop")), [items, logs]);
     assert_eq!(digests(Sort::Calls, Some("nowhere")), [""; 0]);
+    let filtered = |service: Option<&str>, route: Option<&str>, q: &str| {
+        let [service, route] = [service, route].map(|name| name.map(str::to_owned));
+        let filter = Filter::parse(q).unwrap();
+        let query = StatementQuery { service, route, filter, ..query(9) };
+        let list = with_view(|view| view.statements(&query));
+        list.items.into_iter().map(|item| item.digest).collect::<Vec<_>>()
+    };
+    assert_eq!(filtered(None, Some("/orders"), ""), [items]);
+    assert_eq!(filtered(None, Some("/nowhere"), ""), [""; 0]);
+    assert_eq!(filtered(None, None, "op:insert"), [logs]);
+    assert_eq!(filtered(None, None, "-op:insert route:/orders"), [items]);
+    let known = filtered(None, None, "");
+    assert_eq!(filtered(Some("nobody"), None, ""), [""; 0]);
+    assert_eq!(known, [items, logs, hostile]);
     for name in ["time", "calls", "mean", "p99", "rows", "bytes", "errors"] {
         assert!(Sort::parse(name).is_some(), "{name}");
     }
