@@ -177,7 +177,7 @@ fn refusals_are_problem_documents() {
         ("/api/v1/statements?limit=501", 400, "PGS0701"),
         ("/api/v1/statements?sort=speed", 400, "PGS0701"),
         ("/api/v1/statements?colour=x", 400, "PGS0701"),
-        ("/api/v1/statements?q=duration%3Esoon", 400, "PGS0701"),
+        ("/api/v1/statements?q=op:", 400, "PGS0701"),
         ("/api/v1/findings?limit=-1", 400, "PGS0701"),
         ("/api/v1/findings?from=-1h", 400, "PGS0701"),
     ];
