@@ -1,5 +1,6 @@
 //! `pgsonde doctor`.
 
+use crate::config::duration_us;
 use crate::doctor::{self, Options};
 use crate::problem::Problem;
 use clap::Args;
@@ -21,16 +22,28 @@ pub(crate) struct DoctorArgs {
     /// Only ask a running proxy whether it is ready; for health checks
     #[arg(long, value_name = "ADMIN_URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:9635")]
     ready: Option<String>,
-    /// Longest wait for a single step, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
-    timeout: u64,
+    /// Longest wait for a single step: seconds, or a duration as in 500ms
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = wait)]
+    timeout: Duration,
     /// Warnings count as well: exit code 1
     #[arg(long)]
     strict: bool,
 }
 
+/// `5`, `5s`, `500ms`.
+fn wait(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(300);
+    let us = match text.parse::<u64>() {
+        Ok(seconds) => seconds.checked_mul(1_000_000),
+        Err(_) => duration_us(text).ok(),
+    };
+    us.map(Duration::from_micros)
+        .filter(|wait| !wait.is_zero() && *wait <= LONGEST)
+        .ok_or_else(|| "a duration above 0 and up to 300s, as in 5s or 500ms".to_owned())
+}
+
 pub(crate) fn run(args: DoctorArgs, json: bool) -> Result<ExitCode, Problem> {
-    let limit = Duration::from_secs(args.timeout);
+    let limit = args.timeout;
     if let Some(admin) = args.ready {
         return doctor::ready(&admin, limit).map(|()| ExitCode::SUCCESS);
     }
@@ -43,4 +56,19 @@ pub(crate) fn run(args: DoctorArgs, json: bool) -> Result<ExitCode, Problem> {
         json,
     };
     doctor::run(&options).map(ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_has_a_unit_or_is_in_seconds() {
+        for (text, ms) in [("5", 5_000), ("5s", 5_000), ("500ms", 500), ("5m", 300_000)] {
+            assert_eq!(wait(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "0", "0s", "301", "6m", "soon", "-1", "18446744073709551615"] {
+            assert!(wait(text).is_err(), "{text}");
+        }
+    }
 }
