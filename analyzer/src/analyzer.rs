@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::marks::MarkId;
 use crate::merge::{DigestSketch, Sketched};
 use crate::record::{
-    End, Event, Micros, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span,
+    End, Event, Micros, Opaque, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span,
     StatementRecord, TextKey, Timing, TrafficRecord, TransactionRecord,
 };
 use crate::seen::{Prepared, Seen};
@@ -242,8 +242,8 @@ impl Analyzer {
         }
     }
 
-    fn closed(&mut self, id: SessionId, at_us: Micros, how: (bool, End)) {
-        if let Some(mut session) = self.sessions.close(id, how.0) {
+    fn closed(&mut self, id: SessionId, at_us: Micros, how: (Option<Opaque>, End)) {
+        if let Some(mut session) = self.sessions.close(id, how.0.is_some()) {
             self.listening
                 .hear(|| Heard::Closed(session.told_at_its_end(id, at_us, how, &self.labels)));
             self.forget(id, at_us, session);

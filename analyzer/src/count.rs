@@ -20,6 +20,8 @@ pub(crate) struct Counters {
     pub(crate) indivisible: DigestTotals,
     errors: u64,
     rows: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
 }
 
 /// One counted execution and what belongs to it.
@@ -129,6 +131,8 @@ impl Counters {
         self.phases.add(&counted.phases);
         self.errors += u64::from(record.outcome != Outcome::Ok);
         self.rows += record.rows;
+        self.received_bytes += record.received_bytes;
+        self.sent_bytes += record.sent_bytes;
         if let Some(us) = counted.timed_us() {
             self.latency.record(us);
         }
@@ -161,6 +165,8 @@ impl Counters {
             errors: self.errors,
             rows: self.rows,
             total_us: self.phases.statement_us(),
+            received_bytes: self.received_bytes,
+            sent_bytes: self.sent_bytes,
             buckets: self.latency.buckets(),
         }
     }

@@ -8,7 +8,7 @@ use crate::as_sent::AsSent;
 use crate::digest::Statement;
 use crate::labels::Labels;
 use crate::record::{
-    Auth, Driver, End, Micros, SessionId, Setup, StatementRecord, TrafficRecord,
+    Auth, Driver, End, Micros, Opaque, SessionId, Setup, StatementRecord, TrafficRecord,
     TransactionOutcome, TransactionRecord,
 };
 use crate::sessions::Session;
@@ -77,8 +77,8 @@ pub struct Closed {
     pub session: SessionId,
     /// When.
     pub at_us: Micros,
-    /// Whether it was forwarded unseen at its end.
-    pub opaque: bool,
+    /// Why it was forwarded unseen at its end, if it was.
+    pub opaque: Option<Opaque>,
     /// Who ended it, and how.
     pub end: End,
     /// The client's pauses outside of transactions.

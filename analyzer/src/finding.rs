@@ -274,6 +274,8 @@ pub struct Cost {
     pub saved_high_ms_per_hour: Option<f64>,
     /// Occurrences per hour.
     pub occurrences_per_hour: Option<f64>,
+    /// Round trips that the better form spares in the latest occurrence; 0 where it spares none.
+    pub round_trips: u64,
     /// Round-trip floor of the session.
     pub rtt_ms: Option<f64>,
     /// Median service time of the child in the occurrence.

@@ -17,6 +17,8 @@ pub(crate) struct Sums {
     pub(crate) errors: u64,
     pub(crate) rows: u64,
     pub(crate) total_us: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
     pub(crate) buckets: RowBuckets,
 }
 
@@ -30,6 +32,8 @@ impl Sums {
             errors: self.errors - before.errors,
             rows: self.rows - before.rows,
             total_us: self.total_us - before.total_us,
+            received_bytes: self.received_bytes - before.received_bytes,
+            sent_bytes: self.sent_bytes - before.sent_bytes,
             p95_us: bucket_quantile(&buckets, 0.95),
         }
     }

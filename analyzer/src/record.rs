@@ -8,7 +8,7 @@
 
 mod life;
 
-pub use life::{Auth, End, Setup, Tls};
+pub use life::{Auth, End, Opaque, Setup, Tls};
 
 /// Microseconds on the process's monotonic clock.
 pub type Micros = u64;
@@ -273,8 +273,8 @@ pub enum Event {
         session: SessionId,
         /// When.
         at_us: Micros,
-        /// Whether the tracker had lost it (the session was forwarded unseen).
-        opaque: bool,
+        /// Why it was forwarded unseen at its end, if it was.
+        opaque: Option<Opaque>,
         /// Who ended it, and how.
         end: End,
     },
@@ -442,6 +442,8 @@ pub struct StatementRecord {
     pub row_limited: bool,
     /// The text was parsed for this execution: extended protocol, no earlier execution of that Parse.
     pub parsed: bool,
+    /// The statement has a name on its session: extended protocol.
+    pub named: bool,
 }
 
 impl StatementRecord {

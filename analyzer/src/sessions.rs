@@ -8,7 +8,7 @@ use crate::labels::{DatabaseId, Labels, ServiceId};
 use crate::latency::median;
 use crate::marks::SessionMark;
 use crate::presence::Presence;
-use crate::record::{Driver, End, Micros, SessionId, StatementRecord};
+use crate::record::{Driver, End, Micros, Opaque, SessionId, StatementRecord};
 use crate::snapshot::{SESSIONS_SHOWN_MAX, SessionRow, SessionState};
 use crate::units::{SessionUnit, ShapeSoFar};
 use std::sync::Arc;
@@ -228,7 +228,7 @@ impl Session {
         &mut self,
         session: SessionId,
         at_us: Micros,
-        (opaque, end): (bool, End),
+        (opaque, end): (Option<Opaque>, End),
         labels: &Labels,
     ) -> Closed {
         Closed {

@@ -134,7 +134,7 @@ impl Stream {
         self.event(Event::Closed {
             session: SessionId(session),
             at_us: self.now,
-            opaque: false,
+            opaque: None,
             end: End::default(),
         });
     }

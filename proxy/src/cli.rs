@@ -181,6 +181,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    crate::colour::choose(&cli.global.color);
     let json = cli.global.json;
     match run(cli) {
         Ok(code) => code,
@@ -206,7 +207,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         }
         Command::Advise(args) => advise(args, cli.global.json),
         Command::Doctor(args) => doctor::run(args, cli.global.json),
-        Command::Tail(args) => tail::run(&args, cli.global.json, &cli.global.color),
+        Command::Tail(args) => tail::run(&args, cli.global.json),
         Command::Top(args) => top::run(&args),
         Command::ClickHouse(args) => clickhouse::run(&args),
         Command::Export(args) => export::run(&args),

@@ -1,6 +1,7 @@
 //! Counters of the forwarding side. Each worker writes its own; a scrape adds them up.
 
 use crate::export::Mode;
+use pgsonde_analyzer::record::Opaque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// Upper bounds in nanoseconds of the time that a chunk spends inside.
@@ -51,45 +52,13 @@ impl Default for ModeCell {
     }
 }
 
-/// Why a session is forwarded unseen; the label `reason` of `opaque_sessions_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opaque {
-    /// A frame that makes no sense, or an answer to nothing.
-    Framing,
-    /// A replication connection.
-    Replication,
-    /// Another protocol version.
-    Unknown,
-    /// A limit was reached.
-    Memory,
-    /// GSS encryption between client and server.
-    Gss,
-    /// `profile.mode` is `bypass`.
-    Bypass,
-}
-
-impl Opaque {
-    /// The label value.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Framing => "framing",
-            Self::Replication => "replication",
-            Self::Unknown => "unknown",
-            Self::Memory => "memory",
-            Self::Gss => "gss",
-            Self::Bypass => "bypass",
-        }
-    }
-}
-
-impl From<pgsonde_wire::Error> for Opaque {
-    fn from(error: pgsonde_wire::Error) -> Self {
-        use pgsonde_wire::Error;
-        match error {
-            Error::Length { .. } | Error::Malformed { .. } | Error::Desync { .. } => Self::Framing,
-            Error::Replication => Self::Replication,
-            Error::QueueFull => Self::Memory,
-        }
+/// Why a session is not followed after this error.
+pub fn opaque_after(error: pgsonde_wire::Error) -> Opaque {
+    use pgsonde_wire::Error;
+    match error {
+        Error::Length { .. } | Error::Malformed { .. } | Error::Desync { .. } => Opaque::Framing,
+        Error::Replication => Opaque::Replication,
+        Error::QueueFull => Opaque::Memory,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod capture;
 pub mod cli;
 pub mod clickhouse;
 pub mod clock;
+mod colour;
 mod commands;
 pub mod config;
 pub mod counters;

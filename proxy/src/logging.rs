@@ -2,7 +2,6 @@
 
 use crate::config::LogSettings;
 use crate::problem::Problem;
-use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::reload::{self, Handle};
@@ -40,7 +39,7 @@ fn lines(settings: &LogSettings) -> Lines {
     let plain = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match settings.json {
         true => plain.json().boxed(),
-        false => plain.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        false => plain.with_ansi(crate::colour::of(&std::io::stderr())).boxed(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a client asks for: encryption first, then a session or a cancel.
 
-use crate::counters::Opaque;
 use crate::shared::{Current, Shared, Way};
 use crate::stream::Stream;
 use crate::tls::{ClientLeg, accept};
 use crate::upstream;
+use pgsonde_analyzer::record::Opaque;
 use pgsonde_wire::startup::{Encryption, Startup, Step};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;

@@ -25,6 +25,10 @@ pub(crate) fn obey(reach: &Reach<'_>, order: Order, answer: AnswerTo) {
             let _ = reach.analyzer.send(AnalyzerOrder::Sketch(to));
             Ok(())
         }
+        Order::Plan(request) => {
+            reach.shared.advisor.ask(request);
+            Ok(())
+        }
         Order::Reload | Order::Drain => Err(Problem::new(705, "the proxy is ending")),
     };
     // Whoever asked may have gone.

@@ -1,5 +1,6 @@
 //! What an operator asks of the running process over the admin listener, and how the main thread hears of it.
 
+use crate::advisor::live::PlanRequest;
 use crate::export::Mode;
 use crate::problem::Problem;
 use pgsonde_analyzer::digest::query_ids::QueryId;
@@ -28,6 +29,8 @@ pub enum Order {
     Unmute(MuteTarget),
     /// Say everything that is known, with the distributions behind it.
     Sketch(oneshot::Sender<Box<Sketched>>),
+    /// Ask the server for the plan of a statement.
+    Plan(PlanRequest),
 }
 
 /// An order and the place for its answer.

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::config::Auth;
-use crate::counters::{Gauges, Opaque, SETUP_BUCKETS_US};
+use crate::counters::{Gauges, SETUP_BUCKETS_US};
 use crate::hot::observe::SessionObserver;
 use crate::hot::outbox::Outbox;
 use crate::hot::relay::{Cause, Leave, Relay, Start};
@@ -14,6 +14,7 @@ use crate::shared::{Current, Shared};
 use crate::startups::StartupPlace;
 use crate::stream::Stream;
 use crate::upstream::{self, Failure};
+use pgsonde_analyzer::record::Opaque;
 use pgsonde_analyzer::record::{SessionId, Setup};
 use pgsonde_analyzer::value::Salt;
 use pgsonde_wire::foreign::{StartupParameters, startup_parameters};

@@ -4,7 +4,7 @@ use crate::advisor::live::AdvisorState;
 use crate::capture::Events;
 use crate::clock;
 use crate::config::{Endpoint, ProxySettings, Settings};
-use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, Opaque, SessionState};
+use crate::counters::{AtomicBuckets, Connections, Gauges, ModeCell, SessionState};
 use crate::export::{
     Build, ClientConnections, ConnectionResults, ConnectionSetup, EventDrops, Lifecycle, Mode,
     OpaqueReasons, Overhead, ProxyCounters, ProxyStatus, UpstreamState, series_bound,
@@ -15,6 +15,7 @@ use crate::hot::outbox::OutboxCounters;
 use crate::startups::Startups;
 use crate::tls::Tls;
 use pgsonde_analyzer::Redaction;
+use pgsonde_analyzer::record::Opaque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;

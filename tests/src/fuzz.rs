@@ -8,7 +8,7 @@ use crate::transcript::{Chunk, Detail, Side, observe};
 use pgsonde_analyzer::Analyzer;
 use pgsonde_analyzer::limits::Limits;
 use pgsonde_analyzer::record::{
-    BindCell, End, Event, Field, NewText, Outcome, RecordBatch, ResultColumn, SessionId,
+    BindCell, End, Event, Field, NewText, Opaque, Outcome, RecordBatch, ResultColumn, SessionId,
     SessionOpened, Span, StatementRecord, TextKey, Timing, TransactionRecord,
 };
 use pgsonde_analyzer::text;
@@ -207,7 +207,7 @@ fn event(numbers: &mut Numbers<'_>) -> Event {
         1 => Event::Closed {
             session,
             at_us: numbers.number(),
-            opaque: numbers.byte() & 1 == 0,
+            opaque: (numbers.byte() & 1 == 0).then_some(Opaque::Framing),
             end: End::default(),
         },
         2 => Event::Renamed { session, application_name: numbers.span() },

@@ -11,6 +11,7 @@
 //! Every process is started under a [`guard::Guard`], so nothing outlives the test process, however it ends.
 //! Everything waits with a limit; what goes past it fails the test with the output seen so far.
 
+pub mod captured;
 pub mod certificates;
 pub mod clickhouse;
 pub mod exporting;

@@ -11,10 +11,10 @@
 //! Every conversation begins after a start-up that ended at 10 us and ends with the close of both sides. Strings
 //! are JSON strings; `-` is the unnamed statement or portal.
 
-use pgsonde::counters::Opaque;
 use pgsonde::hot::observe::SessionObserver;
 use pgsonde::hot::outbox::{Outbox, OutboxCounters, Parcel};
 use pgsonde::hot::watch::Watch;
+use pgsonde_analyzer::record::Opaque;
 use pgsonde_analyzer::record::{Event, RecordBatch, SessionId, StatementRecord, TextKey, Timing};
 use pgsonde_analyzer::value::Salt;
 use pgsonde_wire::foreign::StartupParameters;

@@ -12,6 +12,8 @@ const ADVICE_LIMIT: Duration = Duration::from_secs(120);
 /// Occurs in values that the application binds, and nowhere else.
 const CANARY: &str = "canary7f3a";
 
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 /// The read-only role of the documentation.
 const ROLE: &str =
     "create role advisor login password 'hunter2hunter2'; grant pg_read_all_data to advisor";
@@ -33,11 +35,14 @@ fn prepared() -> Postgres {
 /// Starts the proxy with a side connection whose URL stands in a file.
 fn advised(postgres: &Postgres, folder: &Path, side: &str, keys: &str) -> Proxy {
     let (file, secret) = (folder.join("pgsonde.toml"), folder.join("side.url"));
+    let token = folder.join("token");
+    std::fs::write(&token, TOKEN).expect("the token is writable");
     std::fs::write(&secret, format!("{side}\n")).expect("the secret is writable");
     let text = format!(
         "[proxy]\nupstream = '{}'\nlisten = '127.0.0.1:0'\n[admin]\nlisten = '127.0.0.1:0'\n\
-         [findings.missing_index]\nside_connection = 'file:{}'\n{keys}\n[log]\nlevel = 'debug'\n",
+         token = 'file:{}'\n[findings.missing_index]\nside_connection = 'file:{}'\n{keys}\n[log]\nlevel = 'debug'\n",
         postgres.upstream(),
+        token.display(),
         secret.display(),
     );
     std::fs::write(&file, text).expect("the configuration is writable");
@@ -226,9 +231,69 @@ fn says_in_plain_words_why_it_can_say_no_more() {
 #[test]
 fn without_a_side_connection_it_says_what_is_missing() {
     let postgres = Postgres::start();
-    let proxy = Proxy::start(&postgres, &[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (token, config) = (folder.path().join("token"), folder.path().join("pgsonde.toml"));
+    std::fs::write(&token, TOKEN).expect("written");
+    let keys = format!("[admin]\ntoken = 'file:{}'\n", token.display());
+    std::fs::write(&config, keys).expect("written");
+    let proxy = Proxy::start(&postgres, &["--config", &config.to_string_lossy()]);
     let advisor = problem(&proxy, "no side connection");
     assert_eq!(advisor["tier"], "suspect");
+    postgres.psql_ok(proxy.port(), "select 1 from pg_class");
+    proxy.settle();
+    let digest = digest_of(&proxy, "SELECT pg_class");
+    let (status, refused) = explained(&proxy, &digest, TOKEN);
+    assert_eq!(status, 503, "{refused}");
+    assert!(refused["help"].as_str().is_some_and(|help| help.contains("side_connection")));
+}
+
+fn digest_of(proxy: &Proxy, summary: &str) -> String {
+    let list = proxy.api("statements");
+    let items = list["items"].as_array().expect("a list");
+    let found = items.iter().find(|item| item["summary"] == summary);
+    let found = found.unwrap_or_else(|| panic!("{summary}: {list:#}"));
+    found["digest"].as_str().expect("a digest").to_owned()
+}
+
+fn explained(proxy: &Proxy, digest: &str, token: &str) -> (u16, Value) {
+    let path = format!("statements/{digest}/explain");
+    let (status, body) = proxy.order("POST", &path, "", token);
+    (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{status}: {body}")))
+}
+
+#[test]
+fn the_plan_of_a_statement_is_told_without_its_values() {
+    let postgres = prepared();
+    postgres.psql_ok(postgres.port(), "alter role advisor set work_mem = '33MB'");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let proxy = advised(&postgres, folder.path(), &side_url(&postgres), "what_if = 'off'");
+    let values = format!("select id from readings where device = 'unit-1-x' and note = '{CANARY}'");
+    let deletes = "delete from readings where id = -1; create table kept (id int)";
+    for text in [values.as_str(), deletes, "insert into kept values (1)"] {
+        postgres.psql_ok(proxy.port(), text);
+    }
+    proxy.settle();
+    let plan = |summary: &str| explained(&proxy, &digest_of(&proxy, summary), TOKEN);
+    let (status, answer) = eventually("the side connection", ADVICE_LIMIT, || {
+        Some(plan("SELECT readings")).filter(|(status, _)| *status != 503)
+    });
+    assert_eq!(status, 200, "{answer}");
+    let lines = answer["plan"].as_array().expect("lines");
+    let text: Vec<&str> = lines.iter().filter_map(Value::as_str).collect();
+    let text = text.join("\n");
+    assert!(text.contains("Scan") && text.contains("readings") && text.contains("?"), "{text}");
+    assert!(!text.contains(CANARY) && answer["cost"].as_f64() > Some(0.0), "{answer}");
+    assert_eq!(answer["settings"]["work_mem"], "33MB", "{answer}");
+    let (status, answer) = plan("DELETE readings");
+    assert!(status == 200 && answer["plan"].to_string().contains("Scan"), "{answer}");
+    let kept = "select count(*) from readings where id = -1";
+    postgres.psql_ok(postgres.port(), kept);
+    let (status, answer) = plan("INSERT kept");
+    assert_eq!((status, &answer["code"]), (409, &Value::from("PGS0705")), "{answer}");
+    let unknown = explained(&proxy, "00000000000000ff", TOKEN);
+    assert_eq!((unknown.0, &unknown.1["code"]), (404, &Value::from("PGS0704")));
+    assert_eq!(explained(&proxy, &digest_of(&proxy, "SELECT readings"), "wrong").0, 401);
+    assert_no_value(&proxy);
 }
 
 #[test]

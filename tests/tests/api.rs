@@ -57,11 +57,66 @@ fn filters(proxy: &Proxy) {
     assert!(operations("").contains(&"insert".to_owned()));
 }
 
+/// What ran lately, as far as the steps of the history are over: sums of those steps, which add up.
+fn ranges(postgres: &Postgres, proxy: &Proxy) {
+    let calls = |query: &str| -> Option<u64> {
+        let list = proxy.api(&format!("statements?{query}"));
+        let item = list["items"].as_array()?.iter().find(|item| item["summary"] == "SELECT events");
+        item.map(|item| item["calls"].as_u64().expect("a number"))
+    };
+    let edge = || proxy.api("series")["to"].as_str().expect("a moment").to_owned();
+    let worked = proxy.api("summary")["to"].as_str().expect("a moment").to_owned();
+    let begin = eventually("the step with the work is over", LIMIT, || {
+        Some(edge()).filter(|edge| *edge > worked)
+    });
+    for _ in 0..3 {
+        postgres.psql_ok(proxy.port(), "SELECT * FROM events");
+    }
+    proxy.settle();
+    let whole = calls("").expect("it ran");
+    let recent = eventually("a step of the history", LIMIT, || {
+        calls(&format!("from={begin}")).filter(|recent| *recent == 3)
+    });
+    assert!(recent < whole, "{recent} of {whole}");
+    assert_eq!(calls(&format!("to={begin}")), Some(whole - recent));
+    let list = proxy.api(&format!("statements?limit=1&from={begin}"));
+    let (item, other) = (&list["items"][0], &list["other"]["digests"]);
+    let share = item["share"].as_f64().expect("a share") + other["share"].as_f64().expect("one");
+    assert!((share - 1.0).abs() < 1e-9, "{list}");
+    assert_eq!(item["p99_ms"], Value::Null);
+    let points = |path: &str| proxy.api(path)["points"].as_array().map_or(0, Vec::len);
+    assert!(points("series") > points(&format!("series?from={begin}")));
+    assert_eq!(proxy.api(&format!("findings?to={}", "2001-01-01"))["items"], json!([]));
+    for wrong in ["from=yesterday", "from=-1m&to=-2m", "from=-1m&sort=p99"] {
+        assert_eq!(proxy.http(&format!("/api/v1/statements?{wrong}")).0, 400, "{wrong}");
+    }
+}
+
+/// The levels of the flame are those that were asked for, and the time stays the same.
+fn flames(proxy: &Proxy) {
+    let names = |of: &Value| -> Vec<String> {
+        let children = of["children"].as_array().expect("children").iter();
+        children.map(|child| child["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    let (whole, routes) = (proxy.api("flame"), proxy.api("flame?group=route"));
+    assert!(names(&routes).contains(&"/import".to_owned()), "{routes}");
+    assert!(routes["children"][0].get("children").is_none(), "{routes}");
+    assert_eq!(whole["value_ms"], routes["value_ms"]);
+    let (_, folded) = proxy.http("/api/v1/flame?format=folded&group=phase,route");
+    assert!(folded.lines().any(|line| line.starts_with("first_row;/import ")), "{folded}");
+    assert_eq!(proxy.http("/api/v1/flame?group=route,table").0, 400);
+}
+
 #[test]
 fn every_answer_has_the_shape_that_is_described() {
     let postgres = Postgres::start();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let proxy = Proxy::start(&postgres, &["--capture", &folder.path().to_string_lossy()]);
+    let settings = folder.path().join("pgsonde.toml");
+    std::fs::write(&settings, "[profile]\nhistory_step = '1s'\n").expect("written");
+    let config = settings.to_string_lossy();
+    let captures = folder.path().join("captures");
+    let captures = captures.to_string_lossy();
+    let proxy = Proxy::start(&postgres, &["--config", &config, "--capture", &captures]);
     work(&postgres, &proxy);
     let _open = postgres.psql_ok(proxy.port(), "SELECT 1");
     let (status, text) = proxy.http("/api/v1/openapi.json");
@@ -82,6 +137,8 @@ fn every_answer_has_the_shape_that_is_described() {
     }
     assert!(answers.len() >= 20, "{}", answers.len());
     filters(&proxy);
+    flames(&proxy);
+    ranges(&postgres, &proxy);
     let (status, body) = proxy.http("/api/v1/statements?limit=0");
     assert_eq!(status, 400);
     let problem: Value = serde_json::from_str(&body).expect("JSON");

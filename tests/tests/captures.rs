@@ -1,9 +1,9 @@
 //! Captures and live events through the real program: what is written is what was seen, and reads back as that.
 
-use pgsonde_tests::{Postgres, Proxy, eventually, paths, process, raw, run};
+use pgsonde_tests::captured::{files, lines, of};
+use pgsonde_tests::{Postgres, Proxy, eventually, paths, process, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -50,31 +50,6 @@ fn report(source: &str) -> Value {
     let output = pgsonde(&["report", source, "--format", "json", "--top", "500"]);
     assert!(output.is_ok(), "{output:?}");
     serde_json::from_str(&output.stdout).expect("a report is JSON")
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .expect("the folder is there")
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
-    files.sort();
-    files
-}
-
-/// All lines of a folder, as `zstd -dc` gives them.
-fn lines(folder: &Path) -> Vec<Value> {
-    let mut lines = Vec::new();
-    for file in files(folder) {
-        let output = run(Command::new("zstd").arg("-dcq").arg(&file), "", LIMIT);
-        lines.extend(
-            output.stdout.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")),
-        );
-    }
-    lines
-}
-
-fn of<'a>(lines: &'a [Value], ev: &'a str) -> impl Iterator<Item = &'a Value> {
-    lines.iter().filter(move |line| line["ev"] == ev)
 }
 
 fn load(postgres: &Postgres, proxy: &Proxy) {
@@ -150,6 +125,9 @@ fn a_report_of_a_capture_shows_what_the_proxy_showed() {
         let routes = summary["routes"].as_array().cloned().unwrap_or_default();
         routes.iter().any(|route| route["route"] == "/count").then_some(())
     });
+    let middle = report(proxy.admin());
+    postgres.psql_ok(proxy.port(), &"select count(*) from orders;\n".repeat(5));
+    proxy.settle();
     let live = report(proxy.admin());
     let metrics = proxy.metrics();
     assert!(metrics.sum("pgsonde_capture_written_bytes_total") > 0.0);
@@ -157,6 +135,7 @@ fn a_report_of_a_capture_shows_what_the_proxy_showed() {
     assert_eq!(proxy.stop(), 0);
     let replayed = report(folder.to_str().expect("UTF-8"));
     assert_same(&live, &replayed);
+    parts_by_time(&folder, &middle, &live);
     assert!(live["statements"]["total"].as_u64() > Some(15), "the load has many digests");
     let file = &files(&folder)[0];
     use std::os::unix::fs::PermissionsExt as _;
@@ -166,6 +145,26 @@ fn a_report_of_a_capture_shows_what_the_proxy_showed() {
     jq_reads_it(file, &live);
     cut_and_strange_files(&folder, file);
     std::fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+/// Before and after a moment: each statement is on one side.
+fn parts_by_time(folder: &Path, middle: &Value, live: &Value) {
+    let source = folder.to_str().expect("UTF-8");
+    let at = middle["summary"]["to"].as_str().expect("a moment");
+    let part = |range: [&str; 2]| -> Value {
+        let output = pgsonde(&["report", source, "--format", "json", range[0], range[1]]);
+        assert!(output.is_ok(), "{output:?}");
+        serde_json::from_str(&output.stdout).expect("a report")
+    };
+    let (before, after) = (part(["--to", at]), part(["--from", at]));
+    let statements = |report: &Value| report["summary"]["books"]["statements"].as_u64();
+    assert_eq!(statements(&before), statements(middle));
+    assert_eq!(after["statements"]["items"][0]["calls"], 5, "{}", after["statements"]);
+    assert_eq!(statements(&after), statements(live).zip(statements(middle)).map(|(a, b)| a - b));
+    assert_eq!(after["summary"]["from"], at);
+    let never = pgsonde(&["report", source, "--to", "2001-01-01"]);
+    assert_eq!(never.code, Some(4), "{never:?}");
+    assert!(never.stderr.contains("PGS0504") && never.stderr.contains("it has what happened from"));
 }
 
 /// Slow statements by digest, as people ask a capture with tools of their own.
@@ -260,42 +259,6 @@ fn sessions_and_traces(lines: &[Value]) {
         (&refused["db_name"], &refused["end_reason"]),
         (&"absent".into(), &"upstream_refused".into())
     );
-}
-
-#[test]
-fn lines_say_who_ended_a_session() {
-    let postgres = Postgres::start();
-    let folder = folder("captures-ends");
-    let proxy = Proxy::start(&postgres, &["--capture", folder.to_str().expect("UTF-8")]);
-    let session = |name: &str| {
-        let mut socket = raw::session(proxy.port());
-        socket.write_all(&raw::query(&format!("set application_name = '{name}'"))).expect("sent");
-        raw::read_until_ready(&mut socket, 1);
-        socket
-    };
-    drop(session("leaves"));
-    let mut killed = session("is_killed");
-    let kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'is_killed'";
-    assert_eq!(postgres.psql_ok(postgres.port(), kill), "t");
-    let _last_words = killed.read_to_end(&mut Vec::new());
-    let _stays = session("stays");
-    proxy.settle();
-    assert_eq!(proxy.stop(), 0);
-    let lines = lines(&folder);
-    let ends: BTreeMap<&str, [&str; 2]> = of(&lines, "connection")
-        .filter(|line| line["state"] == "closed")
-        .map(|line| {
-            let text = |name: &str| line[name].as_str().unwrap_or_default();
-            (text("app"), [text("end_side"), text("end_reason")])
-        })
-        .collect();
-    let expected = [
-        ("is_killed", ["server", "server_closed"]),
-        ("leaves", ["client", "client_closed"]),
-        ("stays", ["proxy", "drain"]),
-    ];
-    assert_eq!(ends, BTreeMap::from(expected));
-    std::fs::remove_dir_all(folder).expect("the folder goes");
 }
 
 fn cut_and_strange_files(folder: &Path, file: &Path) {
@@ -424,7 +387,7 @@ fn live_events_and_captures_hold_no_values() {
     let args = ["-n", "-M", "extended", "-t", "3", "-D", "canary=987612345", "-f", bound_path];
     postgres.pgbench(proxy.port(), &args, LIMIT);
     let lines = json.wait_for("length(note)");
-    json.wait_for("\"prepare\":\"new\"");
+    json.wait_for("\"prepare\":\"unnamed\"");
     let shown = people.wait_for("SELECT said");
     assert!(!shown.contains("INSERT"), "{shown}");
     failed.wait_for("22P02");

@@ -72,6 +72,7 @@ fn three_proxies_write_one_store_and_the_report_is_the_fleets() {
 
     same_statements(&merged, &stored);
     same_blocks(&merged, &stored);
+    its_past(&stored);
     same_finding(&merged, &stored);
     renderings(&clickhouse, &source);
     books_of_the_export(&proxies);
@@ -111,6 +112,20 @@ fn same_statements(merged: &Value, stored: &Value) {
             let near = a.zip(b).is_none_or(|(a, b)| (a - b).abs() <= a * 0.011 + 0.001);
             assert!(near && a.is_some() == b.is_some(), "{field}: {a:?} {b:?}");
         }
+    }
+}
+
+/// The steps of the past add up to the sums.
+fn its_past(stored: &Value) {
+    let points = stored["series"]["points"].as_array().expect("steps");
+    let calls: u64 = points.iter().filter_map(|point| point["calls"].as_u64()).sum();
+    assert_eq!(Some(calls), stored["summary"]["books"]["statements"].as_u64(), "{points:?}");
+    assert!(points.len() >= 60 && points.iter().any(|point| point["p95_ms"].as_f64().is_some()));
+    for item in stored["statements"]["items"].as_array().expect("items") {
+        let trend = item["trend"].as_array().expect("a trend").iter();
+        let sum: f64 = trend.filter_map(Value::as_f64).sum();
+        let total = item["total_ms"].as_f64().expect("a time");
+        assert!((sum - total).abs() < 0.01, "{sum} of {item}");
     }
 }
 

@@ -385,7 +385,7 @@ fn a_thousand_proxies_with_skewed_load_give_the_picture_of_one() {
             let closed = Event::Closed {
                 session: SessionId(session),
                 at_us: END_US,
-                opaque: false,
+                opaque: None,
                 end: End::default(),
             };
             analyzer.ingest(&RecordBatch { events: vec![closed], ..RecordBatch::default() });

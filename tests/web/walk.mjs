@@ -102,6 +102,7 @@ async function mouse(browser) {
   const calls = await page.locator("tbody tr td:nth-child(3)").allInnerTexts();
   const values = calls.map((text) => Number(text.replace(/,/g, "")));
   check(values.length > 1 && values.every((value, index) => index === 0 || value <= values[index - 1]), `calls go down: ${calls.slice(0, 5)}`);
+  await ranged(page);
   await page.locator(".chooser summary").click();
   await page.getByLabel("Median").check();
   await page.waitForFunction(() => location.hash.includes("p50"));
@@ -120,6 +121,18 @@ async function mouse(browser) {
   await page.locator("label.theme select").selectOption("dark");
   check((await page.evaluate(() => getComputedStyle(document.body).colorScheme)).includes("dark"), "dark is dark");
   await page.context().close();
+}
+
+/** Of the last minutes: the sums of their steps, which the address keeps. */
+async function ranged(page) {
+  await page.getByLabel("Time range").selectOption("last 5 minutes");
+  await page.waitForFunction(() => location.hash.includes("range=5m"));
+  await page.locator("caption", { hasText: "in whole steps" }).waitFor();
+  check((await page.locator("tbody tr").count()) > 0, "the last minutes have statements");
+  check((await page.locator("tbody tr td:nth-child(6)").first().innerText()) === "–", "99 % is not known of a time range");
+  await page.getByLabel("Time range").selectOption("since the start");
+  await page.waitForFunction(() => !location.hash.includes("range="));
+  await page.locator("caption", { hasNotText: "in whole steps" }).waitFor();
 }
 
 /** Silences a finding and lets it speak again, with the token that came in the address. */

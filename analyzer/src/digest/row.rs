@@ -182,6 +182,8 @@ impl Row {
             errors: self.totals.errors,
             rows: self.totals.rows,
             total_us: self.totals.phases.statement_us(),
+            received_bytes: self.totals.received_bytes,
+            sent_bytes: self.totals.sent_bytes,
             buckets: self.durations.buckets(),
         };
         let point = now.since(&self.before);

@@ -20,6 +20,8 @@ pub(crate) struct OccurrenceCost {
     pub(crate) rtt_us: Option<u64>,
     pub(crate) service_p50_us: u64,
     pub(crate) busy_us: u64,
+    /// Round trips that the better form spares; 0 where it spares none.
+    pub(crate) round_trips: u64,
     /// Bytes moved in vain, where the kind is about bytes.
     pub(crate) bytes: Option<u64>,
 }
@@ -55,6 +57,7 @@ impl Repeated {
             rtt_us: self.rtt_us,
             service_p50_us: self.p50_us,
             busy_us: self.busy_us,
+            round_trips: self.n.saturating_sub(self.batched),
             bytes: None,
         }
     }

@@ -466,6 +466,7 @@ impl Entry {
             service_p50_ms: ms(latest.service_p50_us as f64),
             busy_ms: ms(latest.busy_us as f64),
             busy_total_ms: ms(self.busy_total_us as f64),
+            round_trips: latest.round_trips,
             bytes: latest.bytes,
         }
     }

@@ -66,3 +66,42 @@ pub enum End {
     /// The proxy was going down.
     Drain,
 }
+
+/// Why a session is forwarded unseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opaque {
+    /// A frame that makes no sense, or an answer to nothing.
+    Framing,
+    /// A replication connection.
+    Replication,
+    /// Another protocol version.
+    Unknown,
+    /// A limit was reached.
+    Memory,
+    /// GSS encryption between client and server.
+    Gss,
+    /// `profile.mode` is `bypass`.
+    Bypass,
+}
+
+impl Opaque {
+    const ALL: [Self; 6] =
+        [Self::Framing, Self::Replication, Self::Unknown, Self::Memory, Self::Gss, Self::Bypass];
+
+    /// Its name in metrics and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Framing => "framing",
+            Self::Replication => "replication",
+            Self::Unknown => "unknown",
+            Self::Memory => "memory",
+            Self::Gss => "gss",
+            Self::Bypass => "bypass",
+        }
+    }
+
+    /// The reason of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}

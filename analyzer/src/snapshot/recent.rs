@@ -63,6 +63,10 @@ pub struct Point {
     pub rows: u64,
     /// Statement time in microseconds.
     pub total_us: u64,
+    /// Bytes from clients.
+    pub received_bytes: u64,
+    /// Bytes to clients.
+    pub sent_bytes: u64,
     /// 95 % of the exactly timed executions took at most about this long; interpolated within a bucket of
     /// [`super::ROW_BUCKETS_US`]. `None` without any.
     pub p95_us: Option<u64>,

@@ -142,7 +142,7 @@ fn source(options: &Options) -> Result<Source, Problem> {
     let is_capture =
         starts == 2 && (first[0] == b'{' || first == [0x1f, 0x8b] || first == [0x28, 0xb5]);
     if path.is_dir() || is_capture {
-        return Ok(Source::Capture(Box::new(crate::capture::replay(path)?)));
+        return Ok(Source::Capture(Box::new(crate::capture::replay(path, None)?)));
     }
     content(options).map(Source::Text)
 }

@@ -87,6 +87,16 @@ struct Group {
     calls: f64,
 }
 
+/// A statement that the server can plan.
+struct Filled {
+    select: OneSelect,
+    facts: StatementFacts,
+    assumed_values: bool,
+}
+
+/// Nothing gives a parameter a value.
+struct NoValue;
+
 /// A database that is being looked at.
 pub(super) struct Session {
     pub(super) side: Side,
@@ -204,24 +214,39 @@ impl Session {
         found
     }
 
-    fn sample(&mut self, text: &str, weight: f64, digest: usize, redacted: &str) -> Option<Sample> {
-        let mut facts = self.facts(text)?;
+    /// The plan of the first line that can be planned; with whether its values were assumed.
+    pub(super) fn plan_now(
+        &mut self,
+        lines: &[Line],
+    ) -> Option<Result<(serde_json::Value, bool), SideError>> {
+        let Filled { select, assumed_values, .. } =
+            lines.iter().find_map(|line| self.filled(&line.text).ok().flatten())?;
+        Some(self.side.explain_with_settings(&select).map(|json| (json, assumed_values)))
+    }
+
+    /// The statement with a value for each parameter; `None` where it reads nothing.
+    fn filled(&self, text: &str) -> Result<Option<Filled>, NoValue> {
+        let Some(mut facts) = self.facts(text) else { return Ok(None) };
         let mut text = text.to_owned();
         let assumed_values = facts.parameters;
         if assumed_values {
-            let filled = values::filled(&self.catalog, &facts, &self.side.search_path, &text);
-            let Some((filled, known)) =
-                filled.and_then(|text| Some((text.clone(), self.facts(&text)?)))
-            else {
-                self.note(format!(
-                    "`{redacted}` has parameters that nothing gives a value for: skipped"
-                ));
-                return None;
-            };
-            (text, facts) = (filled, known);
+            text = values::filled(&self.catalog, &facts, &self.side.search_path, &text)
+                .ok_or(NoValue)?;
+            facts = self.facts(&text).ok_or(NoValue)?;
         }
         // nothing is read by INSERT … VALUES
-        let select = OneSelect::checked(&self.grammar, &text)?;
+        let select = OneSelect::checked(&self.grammar, &text);
+        Ok(select.map(|select| Filled { select, facts, assumed_values }))
+    }
+
+    fn sample(&mut self, text: &str, weight: f64, digest: usize, redacted: &str) -> Option<Sample> {
+        let Ok(filled) = self.filled(text) else {
+            self.note(format!(
+                "`{redacted}` has parameters that nothing gives a value for: skipped"
+            ));
+            return None;
+        };
+        let Filled { select, facts, assumed_values } = filled?;
         let scans = workload::bind(&self.catalog, &facts, &self.side.search_path);
         match explain::base_plan(&mut self.side, &select) {
             Ok(plan) => Some(Sample {

@@ -193,6 +193,16 @@ impl Side {
         self.plan(select, parallel, "").map(|(plan, _)| plan)
     }
 
+    /// EXPLAIN (FORMAT JSON, SETTINGS), as the server would plan the statement now.
+    pub(super) fn explain_with_settings(
+        &mut self,
+        select: &OneSelect,
+    ) -> Result<serde_json::Value, SideError> {
+        let local = self.local.clone();
+        self.planned(&local, &format!("EXPLAIN (FORMAT JSON, SETTINGS) {}", select.0))
+            .map(|(plan, _)| plan)
+    }
+
     /// What HypoPG calls these indexes (`CREATE INDEX …`); they are forgotten at once.
     pub(super) fn suppose(
         &mut self,
@@ -230,12 +240,19 @@ impl Side {
         } else {
             "SET LOCAL max_parallel_workers_per_gather = 0"
         };
+        let local = format!("{}{local}", self.local);
+        self.planned(&local, &format!("{before}EXPLAIN (FORMAT JSON) {}", select.0))
+    }
+
+    fn planned(
+        &mut self,
+        local: &str,
+        sql: &str,
+    ) -> Result<(serde_json::Value, Vec<String>), SideError> {
         self.pace.as_mut().map_or(Ok(()), Pace::wait)?;
         self.explained += 1;
-        let local = format!("{}{local}", self.local);
         let begun = std::time::Instant::now();
-        let sql = format!("{before}EXPLAIN (FORMAT JSON) {}", select.0);
-        let answer = self.in_transaction(&local, &sql);
+        let answer = self.in_transaction(local, sql);
         if let Some(pace) = &mut self.pace {
             pace.note(begun.elapsed(), answer.as_ref().err());
         }

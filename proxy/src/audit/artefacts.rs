@@ -1,6 +1,7 @@
 //! What an audit leaves in `--out`, and what it tells the CI system that it runs in.
 
 use super::code::{Code, Places};
+use super::judge::is_of;
 use super::table::{limit_words, value};
 use crate::export::formats::{Format, html, junit, markdown, pretty, render, sarif, title};
 use crate::export::shapes::audit::{AuditDocument, Baseline, JudgedFinding, JudgedLimit};
@@ -174,7 +175,7 @@ impl Artefacts<'_> {
                     finding.child.as_ref().is_some_and(|child| child.digest == digest)
                         || finding.parent.as_ref().is_some_and(|parent| parent.digest == digest)
                 }
-                ("findings", _) => finding.severity == limit.key && judged.beyond_baseline > 0,
+                ("findings", _) => is_of(finding, &limit.key) && judged.beyond_baseline > 0,
                 _ => finding.kind == limit.key || (limit.key == "new_findings" && !judged.known),
             }
         };

@@ -6,6 +6,7 @@ mod written;
 pub(crate) use written::written;
 
 use crate::problem::Problem;
+use pgsonde_analyzer::finding::Kind;
 use std::path::Path;
 
 /// What a limit is measured in.
@@ -37,8 +38,13 @@ pub(crate) const WHOLE_KEYS: [(&str, Unit); 8] = [
     ("new_findings", Unit::Count),
 ];
 
-/// Keys of `[budget.findings]`.
-pub(crate) const SEVERITIES: [&str; 3] = ["error", "warning", "info"];
+/// Severities of findings.
+const SEVERITIES: [&str; 3] = ["error", "warning", "info"];
+
+/// Keys of `[budget.findings]`: severities and kinds.
+pub(crate) fn finding_groups() -> Vec<&'static str> {
+    SEVERITIES.into_iter().chain(Kind::ALL.iter().map(|kind| kind.name())).collect()
+}
 
 /// Limits of `[[budget.route]]` and `[[budget.mark]]`.
 pub(crate) const RULE_KEYS: [(&str, Unit); 7] = [

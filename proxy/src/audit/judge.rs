@@ -4,7 +4,7 @@ mod findings;
 
 use super::budget::{Budget, Limit, Rule, Unit, fits};
 use crate::export::shapes::audit::{Baseline, JudgedFinding, JudgedLimit, KnownFinding};
-use crate::export::shapes::{Mark, Report, Route, Statement};
+use crate::export::shapes::{Finding, Mark, Report, Route, Statement};
 use findings::{counting, judged};
 
 /// Timed statements (or units) from which a quantile is judged.
@@ -44,7 +44,7 @@ impl Judgement {
         }
         for limit in &case.budget.findings {
             let counted: Vec<&JudgedFinding> =
-                counting(&findings).filter(|judged| judged.finding.severity == limit.key).collect();
+                counting(&findings).filter(|judged| is_of(&judged.finding, limit.key)).collect();
             let named = findings::named(&counted);
             limits.push(verdict("findings", None, limit, Ok((counted.len() as u64, named))));
         }
@@ -298,6 +298,11 @@ fn of_digest(key: &str, statement: &Statement) -> Measured {
 /// The baseline's entry of a finding.
 fn known_of<'a>(baseline: &'a Baseline, id: &str) -> Option<&'a KnownFinding> {
     baseline.findings.iter().find(|known| known.finding == id)
+}
+
+/// Whether a finding is of this severity or kind.
+pub(crate) fn is_of(finding: &Finding, group: &str) -> bool {
+    finding.severity == group || finding.kind == group
 }
 
 #[cfg(test)]

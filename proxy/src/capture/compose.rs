@@ -5,7 +5,8 @@ use super::finding_watch::FindingWatch;
 use super::hub::News;
 use super::kinds::Kinds;
 use super::words::{
-    self, driver_words, outcome, prepare, protocol, sqlstate, tag, timing, transaction_outcome,
+    self, driver_words, is_suspended, outcome, prepare, protocol, sqlstate, tag, timing,
+    transaction_outcome,
 };
 use crate::export::shapes::as_sent::AsSentFields;
 use crate::export::shapes::lines::{
@@ -275,7 +276,8 @@ impl Composer {
                     busy_us: closed.busy_us,
                     statements: closed.statements,
                     transactions: closed.transactions,
-                    opaque: closed.opaque,
+                    opaque: closed.opaque.is_some(),
+                    opaque_reason: closed.opaque.map(|reason| reason.name().into()),
                     ..self.connection(closed.at_us, closed.session.0, &closed.who)
                 };
                 self.put_connection(&line, out);
@@ -445,7 +447,8 @@ pub(crate) fn statement_line<'a>(
         query_id: event.query_id.map(|id| id.to_string().into()),
         db_operation: event.executed.operation().name().into(),
         protocol: protocol(record.protocol).into(),
-        prepare: prepare(record.protocol, record.parsed).into(),
+        prepare: prepare(record).into(),
+        suspended: is_suspended(record),
         param_count: record.bind_count,
         in_transaction: record.in_transaction,
         duration_us: record.duration_us(),

@@ -9,13 +9,13 @@ use crate::export::shapes::lines::{
     ConnectionLine, DigestLine, FindingLine, GapLine, StatementLine, TrafficLine, TransactionLine,
     WhoFields, head,
 };
-use crate::export::{Build, EventDrops, Lifecycle, ProxyCounters};
+use crate::export::{Build, EventDrops, Lifecycle, ProxyCounters, TimeRange, rfc3339_unix};
 use crate::problem::Problem;
 use pgsonde_analyzer::known::KnownText;
 use pgsonde_analyzer::limits::Limits;
 use pgsonde_analyzer::record::{
-    End, Event, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span, StatementRecord,
-    Tag, TextKey, Timing, TrafficRecord, TransactionOutcome, TransactionRecord,
+    End, Event, Opaque, Outcome, Protocol, RecordBatch, SessionId, SessionOpened, Span,
+    StatementRecord, Tag, TextKey, Timing, TrafficRecord, TransactionOutcome, TransactionRecord,
 };
 use pgsonde_analyzer::snapshot::{Operation, Snapshot};
 use pgsonde_analyzer::text::Class;
@@ -46,14 +46,19 @@ pub(crate) struct Replayed {
     pub(crate) notes: Vec<String>,
 }
 
-/// Reads a capture file, or a folder of them, and makes the snapshot of it.
+/// Reads a capture file, or a folder of them, and makes the snapshot of it; of what began within the range, if one is given.
 ///
 /// # Errors
-/// PGS0511 no capture, PGS0512 of a newer version, PGS0513 unreadable.
-pub(crate) fn replay(path: &Path) -> Result<Replayed, Problem> {
-    let mut replay = Replay::new();
+/// PGS0504 nothing within the range, PGS0511 no capture, PGS0512 of a newer version, PGS0513 unreadable.
+pub(crate) fn replay(path: &Path, range: Option<TimeRange>) -> Result<Replayed, Problem> {
+    let mut replay = Replay { range, ..Replay::new() };
     let mut notes = reader::read(path, &mut replay)?;
     replay.tell(&mut notes);
+    if range.is_some_and(|range| !range.meets(replay.first_unix_us, replay.last_unix_us)) {
+        let [first, last] = [replay.first_unix_us, replay.last_unix_us].map(rfc3339_unix);
+        return Err(Problem::new(504, "nothing of the capture lies within the time range")
+            .note(format!("it has what happened from {first} to {last}")));
+    }
     Ok(replay.finish(notes))
 }
 
@@ -78,6 +83,10 @@ struct Text {
 }
 
 struct Replay {
+    range: Option<TimeRange>,
+    /// Of the whole capture, in microseconds since 1970.
+    first_unix_us: u64,
+    last_unix_us: u64,
     analyzer: Option<Analyzer>,
     limits: Limits,
     run: Run,
@@ -105,6 +114,9 @@ struct Replay {
 impl Replay {
     fn new() -> Self {
         Self {
+            range: None,
+            first_unix_us: u64::MAX,
+            last_unix_us: 0,
             analyzer: None,
             limits: Limits::default(),
             run: Run { proxy_id: String::new(), base: 0 },
@@ -157,7 +169,10 @@ impl Replay {
             None => Snapshot::default(),
         };
         let started_us = self.finding_origin_us;
-        let findings = self.findings.values();
+        let met = |line: &&FindingLine| {
+            self.range.is_none_or(|range| range.meets(line.first_seen_us, line.last_seen_us))
+        };
+        let findings = self.findings.values().filter(met);
         snapshot.adopt_findings(
             findings.filter_map(|line| finding_line::read(line, started_us)).collect(),
         );
@@ -173,6 +188,17 @@ impl Replay {
         };
         let started = UNIX_EPOCH + Duration::from_micros(self.origin_us);
         Replayed { snapshot, proxy, started, notes }
+    }
+
+    /// Whether the line is about the time range. Who a session is, and what a digest is, must be known in any case.
+    fn is_wanted(&mut self, ev: &str, line: &[u8]) -> bool {
+        let Some(range) = self.range else { return true };
+        if matches!(ev, "digest" | "finding") {
+            return true;
+        }
+        let Some(head) = head(line) else { return true };
+        self.last_unix_us = self.last_unix_us.max(head.ts_us);
+        range.holds(head.ts_us) || ev == "connection" && head.ts_us < range.to_us
     }
 
     fn at(&self, unix_us: u64) -> u64 {
@@ -317,7 +343,8 @@ impl Replay {
             "closed" => {
                 let session = self.meet(line.session, at_us, 0, &line.who);
                 self.sessions.remove(&session.0);
-                let opaque = line.opaque;
+                let reason = line.opaque_reason.as_deref().and_then(Opaque::named);
+                let opaque = line.opaque.then_some(reason.unwrap_or(Opaque::Unknown));
                 let end = End::Unknown;
                 self.ingest(Event::Closed { session, at_us, opaque, end }, Vec::new());
             }
@@ -372,6 +399,9 @@ impl Lines for Replay {
             let since_start = head.opened_us.saturating_sub(head.started_us);
             let whole = since_start <= BEGINNING_US;
             self.origin_us = if whole { head.started_us } else { head.opened_us };
+            if let Some(range) = self.range {
+                self.origin_us = self.origin_us.max(range.from_us);
+            }
             self.finding_origin_us = self.origin_us;
             if !whole {
                 notes.push("the capture begins in the middle of the proxy's life".to_owned());
@@ -392,10 +422,14 @@ impl Lines for Replay {
         self.no_statements |= !head.statements;
         self.version = head.version;
         self.redaction = head.redaction;
+        self.first_unix_us = self.first_unix_us.min(head.opened_us);
         self.last_us = self.last_us.max(self.at(head.opened_us));
     }
 
     fn line(&mut self, ev: &str, line: &[u8]) -> bool {
+        if !self.is_wanted(ev, line) {
+            return true;
+        }
         match ev {
             "statement" => serde_json::from_slice(line).map(|line| self.statement(&line)).is_ok(),
             "digest" => serde_json::from_slice(line).map(|line| self.digest(&line)).is_ok(),
@@ -486,7 +520,8 @@ fn record(
             _ => Tag::None,
         },
         in_transaction: line.in_transaction,
-        parsed: line.prepare == "new",
+        parsed: matches!(&*line.prepare, "named" | "unnamed" | "new"),
+        named: line.prepare == "named",
         ..StatementRecord::default()
     }
 }

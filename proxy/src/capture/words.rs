@@ -2,7 +2,7 @@
 
 use crate::stream::tls_words;
 use pgsonde_analyzer::record::{
-    Auth, Driver, End, Outcome, Protocol, Tag, Timing, Tls, TransactionOutcome,
+    Auth, Driver, End, Outcome, Protocol, StatementRecord, Tag, Timing, Tls, TransactionOutcome,
 };
 use std::borrow::Cow;
 
@@ -18,12 +18,21 @@ pub(super) fn protocol(protocol: Protocol) -> &'static str {
     }
 }
 
-pub(super) fn prepare(protocol: Protocol, parsed: bool) -> &'static str {
-    match (protocol, parsed) {
-        (Protocol::Extended, true) => "new",
-        (Protocol::Extended, false) => "reuse",
+pub(super) fn prepare(record: &StatementRecord) -> &'static str {
+    match (record.protocol, record.parsed, record.named) {
+        (Protocol::Extended, true, true) => "named",
+        (Protocol::Extended, true, false) => "unnamed",
+        (Protocol::Extended, false, _) => "reuse",
         _ => "none",
     }
+}
+
+/// Whether its portal was not read to its end: no completion tag came, and no error.
+pub(super) fn is_suspended(record: &StatementRecord) -> bool {
+    record.row_limited
+        && record.tag == Tag::None
+        && record.outcome == Outcome::Ok
+        && record.timing != Timing::Empty
 }
 
 pub(super) fn timing(timing: Timing) -> Option<&'static str> {

@@ -13,7 +13,7 @@ mod tables;
 
 pub use client::Place;
 pub(crate) use client::{Client, Refusal};
-pub(crate) use report::{Range, read};
+pub(crate) use report::read;
 pub(crate) use tables::{Dialect, PRESENT, missing, statements, views};
 
 use crate::capture::Events;

@@ -1,5 +1,6 @@
 //! A report of the whole fleet out of the store: rows into the snapshot that one proxy would have had.
 
+mod past;
 mod sums;
 mod units;
 
@@ -7,7 +8,7 @@ use super::client::{Client, Refusal, quoted};
 use crate::capture::finding_of;
 use crate::export::shapes::lines::FindingLine;
 use crate::export::shapes::{Report, UpstreamInfo};
-use crate::export::{Build, Lifecycle, ProxyCounters, report_of};
+use crate::export::{Build, Lifecycle, ProxyCounters, TimeRange, report_of};
 use crate::problem::Problem;
 use pgsonde_analyzer::merge::{DigestSketch, Merge, RouteSketch, Sketched};
 use pgsonde_analyzer::snapshot::{
@@ -26,32 +27,22 @@ const DIGESTS_MAX: usize = 20_000;
 /// Findings that are read.
 const FINDINGS_MAX: usize = 20_000;
 
-/// From and to, in microseconds since 1970; whole minutes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Range {
-    pub(crate) from_us: u64,
-    pub(crate) to_us: u64,
-}
-
-impl Range {
-    /// Whole minutes, as the sums of the store are.
-    pub(crate) fn of_minutes(self) -> Self {
-        const MINUTE_US: u64 = 60_000_000;
-        let from_us = self.from_us - self.from_us % MINUTE_US;
-        Self { from_us, to_us: self.to_us.div_ceil(MINUTE_US) * MINUTE_US }
-    }
+/// Whole minutes, as the sums of the store are.
+fn whole_minutes(range: TimeRange) -> TimeRange {
+    const MINUTE_US: u64 = 60_000_000;
+    let from_us = range.from_us - range.from_us % MINUTE_US;
+    TimeRange { from_us, to_us: range.to_us.div_ceil(MINUTE_US) * MINUTE_US }
 }
 
 /// What a reader of the report would look for in vain.
-const NOT_STORED: &str =
-    "Trends and sessions are not read out of the store: a proxy's own page shows them.";
+const NOT_STORED: &str = "Sessions are not read out of the store: a proxy's own page shows them.";
 
 /// The report of everything that all proxies told within the range.
 ///
 /// # Errors
 /// PGS0531 to PGS0535.
-pub(crate) fn read(client: &Client, range: Range, top: usize) -> Result<Report, Problem> {
-    let range = range.of_minutes();
+pub(crate) fn read(client: &Client, range: TimeRange, top: usize) -> Result<Report, Problem> {
+    let range = whole_minutes(range);
     let problem = |refusal: Refusal| refusal.problem(client.place());
     let mut merge = Merge::default();
     let (main, events) = statements(client, range).map_err(problem)?;
@@ -63,6 +54,7 @@ pub(crate) fn read(client: &Client, range: Range, top: usize) -> Result<Report, 
     let [proxies, dropped] = totals(client, range).map_err(problem)?;
     let (mut snapshot, origin_us) = merge.finish();
     snapshot.at_us = range.to_us - range.from_us;
+    past::add(client, range, &mut snapshot).map_err(problem)?;
     let mut proxy = ProxyCounters {
         build: Build { revision: "unknown", rustc: "unknown", ..Build::default() },
         uptime_s: snapshot.at_us / 1_000_000,
@@ -90,7 +82,7 @@ fn rows<T: DeserializeOwned>(client: &Client, sql: &str) -> Result<Vec<T>, Refus
     answer.lines().filter(|line| !line.is_empty()).map(row).collect()
 }
 
-fn minutes(range: Range) -> String {
+fn minutes(range: TimeRange) -> String {
     let (from_s, to_s) = (range.from_us / 1_000_000, range.to_us / 1_000_000);
     format!("minute >= toDateTime({from_s}) AND minute < toDateTime({to_s})")
 }
@@ -162,7 +154,7 @@ const SUMMED: [(&str, &str); 14] = [
 ];
 
 /// Everything but findings; with the number of executions.
-fn statements(client: &Client, range: Range) -> Result<(Sketched, u64), Refusal> {
+fn statements(client: &Client, range: TimeRange) -> Result<(Sketched, u64), Refusal> {
     let minutes = minutes(range);
     let sums: Vec<String> =
         SUMMED.iter().map(|(column, name)| format!("sumMerge({column}) AS {name}")).collect();
@@ -305,11 +297,11 @@ struct StateFields {
     n: u64,
 }
 
-fn raw(range: Range) -> String {
+fn raw(range: TimeRange) -> String {
     format!("ts_us >= {} AND ts_us < {}", range.from_us, range.to_us)
 }
 
-fn sqlstates(client: &Client, range: Range) -> Result<ByDigest<([u8; 5], u64)>, Refusal> {
+fn sqlstates(client: &Client, range: TimeRange) -> Result<ByDigest<([u8; 5], u64)>, Refusal> {
     let sql = format!(
         "SELECT digest, db_name, err_sqlstate, count() AS n FROM pgsonde_statements \
          WHERE {} AND err_sqlstate != '' GROUP BY digest, db_name, err_sqlstate ORDER BY n DESC",
@@ -338,7 +330,7 @@ struct UnitFields {
 }
 
 /// Units by route, as far as single executions are still there.
-fn routes(client: &Client, range: Range, sketched: &mut Sketched) -> Result<(), Refusal> {
+fn routes(client: &Client, range: TimeRange, sketched: &mut Sketched) -> Result<(), Refusal> {
     let sql = format!(
         "SELECT service, route, statements, database_us, count() AS units, sum(first_row) AS first_row_us, \
          sum(transfer) AS transfer_us, sum(n_rows) AS rows, sum(sent) AS sent_bytes FROM (\
@@ -382,7 +374,7 @@ struct FindingFields {
 /// The findings of each start of a proxy as it told them last.
 fn findings(
     client: &Client,
-    range: Range,
+    range: TimeRange,
 ) -> Result<Vec<Vec<pgsonde_analyzer::finding::Finding>>, Refusal> {
     let sql = format!(
         "SELECT proxy_id, finding, argMax(line, ts_us) AS line FROM pgsonde_findings \
@@ -399,7 +391,7 @@ fn findings(
 }
 
 /// Starts of proxies, and rows that are missing.
-fn totals(client: &Client, range: Range) -> Result<[u64; 2], Refusal> {
+fn totals(client: &Client, range: TimeRange) -> Result<[u64; 2], Refusal> {
     let count = |sql: String| -> Result<u64, Refusal> {
         Ok(client.query(&sql)?.trim().parse().unwrap_or(0))
     };

@@ -101,7 +101,7 @@ const TABLES: &[Table] = &[
             Column("values_hash", "String", "Equal for equal values within one proxy_id; empty if it has none."),
             Column("db_operation", "low", "select, insert, update, delete, merge, copy, transaction, ddl, utility, other."),
             Column("protocol", "low", "simple, extended, function_call."),
-            Column("prepare", "low", "none, new (parsed for this execution), reuse."),
+            Column("prepare", "low", "none; unnamed or named, where it was parsed for this execution; reuse."),
             Column("param_count", "UInt16", "Bound parameters."),
             Column("in_transaction", "UInt8", "1: ran inside a transaction block."),
             Column("duration_us", "UInt64", "Request complete to last byte of the answer, in microseconds, at the proxy."),
@@ -118,6 +118,7 @@ const TABLES: &[Table] = &[
             Column("sent_bytes", "UInt64", "Answer on the client leg."),
             Column("outcome", "low", "ok, error, cancelled, aborted."),
             Column("err_sqlstate", "low", "SQLSTATE of its error; empty if none."),
+            Column("suspended", "UInt8", "1: its portal was not read to its end."),
         ],
     },
     Table {
@@ -168,6 +169,7 @@ const TABLES: &[Table] = &[
             Column("end_reason", "low", "How it ended (client_closed, idle_timeout, drain, …) or why it was refused."),
             Column("statements", "UInt64", "On close: statements of the session."),
             Column("opaque", "UInt8", "On close: 1 if it was forwarded unseen at its end."),
+            Column("opaque_reason", "low", "Why: framing, replication, unknown, memory, gss, bypass."),
         ],
     },
     Table {

@@ -18,7 +18,7 @@ pub(crate) mod top;
 pub(crate) use crate::export::text::clean as plain;
 
 use crate::problem::{LOCAL_RESOURCE, Problem};
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 
 /// Writes a result to stdout. A reader that has enough (`| head`) is no error.
 pub(crate) fn print(text: &str) -> Result<(), Problem> {
@@ -28,19 +28,5 @@ pub(crate) fn print(text: &str) -> Result<(), Problem> {
             Err(Problem::new(LOCAL_RESOURCE, format!("cannot print: {error}")))
         }
         _ => Ok(()),
-    }
-}
-
-/// Whether standard output gets colours: `always`, `never`, or what terminal and environment say.
-pub(crate) fn colours(when: &str) -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    match when {
-        "always" => true,
-        "never" => false,
-        _ if set("CLICOLOR_FORCE") => true,
-        _ => {
-            let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-            std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! `pgsonde report`
 
 use crate::export::Format;
-use crate::export::report::{self, Options};
+use crate::export::report::{self, Options, WhatIf};
 use crate::problem::Problem;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,14 @@ pub(crate) struct ReportArgs {
     /// Statements shown by themselves, costliest first; the rest is summed as `other`
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=500))]
     top: u16,
-    /// Begin of the time range (RFC 3339, or -1h before now); only of a clickhouse:// source
+    /// Costs of findings as they would be with other round trips to the server, such as `rtt=2ms`: what a test beside
+    /// its database finds, on the network of production
+    #[arg(long, value_name = "rtt=TIME")]
+    what_if: Option<WhatIf>,
+    /// Begin of the time range (RFC 3339, or -1h before now); only of a capture or a clickhouse:// source
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// End of the time range; only of a clickhouse:// source
+    /// End of the time range; only of a capture or a clickhouse:// source
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
 }
@@ -52,6 +56,7 @@ pub(crate) fn run(args: ReportArgs, json: bool) -> Result<ExitCode, Problem> {
     let format = chosen(args.format, args.output.as_deref(), json);
     report::run(&Options {
         format,
+        what_if: args.what_if,
         from: args.from,
         to: args.to,
         source: args.source,

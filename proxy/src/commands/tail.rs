@@ -40,7 +40,7 @@ pub(crate) struct TailArgs {
 ///
 /// # Errors
 /// PGS0204 for a URL, PGS0219 for an expression that can't be read, PGS0501 and PGS0502 where no proxy answers.
-pub(crate) fn run(args: &TailArgs, json: bool, color: &str) -> Result<ExitCode, Problem> {
+pub(crate) fn run(args: &TailArgs, json: bool) -> Result<ExitCode, Problem> {
     Filter::parse(&args.filter)
         .map_err(|why| Problem::new(219, format!("--filter: {why}")).help(FILTER_HELP))?;
     let mut query = vec![
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &TailArgs, json: bool, color: &str) -> Result<ExitCode, 
     let mut printer = Printer {
         out: std::io::stdout(),
         fold: Fold::default(),
-        paint: Paint::new(super::colours(color)),
+        paint: Paint::new(crate::colour::of(&std::io::stdout())),
         json,
     };
     let ended = printer.follow(&messages);

@@ -14,6 +14,7 @@ mod health;
 mod host;
 mod pages;
 mod parameters;
+mod plans;
 mod report;
 mod snapshot;
 mod statements;
@@ -78,6 +79,7 @@ struct App {
     policy: HeaderValue,
     requests: Semaphore,
     sketches: Semaphore,
+    plans: Semaphore,
     access: Arc<Access>,
     orders: Orders,
 }
@@ -105,6 +107,7 @@ pub async fn serve(
         policy,
         requests: Semaphore::new(REQUESTS_MAX),
         sketches: Semaphore::new(1),
+        plans: Semaphore::new(1),
         access: state.access,
         orders: state.orders,
     });
@@ -117,6 +120,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(pages::routes())
         .merge(health::routes())
         .merge(statements::routes())
+        .merge(plans::routes())
         .merge(units::routes())
         .merge(findings::routes())
         .merge(report::routes())

@@ -250,9 +250,14 @@ fn plans(known: &Known<'_>, comparison: &Comparison) -> Option<Plans> {
 }
 
 fn shown(plan: &Plan) -> ShownPlan {
+    ShownPlan { cost: plan.cost, lines: plan_lines(plan) }
+}
+
+/// A plan as psql shows it, without values.
+pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     add_lines(&plan.tree, 0, &mut lines);
-    ShownPlan { cost: plan.cost, lines }
+    lines
 }
 
 fn add_lines(node: &PlanNode, depth: usize, lines: &mut Vec<String>) {
@@ -482,6 +487,7 @@ fn unknown_cost(size_bytes: u64) -> Cost {
         saved_low_ms: 0.0,
         saved_high_ms: 0.0,
         saved_low_ms_per_hour: None,
+        round_trips: 0,
         saved_high_ms_per_hour: None,
         occurrences_per_hour: None,
         bytes: Some(size_bytes),

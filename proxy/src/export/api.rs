@@ -1,10 +1,13 @@
 //! Snapshot and counters to the API's shapes. Page and report read the shapes, never the snapshot.
 
 mod activity;
+mod flame;
+mod history;
 mod query;
 mod report;
 mod units;
 
+pub(crate) use flame::FlameLevel;
 pub(crate) use query::{FindingQuery, Page, Sort, StatementQuery};
 pub(crate) use units::{RouteSort, TransactionSort};
 
@@ -264,6 +267,9 @@ impl View<'_> {
 
     /// The costliest `limit` digests (of one database) in the given order; the rest is in `other`.
     pub(crate) fn statements(&self, query: &StatementQuery) -> List<Statement> {
+        if let Some(range) = query.range {
+            return self.statements_within(query, range);
+        }
         let (rows, other, total) = self.chosen(query);
         let total_us = self.total_us();
         let items = rows.iter().map(|row| self.statement(row, total_us)).collect();
@@ -313,9 +319,38 @@ impl View<'_> {
             columns: activity::columns(row),
             routes: routes_of(row),
             hygiene: activity::hygiene_of(row),
-            plan: None,
-            index_advice: None,
+            plan: self.known_plan(row),
+            index_advice: self.index_advice(row),
         }
+    }
+
+    /// What the index advisor said of the statement's missing index, if it looked.
+    fn index_advice(&self, row: &DigestRow) -> Option<serde_json::Value> {
+        let advised = self.advised(row)?;
+        let finding = self.finding(advised);
+        Some(serde_json::json!({
+            "finding": finding.id,
+            "tier": finding.tier,
+            "state": finding.state,
+            "sentence": finding.sentence,
+            "ddl": finding.ddl.or(finding.proposed_ddl),
+        }))
+    }
+
+    /// The plan without the index, as far as the planner was asked for it.
+    fn known_plan(&self, row: &DigestRow) -> Option<serde_json::Value> {
+        let evidence = &self.advised(row)?.evidence;
+        evidence
+            .iter()
+            .find(|(name, _)| *name == "plan_before")
+            .map(|(_, plan)| evidence_json(plan))
+    }
+
+    fn advised(&self, row: &DigestRow) -> Option<&finding::Finding> {
+        let of_row = |found: &&finding::Finding| {
+            found.kind == finding::Kind::MissingIndex && row.findings.contains(&found.id)
+        };
+        self.snapshot.findings.iter().find(of_row)
     }
 
     fn statement(&self, row: &DigestRow, total_us: u64) -> Statement {
@@ -359,7 +394,7 @@ impl View<'_> {
             transfer_share: ratio(float(totals.phases.transfer_us), float(busy_us)),
             sources: row.sources.iter().map(source).collect(),
             findings: row.findings.iter().map(|id| finding_text(*id)).collect(),
-            trend: self.trend(row),
+            trend: self.trend(row, None),
             first_seen: self.clock.rfc3339(row.first_seen_us),
             last_seen: self.clock.rfc3339(row.last_seen_us),
         }
@@ -368,7 +403,10 @@ impl View<'_> {
     pub(crate) fn findings(&self, query: &FindingQuery) -> List<Finding> {
         let wanted = |f: &&finding::Finding| {
             let is = |want: &Option<String>, name: &str| want.as_deref().is_none_or(|w| w == name);
-            is(&query.kind, f.kind.name())
+            let [first_us, last_us] =
+                [f.first_seen_us, f.last_seen_us].map(|us| self.clock.unix_us(us));
+            query.range.is_none_or(|range| range.meets(first_us, last_us))
+                && is(&query.kind, f.kind.name())
                 && is(&query.severity, f.severity.name())
                 && is(&query.state, f.state.name())
         };

@@ -1,5 +1,7 @@
 //! Wall-clock times for people: the monotonic microseconds of the records, set on the time of the start.
 
+use crate::config::duration_us;
+use crate::config::mutes::unix_us;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The wall-clock moment of monotonic microsecond 0.
@@ -27,9 +29,44 @@ impl Clock {
     }
 }
 
+/// A stretch of time, in microseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeRange {
+    pub(crate) from_us: u64,
+    /// Not in it any more.
+    pub(crate) to_us: u64,
+}
+
+impl TimeRange {
+    /// Whether a moment lies in it.
+    pub(crate) fn holds(self, unix_us: u64) -> bool {
+        (self.from_us..self.to_us).contains(&unix_us)
+    }
+
+    /// Whether something that lasted from the first to the last moment reaches into it.
+    pub(crate) fn meets(self, first_us: u64, last_us: u64) -> bool {
+        first_us < self.to_us && last_us >= self.from_us
+    }
+}
+
 /// RFC 3339 in UTC with milliseconds, of microseconds since 1970.
 pub(crate) fn rfc3339_unix(unix_us: u64) -> String {
     spell(Duration::from_micros(unix_us))
+}
+
+/// RFC 3339 in UTC, `now`, or a duration before now (`-1h`), as microseconds since 1970.
+pub(crate) fn moment(text: &str, now_us: u64) -> Option<u64> {
+    match (text, text.strip_prefix('-')) {
+        ("now", _) => Some(now_us),
+        (_, Some(before)) => Some(now_us.saturating_sub(duration_us(before).ok()?)),
+        _ => unix_us(text),
+    }
+}
+
+/// Microseconds since 1970, now.
+pub(crate) fn now_unix_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// `yyyymmddThhmmssZ` of microseconds since 1970.

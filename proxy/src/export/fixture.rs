@@ -167,6 +167,7 @@ pub(crate) fn n_plus_one() -> Finding {
         cost: Cost {
             saved_low_ms: 20.0,
             saved_high_ms: 38.0,
+            round_trips: 16,
             saved_low_ms_per_hour: Some(1_000.0),
             saved_high_ms_per_hour: Some(1_900.0),
             occurrences_per_hour: Some(50.0),

@@ -23,6 +23,7 @@ mod status;
 mod sticky;
 pub(crate) mod text;
 pub(crate) mod web;
+mod what_if;
 pub(crate) mod words;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub(crate) mod fixture;
 
 #[cfg(feature = "otlp")]
 pub(crate) use api::{digest_text, finding_text};
+pub(crate) use clock::TimeRange;
 pub(crate) use clock::rfc3339_unix;
 pub(crate) use series::series_bound;
 #[cfg(test)]

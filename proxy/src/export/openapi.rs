@@ -7,7 +7,8 @@ use super::api::{RouteSort, TransactionSort};
 use super::shapes::lines::{CaptureRequest, Captures, Examples};
 use super::shapes::{
     Connection, ErrorGroup, Finding, Flame, Health, Info, List, Mark, ProblemBody, Report, Route,
-    RouteDetail, Series, Statement, StatementDetail, Summary, TableUse, TransactionShape, Unit,
+    RouteDetail, Series, Statement, StatementDetail, StatementPlan, Summary, TableUse,
+    TransactionShape, Unit,
 };
 use serde_json::json;
 use utoipa::openapi::content::ContentBuilder;
@@ -79,6 +80,12 @@ enum Value {
 const LIMIT: Parameter =
     Parameter("limit", "Items of the answer; 50 if absent.", Value::Number(1, 500));
 const CURSOR: Parameter = Parameter("cursor", "`next_cursor` of the page before.", Value::Text);
+const FROM: Parameter = Parameter(
+    "from",
+    "Begin of a time range, RFC 3339 or `-15m` before now; as far as the history goes back.",
+    Value::Text,
+);
+const TO: Parameter = Parameter("to", "End of the time range; now if absent.", Value::Text);
 const DATABASE: Parameter = Parameter("database", "Only this database.", Value::Text);
 const TOP: Parameter =
     Parameter("top", "Statements by themselves; 200 if absent.", Value::Number(1, 500));
@@ -133,12 +140,16 @@ const OPERATIONS: &[Operation] = &[
         Parameter("service", "Only what this service executes.", Value::Text),
         Parameter("route", "Only what is executed under this route.", Value::Text),
         Parameter("q", "Filter expression, as of `pgsonde tail --filter`; durations, rows and bytes are means.", Value::Text),
-        LIMIT, CURSOR,
+        FROM, TO, LIMIT, CURSOR,
     ], list_of::<Statement>(), &[400]),
     get("/api/v1/statements/{digest}", "One statement group.", &[DATABASE], of::<StatementDetail>(), &[400, 404]),
-    get("/api/v1/statements/{digest}/series", "Its recent past in steps.", &[DATABASE], of::<Series>(), &[400, 404]),
+    get("/api/v1/statements/{digest}/series", "Its recent past in steps.", &[DATABASE, FROM, TO], of::<Series>(), &[400, 404]),
     get("/api/v1/statements/{digest}/examples", "Its slowest, typical and latest execution, as lines of a capture.", &[DATABASE], of::<Examples>(), &[400, 404]),
-    get("/api/v1/series", "The recent past of everything in steps.", &[], of::<Series>(), &[400]),
+    Operation {
+        parameters: &[DATABASE],
+        ..write(HttpMethod::Post, "/api/v1/statements/{digest}/explain", "Its plan as the server has it now, over the side connection; never executed.", None, of::<StatementPlan>(), &[400, 404, 409, 503])
+    },
+    get("/api/v1/series", "The recent past of everything in steps.", &[FROM, TO], of::<Series>(), &[400]),
     get("/api/v1/routes", "Routes of services.", &[sort(RouteSort::WORDS), LIMIT, CURSOR], list_of::<Route>(), &[400]),
     get("/api/v1/routes/{service}/{route}", "One route with its typical and worst unit.", &[], of::<RouteDetail>(), &[404]),
     get("/api/v1/units/{id}", "One unit of work that a route shows.", &[], of::<Unit>(), &[400, 404]),
@@ -150,7 +161,7 @@ const OPERATIONS: &[Operation] = &[
         Parameter("kind", "Only this kind.", Value::Text),
         Parameter("severity", "Only this severity.", Value::Words("error, warning, info")),
         Parameter("state", "Only this state.", Value::Words("open, muted, resolved")),
-        LIMIT, CURSOR,
+        FROM, TO, LIMIT, CURSOR,
     ], list_of::<Finding>(), &[400]),
     get("/api/v1/findings/{finding}", "One finding.", &[], of::<Finding>(), &[400, 404]),
     write(HttpMethod::Post, "/api/v1/findings/{finding}/mute", "Mutes a finding; answers with it.", Some(mute_body), of::<Finding>(), &[400, 404, 409]),
@@ -159,6 +170,7 @@ const OPERATIONS: &[Operation] = &[
     get("/api/v1/report.html", "The same as one file for a browser.", &[TOP], Answer::Media("text/html"), &[400]),
     get("/api/v1/flame", "Time by service, route, statement and phase; folded is text, speedscope a document of its own.", &[
         Parameter("format", "Form of the answer; json if absent.", Value::Words("json, folded, speedscope")),
+        Parameter("group", "Levels from the top, with commas between them; service,route,statement,phase if absent.", Value::Text),
     ], of::<Flame>(), &[400]),
     get("/api/v1/snapshot", "What `pgsonde merge` reads: compressed, of a version of its own.", &[], Answer::Media("application/zstd"), &[400, 409]),
     get("/api/v1/events", "Events as they happen, one JSON object per line, without end.", &[

@@ -168,9 +168,10 @@ impl Pages {
             findings: findings.items.iter().map(card).collect(),
             found: found(&findings.items),
             nothing_found: format!(
-                "Nothing found in {} statements since {}. Looked for: N+1, missing indexes.",
+                "Nothing found in {} statements since {}. Looked for: {}.",
                 count(summary.books.statements),
-                summary.from
+                summary.from,
+                words::kinds_looked_for()
             ),
             statements: rows,
             routes: routes(&summary),

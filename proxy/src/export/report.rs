@@ -1,14 +1,14 @@
 //! `pgsonde report SOURCE`: a report in the form that was asked for, to stdout or into a file.
 
+use super::clock::{TimeRange, moment, now_unix_us};
 use super::formats::{self, Format};
 use super::shapes::Report;
 use super::source;
-use crate::clickhouse::{self, Range};
-use crate::config::duration_us;
+pub use super::what_if::WhatIf;
+use crate::clickhouse;
 use crate::problem::{LOCAL_RESOURCE, Problem};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What to print and where.
 #[derive(Clone, Debug)]
@@ -25,57 +25,53 @@ pub struct Options {
     pub from: Option<String>,
     /// Its end.
     pub to: Option<String>,
+    /// Costs on another network.
+    pub what_if: Option<WhatIf>,
 }
 
 /// Reads, renders and writes the report.
 ///
 /// # Errors
-/// PGS0204 for a bad source, PGS0501 to PGS0504 for one that cannot be read, PGS0102 where the output cannot be written.
+/// PGS0204 for a bad source, PGS0501 to PGS0504 for one that cannot be read or cut by time, PGS0535 for a bad range, PGS0102 where the output cannot be written.
 pub fn run(options: &Options) -> Result<(), Problem> {
-    if options.source.starts_with("clickhouse://") {
-        let report = of_store(options)?;
-        let text = formats::render(&report, &options.source, options.format);
-        return write(&text, options.output.as_deref());
+    let mut report = if options.source.starts_with("clickhouse://") {
+        of_store(options)?
+    } else {
+        let range = range(options, None)?;
+        source::within(&options.source, range, options.top)?
+    };
+    if let Some(what_if) = options.what_if {
+        what_if.apply(&mut report);
     }
-    if options.from.is_some() || options.to.is_some() {
-        return Err(Problem::new(
-            504,
-            "this source has no history: its report covers all time since its start",
-        )
-        .note("a running proxy and a saved report hold sums, which cannot be cut by time")
-        .help("leave --from and --to away"));
-    }
-    let report = source::read(&options.source, options.top)?;
     let text = formats::render(&report, &options.source, options.format);
     write(&text, options.output.as_deref())
 }
 
 /// The report of the whole fleet; without a range the last hour.
 fn of_store(options: &Options) -> Result<Report, Problem> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-    let moment = |given: &Option<String>, otherwise: &str| {
-        let text = given.as_deref().unwrap_or(otherwise);
+    let range = range(options, Some("-1h"))?.expect("invariant: a beginning was given");
+    clickhouse::read(&crate::commands::clickhouse::client(&options.source)?, range, options.top)
+}
+
+/// The time range that was asked for; without `--from` it begins with `since`, if that is given.
+fn range(options: &Options, since: Option<&str>) -> Result<Option<TimeRange>, Problem> {
+    let now_us = now_unix_us();
+    let read = |text: &str| {
         moment(text, now_us).ok_or_else(|| {
             Problem::new(535, format!("`{}` is no moment", text.escape_debug()))
                 .help("2026-11-23T05:00:00Z, or -1h, -30m, -7d before now, or now")
         })
     };
-    let range =
-        Range { from_us: moment(&options.from, "-1h")?, to_us: moment(&options.to, "now")? };
+    let from_us = options.from.as_deref().or(since).map(read).transpose()?;
+    let to_us = options.to.as_deref().map(read).transpose()?;
+    if from_us.is_none() && to_us.is_none() {
+        return Ok(None);
+    }
+    let range = TimeRange { from_us: from_us.unwrap_or(0), to_us: to_us.unwrap_or(now_us) };
     if range.from_us >= range.to_us {
         return Err(Problem::new(535, "the time range ends before it begins"));
     }
-    clickhouse::read(&crate::commands::clickhouse::client(&options.source)?, range, options.top)
-}
-
-/// RFC 3339 in UTC, `now`, or a duration before now.
-fn moment(text: &str, now_us: u64) -> Option<u64> {
-    match (text, text.strip_prefix('-')) {
-        ("now", _) => Some(now_us),
-        (_, Some(before)) => Some(now_us.saturating_sub(duration_us(before).ok()?)),
-        _ => crate::config::mutes::unix_us(text),
-    }
+    Ok(Some(range))
 }
 
 /// Writes text to a file or to stdout.

@@ -119,7 +119,8 @@ fn findings(out: &mut String, all: &[Finding]) {
     };
     title(out, &format!("Findings: {} open{resolved}", open.len()));
     if open.is_empty() {
-        out.push_str("Nothing found. Looked for: N+1, missing indexes.\n");
+        let kinds = format!("Nothing found. Looked for: {}.", words::kinds_looked_for());
+        out.push_str(&wrap(&kinds, WIDTH, ""));
     }
     for (index, finding) in open.iter().enumerate() {
         if index > 0 {

@@ -19,7 +19,7 @@ pub(crate) use activity::{
     ColumnShare, Connection, ErrorDigest, ErrorGroup, Hygiene, Series, SeriesPoint, TableSums,
     TableUse,
 };
-pub(crate) use advisor::AdvisorInfo;
+pub(crate) use advisor::{AdvisorInfo, StatementPlan};
 pub(crate) use finding::{evidence_json, evidence_restored};
 pub(crate) use own::{OwnUseInfo, SetupInfo};
 pub(crate) use report::{Extremes, Flame, Mark, Report};
@@ -468,6 +468,9 @@ pub(crate) struct Cost {
     pub(crate) saved_high_ms_per_hour: Option<f64>,
     pub(crate) occurrences_per_hour: Option<f64>,
     pub(crate) bytes: Option<u64>,
+    /// Round trips that the better form spares in the latest occurrence.
+    #[serde(default)]
+    pub(crate) round_trips: u64,
     pub(crate) rtt_ms: Option<f64>,
     pub(crate) service_p50_ms: f64,
     /// Time that the statements took in the latest occurrence.

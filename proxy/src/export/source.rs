@@ -1,7 +1,7 @@
 //! Where a report comes from: a running proxy, or a report that was saved as JSON.
 
 use super::api::View;
-use super::clock::Clock;
+use super::clock::{Clock, TimeRange};
 use super::shapes::{Report, SCHEMA};
 use crate::problem::Problem;
 use std::path::Path;
@@ -17,28 +17,51 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads the report of a source: an admin URL, or a file that `report --format json` wrote.
+/// Reads the report of a source: an admin URL, a capture, a snapshot, or a file that `report --format json` wrote.
 ///
 /// # Errors
 /// PGS0204 for a bad URL, PGS0501 and PGS0502 for what cannot be read, PGS0503 for another version's report.
 pub(crate) fn read(source: &str, top: usize) -> Result<Report, Problem> {
-    if source.contains("://") || !Path::new(source).exists() {
+    within(source, None, top)
+}
+
+/// The same, of a time range only; that is what a capture can be asked for.
+///
+/// # Errors
+/// Those, and PGS0504 for a source that can't be cut by time.
+pub(crate) fn within(
+    source: &str,
+    range: Option<TimeRange>,
+    top: usize,
+) -> Result<Report, Problem> {
+    let path = Path::new(source);
+    let is_file = !source.contains("://") && path.exists();
+    if is_file && !crate::fleet::is_snapshot(path) && crate::capture::is_capture(path) {
+        return of_capture(path, range, top);
+    }
+    if range.is_some() {
+        return Err(Problem::new(
+            504,
+            "this source has no history: its report covers all time since its start",
+        )
+        .note(
+            "a running proxy, a snapshot and a saved report hold sums, which cannot be cut by time",
+        )
+        .help("leave --from and --to away, or report a capture or a clickhouse:// store"));
+    }
+    if !is_file {
         return fetch(source, top);
     }
-    let path = Path::new(source);
     if crate::fleet::is_snapshot(path) {
         return crate::fleet::report_of_file(path, top);
-    }
-    if crate::capture::is_capture(path) {
-        return of_capture(path, top);
     }
     let report = file(path)?;
     Ok(super::formats::html::folded(&report, top))
 }
 
 /// Of a capture: the same figures as the proxy had, by the same code.
-fn of_capture(path: &Path, top: usize) -> Result<Report, Problem> {
-    let replayed = crate::capture::replay(path)?;
+fn of_capture(path: &Path, range: Option<TimeRange>, top: usize) -> Result<Report, Problem> {
+    let replayed = crate::capture::replay(path, range)?;
     for note in &replayed.notes {
         eprintln!("note: {note}");
     }

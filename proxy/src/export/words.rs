@@ -1,7 +1,8 @@
 //! A finding in words: evidence and cost as phrases that page and terminal both print.
 
-use super::shapes::{Finding, is_proved};
+use super::shapes::{Finding, is_proved, kind_words};
 use super::text::{bytes, count, counted, duration, moments, percent, three_digits};
+use pgsonde_analyzer::finding::Kind;
 use serde_json::Value;
 
 /// `proved` or `candidate`.
@@ -242,6 +243,12 @@ fn range(low: f64, high: f64) -> String {
         (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} to {high}"),
         _ => format!("{low} to {high}"),
     }
+}
+
+/// The words of all kinds of findings, with semicolons between them.
+pub(crate) fn kinds_looked_for() -> String {
+    let words = |kind: &Kind| kind_words(kind.name());
+    Kind::ALL.iter().map(words).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::ring::{Kept, ValueRing};
 use super::scratch::{RowsMax, Scratch};
 use names::{auth_of, driver_of, tag_of};
 use pgsonde_analyzer::record::{
-    self, Auth, BindCell, Driver, End, Event, Field, SessionId, SessionOpened, Setup,
+    self, Auth, BindCell, Driver, End, Event, Field, Opaque, SessionId, SessionOpened, Setup,
     StatementRecord, TextKey, Timing, TrafficRecord, TransactionRecord,
 };
 use pgsonde_analyzer::value::{ColumnShape, Salt, SelectedColumns, select_columns, text_key};
@@ -39,6 +39,8 @@ const TRAFFIC_PERIOD_US: u64 = 1_000_000;
 pub struct Prepared {
     text: TextKey,
     plan: u64,
+    /// It has a name on its session.
+    named: bool,
 }
 
 /// A bound portal.
@@ -65,6 +67,15 @@ pub struct Request {
     binds_hash: u64,
     parsed: bool,
     values: Kept,
+}
+
+/// Whether the latest Parse was of this text, and no execution told of it yet.
+fn take_parsed(parsed: &mut TextKey, text: TextKey) -> bool {
+    let taken = *parsed == text && text != TextKey::default();
+    if taken {
+        *parsed = TextKey::default();
+    }
+    taken
 }
 
 /// Observes one session.
@@ -160,7 +171,7 @@ impl SessionObserver {
     }
 
     /// The session ended, or is not looked at any more.
-    pub fn closed(&mut self, tally: Tally, now_us: Micros, opaque: bool, end: End) {
+    pub fn closed(&mut self, tally: Tally, now_us: Micros, opaque: Option<Opaque>, end: End) {
         if self.is_open {
             self.add_tally(tally);
             self.report_traffic(now_us);
@@ -300,7 +311,7 @@ impl Observer for SessionObserver {
             self.tell_wide(text, parse);
         }
         self.parsed = text;
-        Prepared { text, plan }
+        Prepared { text, plan, named: !parse.name.is_empty() }
     }
 
     fn prepared(&mut self, statement: Prepared, took_us: u64) {
@@ -350,10 +361,6 @@ impl Observer for SessionObserver {
         let binds_start = self.binds_begin + self.binds.len() as u64;
         let Some(portal) = portal else { return Request { binds_start, ..Request::default() } };
         self.binds.extend(&portal.binds);
-        let parsed = portal.statement.text == self.parsed && self.parsed != TextKey::default();
-        if parsed {
-            self.parsed = TextKey::default();
-        }
         Request {
             statement: portal.statement,
             formats: portal.formats,
@@ -362,14 +369,16 @@ impl Observer for SessionObserver {
             binds_hash: portal.binds_hash,
             bind_count: portal.bind_count,
             array_elements: portal.array_elements,
-            parsed,
+            parsed: take_parsed(&mut self.parsed, portal.statement.text),
             values: portal.values,
         }
     }
 
     fn unbound(&mut self, statement: Option<Prepared>) -> Request {
+        let statement = statement.unwrap_or_default();
         Request {
-            statement: statement.unwrap_or_default(),
+            parsed: take_parsed(&mut self.parsed, statement.text),
+            statement,
             binds_start: self.binds_begin,
             ..Request::default()
         }
@@ -379,7 +388,11 @@ impl Observer for SessionObserver {
         let key = text_key(text.bytes);
         self.outbox.borrow_mut().text(key, text.bytes, text.cut);
         let binds_start = self.binds_begin + self.binds.len() as u64;
-        Request { statement: Prepared { text: key, plan: 0 }, binds_start, ..Request::default() }
+        Request {
+            statement: Prepared { text: key, ..Prepared::default() },
+            binds_start,
+            ..Request::default()
+        }
     }
 
     fn called(&mut self) -> Request {
@@ -429,6 +442,10 @@ impl Observer for SessionObserver {
         std::mem::swap(&mut self.current, &mut self.held);
         self.current.clear();
         self.take_binds(&request);
+        // What was parsed is told of the execution that is counted, not of a part of it.
+        if ended.part && request.parsed && self.parsed == TextKey::default() {
+            self.parsed = request.statement.text;
+        }
         let tag = tag_of(ended.tag);
         self.held.forget_useless(tag, ended);
         let (outcome, sqlstate) = outcome(ended.outcome);
@@ -448,6 +465,7 @@ impl Observer for SessionObserver {
             bind_count: request.bind_count,
             array_elements: request.array_elements,
             parsed: request.parsed,
+            named: request.statement.named,
             row_limited: ended.row_limited,
             round_trip: ended.round_trip,
             transaction: ended.transaction,

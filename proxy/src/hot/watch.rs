@@ -5,8 +5,8 @@ use super::budget::{Share, TrackingBudget};
 use super::observe::SessionObserver;
 use super::standing::Standing;
 use crate::clock;
-use crate::counters::{Gauges, ModeCell, Opaque};
-use pgsonde_analyzer::record::End;
+use crate::counters::{Gauges, ModeCell, opaque_after};
+use pgsonde_analyzer::record::{End, Opaque};
 use pgsonde_wire::backend::{self, Status};
 use pgsonde_wire::frame::{Frame, FrameScanner, FrameSink};
 use pgsonde_wire::limits::STATEMENT_TEXT_BYTES_MAX;
@@ -192,7 +192,7 @@ impl Watch {
     /// A session that can't be followed is forwarded unseen from here on.
     fn note(&mut self, seen: Result<(), Error>, now: Micros) {
         if let Err(error) = seen {
-            self.lose_sight(error.into(), now);
+            self.lose_sight(opaque_after(error), now);
         }
     }
 
@@ -212,7 +212,7 @@ impl Watch {
         self.opaque = Some(reason);
         self.gauges.lost_sight(reason);
         self.tracker.lose_sight(&mut self.observer);
-        self.observer.closed(self.tracker.take_tally(), now, true, End::Unknown);
+        self.observer.closed(self.tracker.take_tally(), now, Some(reason), End::Unknown);
         self.observer.forget();
         (self.client, self.server) = (FrameScanner::default(), FrameScanner::default());
         // Less than before is never too much.
@@ -228,7 +228,7 @@ impl Watch {
     pub fn close_at(&mut self, now: Micros) {
         if self.opaque.is_none() {
             self.tracker.close(&mut self.observer, now);
-            self.observer.closed(self.tracker.take_tally(), now, false, self.end);
+            self.observer.closed(self.tracker.take_tally(), now, None, self.end);
         }
     }
 

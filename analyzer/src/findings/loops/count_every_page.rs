@@ -118,6 +118,7 @@ impl Pair {
             rtt_us: step.seen.rtt_us,
             service_p50_us: p50_us,
             busy_us: times * p50_us,
+            round_trips: 1,
             bytes: None,
         };
         report.sentence = format!(

@@ -221,6 +221,7 @@ fn report(read: &Repeated, bond: Bond, session: SessionId, scene: &Scene<'_>) ->
         rtt_us: body.rtt_us,
         service_p50_us: p50_us,
         busy_us: read.busy_us,
+        round_trips: read.n - 1,
         bytes: Some(read.bytes),
     };
     let (table, n) = (subject(&body.statement), read.n);

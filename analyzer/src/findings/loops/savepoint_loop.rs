@@ -151,6 +151,7 @@ fn report(over: &Loop) -> Option<Report> {
         rtt_us: body.rtt_us,
         service_p50_us: over.control_us / (2 * over.n).max(1),
         busy_us: over.control_us,
+        round_trips: 2 * over.n,
         bytes: None,
     };
     report.sentence = format!(

@@ -146,6 +146,7 @@ impl Reads {
             rtt_us: longest.body.rtt_us,
             service_p50_us: longest.service_us,
             busy_us: sum_us,
+            round_trips: self.reads.len() as u64 - 1,
             bytes: None,
         };
         let n = self.reads.len();

@@ -163,6 +163,7 @@ fn report(cursor: &Cursor) -> Report {
         rtt_us,
         service_p50_us: cursor.body.service_p50_us(),
         busy_us: cursor.busy_us,
+        round_trips: spared,
         bytes: None,
     };
     report.sentence = format!(

@@ -329,6 +329,7 @@ fn cost(over: &Loop, scene: &Scene<'_>) -> OccurrenceCost {
         saved_low_us: rows.saved_low_us + commits_us,
         saved_high_us: rows.saved_high_us + commits_us,
         busy_us: rows.busy_us + commits_us,
+        round_trips: rows.round_trips + over.commits.count - over.commits_before.count,
         ..rows
     }
 }

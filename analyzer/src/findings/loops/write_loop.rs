@@ -49,6 +49,7 @@ fn cost(run: &Run, body: &Body, scene: &Scene<'_>) -> OccurrenceCost {
         saved_low_us: rows.saved_low_us + commits.us,
         saved_high_us: rows.saved_high_us + commits.us,
         busy_us: rows.busy_us + commits.us,
+        round_trips: rows.round_trips + commits.count,
         ..rows
     }
 }

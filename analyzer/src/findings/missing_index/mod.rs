@@ -233,6 +233,7 @@ impl Suspect {
                 bytes: None,
                 saved_low_us: 0,
                 saved_high_us: self.figures.p50_us,
+                round_trips: 0,
                 rtt_us: Some(self.baseline_us),
                 service_p50_us: self.figures.p50_us,
                 busy_us: server_us,

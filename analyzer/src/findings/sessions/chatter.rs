@@ -204,6 +204,7 @@ impl Sum {
             saved_high_us: self.counts.words_us,
             rtt_us: self.rtt_us,
             busy_us: self.counts.words_us,
+            round_trips: words,
             ..OccurrenceCost::default()
         };
         let claim = said.claim(context);

@@ -601,6 +601,8 @@ export interface paths {
                 query?: {
                     /** @description `next_cursor` of the page before. */
                     cursor?: string;
+                    /** @description Begin of a time range, RFC 3339 or `-15m` before now; as far as the history goes back. */
+                    from?: string;
                     /** @description Only this kind. */
                     kind?: string;
                     /** @description Items of the answer; 50 if absent. */
@@ -609,6 +611,8 @@ export interface paths {
                     severity?: "error" | "warning" | "info";
                     /** @description Only this state. */
                     state?: "open" | "muted" | "resolved";
+                    /** @description End of the time range; now if absent. */
+                    to?: string;
                 };
                 header?: never;
                 path?: never;
@@ -935,6 +939,8 @@ export interface paths {
                 query?: {
                     /** @description Form of the answer; json if absent. */
                     format?: "json" | "folded" | "speedscope";
+                    /** @description Levels from the top, with commas between them; service,route,statement,phase if absent. */
+                    group?: string;
                 };
                 header?: never;
                 path?: never;
@@ -1815,7 +1821,12 @@ export interface paths {
         /** The recent past of everything in steps. */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Begin of a time range, RFC 3339 or `-15m` before now; as far as the history goes back. */
+                    from?: string;
+                    /** @description End of the time range; now if absent. */
+                    to?: string;
+                };
                 header?: never;
                 path?: never;
                 cookie?: never;
@@ -1973,6 +1984,8 @@ export interface paths {
                     cursor?: string;
                     /** @description Only this database. */
                     database?: string;
+                    /** @description Begin of a time range, RFC 3339 or `-15m` before now; as far as the history goes back. */
+                    from?: string;
                     /** @description Items of the answer; 50 if absent. */
                     limit?: number;
                     /** @description Filter expression, as of `pgsonde tail --filter`; durations, rows and bytes are means. */
@@ -1983,6 +1996,8 @@ export interface paths {
                     service?: string;
                     /** @description Order, largest first. */
                     sort?: "time" | "calls" | "mean" | "p99" | "rows" | "bytes" | "errors";
+                    /** @description End of the time range; now if absent. */
+                    to?: string;
                 };
                 header?: never;
                 path?: never;
@@ -2217,6 +2232,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/statements/{digest}/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Its plan as the server has it now, over the side connection; never executed. */
+        post: {
+            parameters: {
+                query?: {
+                    /** @description Only this database. */
+                    database?: string;
+                };
+                header?: never;
+                path: {
+                    digest: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The answer. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["StatementPlan"];
+                    };
+                };
+                /** @description A parameter or the body is wrong. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["ProblemBody"];
+                    };
+                };
+                /** @description The token is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["ProblemBody"];
+                    };
+                };
+                /** @description This name of the host is not known here, or the API is switched off. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["ProblemBody"];
+                    };
+                };
+                /** @description There is no such thing. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["ProblemBody"];
+                    };
+                };
+                /** @description Not possible in this state. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["ProblemBody"];
+                    };
+                };
+                /** @description Too many requests at once. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["ProblemBody"];
+                    };
+                };
+                /** @description Too many requests at once. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["ProblemBody"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/statements/{digest}/series": {
         parameters: {
             query?: never;
@@ -2230,6 +2349,10 @@ export interface paths {
                 query?: {
                     /** @description Only this database. */
                     database?: string;
+                    /** @description Begin of a time range, RFC 3339 or `-15m` before now; as far as the history goes back. */
+                    from?: string;
+                    /** @description End of the time range; now if absent. */
+                    to?: string;
                 };
                 header?: never;
                 path: {
@@ -2948,6 +3071,11 @@ export interface components {
             bytes?: number | null;
             /** Format: double */
             occurrences_per_hour?: number | null;
+            /**
+             * Format: int64
+             * @description Round trips that the better form spares in the latest occurrence.
+             */
+            round_trips?: number;
             /** Format: double */
             rtt_ms?: number | null;
             /** Format: double */
@@ -3506,6 +3634,7 @@ export interface components {
             /** @description Sentences about what is missing in it. */
             notes?: string[];
             routes?: null | components["schemas"]["List_RouteDetail"];
+            series?: null | components["schemas"]["Series"];
             statements: components["schemas"]["List_StatementDetail"];
             summary: components["schemas"]["Summary"];
             tables?: null | components["schemas"]["List_TableUse"];
@@ -3600,6 +3729,8 @@ export interface components {
             p95_ms?: number | null;
             /** Format: int64 */
             rows?: number | null;
+            /** Format: int64 */
+            sent_bytes?: number | null;
             /** Format: double */
             total_ms?: number | null;
             /** @description Begin of the step. */
@@ -3727,6 +3858,27 @@ export interface components {
             queue: number;
             /** Format: double */
             transfer: number;
+        };
+        /** @description Answer of `POST …/statements/{digest}/explain`: EXPLAIN without ANALYZE, without values. */
+        StatementPlan: {
+            /**
+             * Format: double
+             * @description In planner units.
+             */
+            cost: number;
+            /** @description The values are such as the statistics suggest; false where such as were sent were taken. */
+            generic: boolean;
+            /** @description Lines, as psql shows them. */
+            plan: string[];
+            /**
+             * Format: double
+             * @description Rows that the planner expects.
+             */
+            rows: number;
+            /** @description What differs from PostgreSQL's defaults and changes plans. */
+            settings: {
+                [key: string]: string;
+            };
         };
         /** @description `/api/v1/summary`, over all time since start. */
         Summary: {

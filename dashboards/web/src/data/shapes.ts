@@ -30,6 +30,7 @@ export type Bucket = Written<Schemas["Bucket"]>;
 export type ColumnShare = Written<Schemas["ColumnShare"]>;
 export type Hygiene = Written<Schemas["Hygiene"]>;
 export type StatementDetail = Written<Schemas["StatementDetail"]>;
+export type StatementPlan = Written<Schemas["StatementPlan"]>;
 export type Cost = Written<Schemas["Cost"]>;
 /** `known` is said by an audit's report. */
 export type Finding = Written<Schemas["Finding"]> & { known?: boolean };

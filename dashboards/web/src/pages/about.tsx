@@ -15,7 +15,7 @@ import { Prose } from "../parts/text";
 const opened = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 const PRIVACY: Record<string, string> = {
-  literals: "Literals become ? and comments are removed before anything is stored, shown or sent; bind values are only ever kept as keyed hashes.",
+  literals: "Literals become ? and comments are removed before anything is stored, shown or sent; bind values are only ever kept as keyed hashes, but for samples in memory that plans are asked with where there is a side connection (capture_values).",
   "all-text": "No statement text is kept; names are keyed pseudonyms.",
   off: "Statement texts and values are kept as sent, in captures and live events only.",
 };

@@ -17,16 +17,16 @@ const routeWords = (route: string): string => (route === "" || route === "none" 
 const perUnit = (row: Route, value: number): number | null => (row.units > 0 ? value / row.units : null);
 
 const COLUMNS: Column<Route>[] = [
-  { id: "route", name: "Route", head: true, sort: (row) => row.route, cell: (row) => <a href={href(["routes", row.service, row.route])}><Name text={routeWords(row.route)} width={80} /></a> },
-  { id: "service", name: "Service", text: true, sort: (row) => row.service, cell: (row) => <Name text={row.service} width={40} /> },
+  { id: "route", name: "Route", head: true, sort: (row) => row.route, cell: (row) => <a href={href(["routes", row.service, row.route])}><Name text={routeWords(row.route)} width={60} /></a> },
+  { id: "service", name: "Service", text: true, sort: (row) => row.service, cell: (row) => <Name text={row.service} width={20} /> },
   { id: "units", name: "Units", sort: (row) => row.units, cell: (row) => count(row.units), about: "Requests, transactions or runs of statements" },
-  { id: "rate", name: "Units/s", sort: (row) => row.units_per_s, cell: (row) => threeDigits(row.units_per_s), wide: true },
+  { id: "rate", name: "Units/s", sort: (row) => row.units_per_s, cell: (row) => threeDigits(row.units_per_s), spare: true },
   { id: "statements", name: "Statements/unit", sort: (row) => row.statements_per_unit, cell: (row) => amount(row.statements_per_unit) },
   { id: "similar", name: "Similar/unit", sort: (row) => perUnit(row, row.similar), cell: (row) => amount(perUnit(row, row.similar)), about: "Statements that repeat an earlier digest of their unit" },
-  { id: "duplicate", name: "Duplicate/unit", sort: (row) => perUnit(row, row.duplicate), cell: (row) => amount(perUnit(row, row.duplicate)), about: "Reads that repeat digest and values of their unit" },
+  { id: "duplicate", name: "Duplicate/unit", sort: (row) => perUnit(row, row.duplicate), cell: (row) => amount(perUnit(row, row.duplicate)), wide: true, about: "Reads that repeat digest and values of their unit" },
   { id: "trips", name: "Round trips/unit", sort: (row) => row.round_trips_per_unit, cell: (row) => amount(row.round_trips_per_unit), spare: true },
   { id: "time", name: "Time/unit", sort: (row) => row.db_ms_per_unit, cell: (row) => duration(row.db_ms_per_unit), about: "In the database" },
-  { id: "total", name: "Time, all", sort: (row) => (row.db_ms_per_unit ?? 0) * row.units, cell: (row) => (row.db_ms_per_unit === null ? "–" : duration(row.db_ms_per_unit * row.units)) },
+  { id: "total", name: "Time, all", sort: (row) => (row.db_ms_per_unit ?? 0) * row.units, cell: (row) => (row.db_ms_per_unit === null ? "–" : duration(row.db_ms_per_unit * row.units)), wide: true },
   { id: "p95", name: "95 %", sort: (row) => row.p95_ms, cell: (row) => duration(row.p95_ms), about: "Time of a unit in the database" },
   { id: "think", name: "Think/unit", sort: (row) => row.think_ms_per_unit, cell: (row) => duration(row.think_ms_per_unit), spare: true },
 ];

@@ -12,6 +12,7 @@ import { kindWords } from "../text/words";
 import { Copy } from "../parts/copy";
 import { Histogram } from "../parts/histogram";
 import { PhaseTable } from "../parts/phases";
+import { PlanNow } from "../parts/plan";
 import { SeriesChart } from "../parts/series";
 import { Share } from "../parts/spark";
 import { Loaded } from "../parts/status";
@@ -170,16 +171,20 @@ function Evidence({ value }: { value: unknown }) {
   );
 }
 
-function Advice({ of }: { of: StatementDetail }) {
+function Advice({ of, parameters }: { of: StatementDetail; parameters: Parameters }) {
   const nothing = (what: string) => (
     <p class="soft">
       {what} Planning needs a side connection: set <code>findings.missing_index.side_connection</code> to a read-only role,
       or copy EXPLAIN above and run it yourself.
     </p>
   );
+  const known = Array.isArray(of.plan) ? of.plan.map(String).join("\n") : null;
   return (
     <>
-      <Part title="Plan">{of.plan === null || of.plan === undefined ? nothing("No plan was asked for.") : <Evidence value={of.plan} />}</Part>
+      <Part title="Plan">
+        {known === null ? nothing("No plan was asked for.") : <Evidence value={known} />}
+        {!isFile && <PlanNow digest={of.digest} parameters={parameters} />}
+      </Part>
       <Part title="Index advice">
         {of.index_advice === null || of.index_advice === undefined ? nothing("There is none for this statement.") : <Evidence value={of.index_advice} />}
       </Part>
@@ -239,7 +244,7 @@ function Body({ of, parameters }: { of: StatementDetail; parameters: Parameters 
       <Columns of={of} />
       <Hygiene of={of} />
       <Examples digest={of.digest} parameters={parameters} />
-      <Advice of={of} />
+      <Advice of={of} parameters={parameters} />
     </>
   );
 }

@@ -5,12 +5,13 @@ import { useList } from "../data/answer";
 import { href, usePlace } from "../data/route";
 import type { List, Rest, Statement } from "../data/shapes";
 import { matches, parseFilter, type Subject } from "../text/filter";
-import { amount, bytes, count, duration, moment, percent, threeDigits } from "../text/format";
+import { amount, bytes, count, duration, moment, moments, percent, threeDigits } from "../text/format";
 import { FilterBox, useFilterText } from "../parts/filterbox";
 import { Share, Spark } from "../parts/spark";
 import { Empty, Loaded, NoStatements } from "../parts/status";
 import { visibleColumns, Table, type Column } from "../parts/table";
 import { Id, Name } from "../parts/text";
+import { RangeSelect, useRange } from "../parts/range";
 import { SeriesChart } from "../parts/series";
 
 const COLUMNS: Column<Statement>[] = [
@@ -87,7 +88,7 @@ function leftOut(items: Statement[], shown: Statement[]): Rest {
   return rest;
 }
 
-function Body({ list, more }: { list: List<Statement>; more: () => void }) {
+function Body({ list, more, ranged }: { list: List<Statement>; more: () => void; ranged: boolean }) {
   const { query } = usePlace();
   const filter = parseFilter(useFilterText());
   const shown = list.items.filter((row) => matches(filter, statementSubject(row)));
@@ -102,15 +103,16 @@ function Body({ list, more }: { list: List<Statement>; more: () => void }) {
   return (
     <>
       <div class="toolbar">
+        <RangeSelect />
         <FilterBox
           placeholder="Filter: op:select d>100ms orders" filter={filter} shown={shown.length} all={list.items.length}
           sample={list.items[0] && statementSubject(list.items[0])}
         />
       </div>
-      {shown.length === 0 && <Empty title="No statement matches the filter." />}
+      {shown.length === 0 && <Empty title={list.items.length > 0 ? "No statement matches the filter." : `No statement ran in that time, as far as its steps are over (${moments(list.from, list.to)}).`} />}
       <Table
         label="Statements" columns={COLUMNS} rows={shown} keyOf={(row) => `${row.digest}/${row.database}`} order="-time" chooser
-        last={rests} caption={`${count(list.total)} statements; the shares add up to 100 %.`}
+        last={rests} caption={`${count(list.total)} statements${ranged ? ` in whole steps, ${moments(list.from, list.to)}; 95 % of the worst step` : ""}; the shares add up to 100 %.`}
       />
       {list.items.length < list.total && (
         <p>
@@ -124,15 +126,17 @@ function Body({ list, more }: { list: List<Statement>; more: () => void }) {
 
 export function Statements() {
   const [wanted, setWanted] = useState(500);
-  const answer = useList<Statement>("/api/v1/statements", {}, wanted);
+  const range = useRange();
+  const ranged = range["from"] !== undefined;
+  const answer = useList<Statement>("/api/v1/statements", range, wanted);
   return (
     <>
       <h1 tabIndex={-1}>Statements</h1>
       <Loaded answer={answer} what="statements">
-        {(list) => (list.total === 0 && list.items.length === 0 ? <NoStatements /> : (
+        {(list) => (list.total === 0 && list.items.length === 0 && !ranged ? <NoStatements /> : (
           <>
-            <Body list={list} more={() => setWanted(10_000)} />
-            <SeriesChart path="/api/v1/series" title="All statements over time" />
+            <Body list={list} more={() => setWanted(10_000)} ranged={ranged} />
+            <SeriesChart path="/api/v1/series" parameters={range} title="All statements over time" />
           </>
         ))}
       </Loaded>

@@ -7,6 +7,8 @@ import { Chart } from "./chart";
 const HEIGHT = 190;
 const TOP = 44;
 const BOTTOM = 24;
+/** Room that the words of a tick need. */
+const TICK = 64;
 
 interface Bin { from: number; to: number; count: number; label: string }
 
@@ -37,7 +39,8 @@ function Picture({ bars, marks, width }: { bars: Bin[]; marks: Mark[]; width: nu
   const x = (ms: number) => (Math.log(ms / low) / Math.log(high / low)) * width;
   const most = Math.max(1, ...bars.map((bin) => bin.count));
   const room = HEIGHT - TOP - BOTTOM;
-  const ticks = bars.filter((_, index) => index % Math.ceil((bars.length * 64) / width) === 0);
+  const every = Math.ceil((bars.length * TICK) / width);
+  const ticks = bars.filter((bin, index) => index % every === 0 && x(bin.from) <= width - TICK);
   const shown = marks.filter((mark): mark is { name: string; value: number } =>
     mark.value !== null && mark.value >= low && mark.value <= high);
   return (

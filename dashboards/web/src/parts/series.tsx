@@ -7,17 +7,18 @@ import { setQuery, usePlace } from "../data/route";
 import { useAnswer } from "../data/answer";
 import type { Series, SeriesPoint } from "../data/shapes";
 import type { Parameters } from "../data/source";
-import { clock, count, duration, span } from "../text/format";
+import { bytes, clock, count, duration, span } from "../text/format";
 import { Chart } from "./chart";
 import { Loaded } from "./status";
 
-type Metric = "calls" | "total_ms" | "p95_ms" | "errors" | "rows";
+type Metric = "calls" | "total_ms" | "p95_ms" | "errors" | "rows" | "sent_bytes";
 const METRICS: Record<Metric, { name: string; show: (value: number | null) => string }> = {
   calls: { name: "Calls", show: count },
   total_ms: { name: "Time in the database", show: duration },
   p95_ms: { name: "95 % quantile", show: duration },
   errors: { name: "Errors", show: count },
   rows: { name: "Rows", show: count },
+  sent_bytes: { name: "Bytes sent", show: bytes },
 };
 const HEIGHT = 180;
 

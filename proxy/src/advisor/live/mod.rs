@@ -7,23 +7,27 @@
 mod after;
 mod decode;
 mod lines;
+mod plan;
 mod query_ids;
 mod runner;
 mod samples;
 mod state;
 mod words;
 
+pub use plan::{PlanRequest, Planned};
 pub use state::AdvisorState;
 
 use crate::config::{AdvisorSettings, Secret};
 use crate::export::{AdvisorProblem, Mode};
 use crate::orders::AnalyzerOrder;
+use crate::problem::Problem;
 use crate::shared::Shared;
 use after::Watched;
 use lines::Target;
+use pgsonde_analyzer::Redaction;
 use pgsonde_analyzer::digest::query_ids::QueryId;
 use pgsonde_analyzer::finding::{IndexVerdict, Kind, State};
-use pgsonde_analyzer::snapshot::{Operation, Snapshot};
+use pgsonde_analyzer::snapshot::{DigestRow, Operation, Snapshot};
 use query_ids::QueryIds;
 use runner::{Judged, Runner};
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +82,7 @@ impl Live {
     fn run(self) {
         // On Linux this is the thread's own.
         let _ = rustix::process::nice(NICE);
+        self.shared.advisor.attend();
         let mut known = Known::default();
         while !self.shared.advisor.is_stopped() {
             let settings = self.shared.current().settings.findings.clone();
@@ -87,9 +92,13 @@ impl Live {
             let values = side.is_some() && settings.advisor.capture_values;
             self.shared.outbox.values_wanted.store(values, Relaxed);
             self.shared.advisor.keep_samples(values);
-            match side {
-                Some(side) => self.step(&mut known, &side, &settings.advisor),
+            match &side {
+                Some(side) => self.step(&mut known, side, &settings.advisor),
                 None => self.rest(&mut known, on),
+            }
+            if let Some(request) = self.shared.advisor.take_request() {
+                let planned = self.plan(&mut known, &request);
+                request.answer(planned);
             }
             std::thread::park_timeout(TICK);
         }
@@ -139,6 +148,30 @@ impl Live {
         known.take(&target, judged, &snapshot);
         self.publish(known);
         self.shared.advisor.show(known.tier(), known.problems());
+    }
+
+    fn plan(&self, known: &mut Known, request: &PlanRequest) -> Result<Planned, Problem> {
+        let Some(runner) = known.runner.as_mut() else {
+            return Err(words::unplanned(&words::no_side_connection()));
+        };
+        if self.shared.current().settings.profile.redact == Redaction::AllText {
+            return Err(words::unplanned(&words::no_plans_shown()));
+        }
+        let snapshot = self.snapshots.borrow().clone();
+        let row = snapshot.digests.iter().find(|row| request.wants(row));
+        let targets = targets(&snapshot, &self.shared.advisor);
+        let serves = |target: &&Target, row: &DigestRow| {
+            target.origin.database == row.database && target.serves(row.digest)
+        };
+        let found = row.and_then(|row| {
+            targets.iter().find(|target| serves(target, row)).map(|target| (target, row))
+        });
+        let Some((target, row)) = found else { return Err(words::unknown_statement()) };
+        catch_unwind(AssertUnwindSafe(|| runner.plan(target, row))).unwrap_or_else(|_| {
+            tracing::error!("the index advisor failed on this statement");
+            runner.forget(target);
+            Err(words::unplanned(&words::failed()))
+        })
     }
 
     fn publish(&self, known: &Known) {

@@ -2,6 +2,7 @@
 
 use super::after::{Built, Watched};
 use super::lines::{self, Target};
+use super::plan::Planned;
 use super::state::AdvisorState;
 use super::{suspects, words};
 use crate::advisor::image;
@@ -12,12 +13,13 @@ use crate::advisor::side::{Side, SideError};
 use crate::config::{AdvisorSettings, Secret, WhatIf};
 use crate::export::advice::Known;
 use crate::export::{AdvisorDatabase, AdvisorProblem};
+use crate::problem::Problem;
 use pgsonde_advisor::advice::Report;
 use pgsonde_advisor::catalog::Catalog;
 use pgsonde_advisor::ddl;
 use pgsonde_analyzer::digest::grammar::Grammar;
 use pgsonde_analyzer::finding::{Finding, IndexVerdict};
-use pgsonde_analyzer::snapshot::Snapshot;
+use pgsonde_analyzer::snapshot::{DigestRow, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -59,7 +61,17 @@ impl Judged {
 /// A connection and what its catalogue looked like.
 struct Line {
     side: Side,
-    indexes: Option<(u64, u64)>,
+    indexes: Option<IndexMark>,
+}
+
+/// Changes when an index comes, goes, or becomes valid.
+type IndexMark = (u64, u64);
+
+/// Why a look ends before it begins.
+enum Closed {
+    Busy,
+    /// The role of the side connection could write.
+    Powerful(String),
 }
 
 /// Holds the side connections, one per database.
@@ -137,34 +149,67 @@ impl Runner {
 
     fn try_judge(&mut self, target: &Target, snapshot: &Snapshot) -> Result<Judged, SideError> {
         let begun = Instant::now();
+        let (mut session, indexes) = match self.open(target)? {
+            Ok(opened) => opened,
+            Err(Closed::Busy) => return Ok(Judged::failed(words::busy())),
+            Err(Closed::Powerful(role)) => {
+                let considered = suspects(snapshot, target).collect();
+                return Ok(Judged { considered, ..Judged::none(words::powerful(&role)) });
+            }
+        };
+        let judged = self.judge_session(&mut session, target, snapshot, begun);
+        self.close(target, session, indexes);
+        Ok(judged)
+    }
+
+    /// Reads the catalogue, unless the server or the role forbid it; with the mark of its indexes.
+    fn open(&mut self, target: &Target) -> Result<Result<(Session, IndexMark), Closed>, SideError> {
         let mut line = self.connected(target)?;
         line.side.begin_run();
         if line.side.is_busy()? {
             self.state.skip("server_busy");
             self.sides.insert(target.origin.database.clone(), line);
-            return Ok(Judged::failed(words::busy()));
+            return Ok(Err(Closed::Busy));
         }
-        line.indexes = Some(line.side.index_mark()?);
+        let indexes = line.side.index_mark()?;
         let mut catalog = image::read(&mut line.side, self.settings.statistics_values)?;
         let owns = catalog.relations.values().any(|relation| relation.owned);
         if (catalog.database.role_is_superuser || owns) && !self.settings.allow_powerful_role {
             self.state.skip("powerful_role");
-            let considered = suspects(snapshot, target).collect();
-            return Ok(Judged {
-                considered,
-                ..Judged::none(words::powerful(&catalog.database.role))
-            });
+            return Ok(Err(Closed::Powerful(catalog.database.role)));
         }
         let grammar = self.grammar.take().unwrap_or_default();
         normalise(&mut catalog, &grammar);
-        line.side.use_path(search_path(&catalog, target, &line.side.search_path));
-        let Line { side, indexes } = line;
-        let mut session = Session { side, grammar, catalog, notes: Vec::new(), unverified: None };
-        let judged = self.judge_session(&mut session, target, snapshot, begun);
+        let mut side = line.side;
+        side.use_path(search_path(&catalog, target, &side.search_path));
+        Ok(Ok((Session { side, grammar, catalog, notes: Vec::new(), unverified: None }, indexes)))
+    }
+
+    /// Keeps what the next look needs.
+    fn close(&mut self, target: &Target, session: Session, indexes: IndexMark) {
         let Session { side, grammar, .. } = session;
         self.grammar = Some(grammar);
-        self.sides.insert(target.origin.database.clone(), Line { side, indexes });
-        Ok(judged)
+        let line = Line { side, indexes: Some(indexes) };
+        self.sides.insert(target.origin.database.clone(), line);
+    }
+
+    /// The plan of one statement as the server has it now, with values that were seen if there are some.
+    pub(super) fn plan(&mut self, target: &Target, row: &DigestRow) -> Result<Planned, Problem> {
+        let side = |error: &SideError| words::unplanned(&words::side(error));
+        let (mut session, indexes) = match self.open(target).map_err(|error| side(&error))? {
+            Ok(opened) => opened,
+            Err(Closed::Busy) => return Err(words::unplanned(&words::busy())),
+            Err(Closed::Powerful(role)) => return Err(words::unplanned(&words::powerful(&role))),
+        };
+        let lines = lines::lines(target, &[row], &self.state.samples(), &session.catalog);
+        let planned = session.plan_now(&lines);
+        self.close(target, session, indexes);
+        match planned {
+            None => Err(words::unreadable_statement()),
+            Some(Ok((json, assumed_values))) => Ok(Planned::of(&json, assumed_values)),
+            Some(Err(SideError::Server { code, .. })) => Err(words::refused_plan(&code)),
+            Some(Err(error)) => Err(side(&error)),
+        }
     }
 
     fn judge_session(

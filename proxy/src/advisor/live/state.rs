@@ -1,5 +1,6 @@
 //! What the advisor's thread shares with the analyzer's thread and with the renderings.
 
+use super::plan::PlanRequest;
 use super::samples::Samples;
 use crate::export::{AdvisorDatabase, AdvisorProblem, AdvisorStatus};
 use pgsonde_analyzer::Analyzer;
@@ -7,7 +8,8 @@ use pgsonde_analyzer::record::RecordBatch;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 
 /// Reasons for leaving something out that are told apart.
 const REASONS_MAX: usize = 16;
@@ -19,6 +21,9 @@ pub struct AdvisorState {
     keeps: AtomicBool,
     stopped: AtomicBool,
     status: Mutex<AdvisorStatus>,
+    /// A plan that somebody waits for, and the thread that asks for it.
+    request: Mutex<Option<PlanRequest>>,
+    thread: OnceLock<Thread>,
     skipped: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -39,6 +44,24 @@ impl AdvisorState {
         if self.keeps.load(Relaxed) {
             open(&self.samples).take(batch, analyzer);
         }
+    }
+
+    /// Asks for a plan; whoever waited for another one gets no answer.
+    pub fn ask(&self, request: PlanRequest) {
+        *open(&self.request) = Some(request);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    pub(super) fn take_request(&self) -> Option<PlanRequest> {
+        open(&self.request).take()
+    }
+
+    /// The thread that looks here says so.
+    pub(super) fn attend(&self) {
+        // One thread per process.
+        let _ = self.thread.set(std::thread::current());
     }
 
     /// Whether the thread should end.

@@ -5,6 +5,7 @@ use super::lines::Target;
 use crate::advisor::side::SideError;
 use crate::export::AdvisorProblem;
 use crate::export::advice::{Known, advised_evidence};
+use crate::problem::Problem;
 use pgsonde_advisor::advice::Advice;
 use pgsonde_advisor::catalog::{Catalog, Relation};
 use pgsonde_advisor::ddl;
@@ -86,6 +87,37 @@ pub(super) fn side(error: &SideError) -> AdvisorProblem {
         "check host and port of findings.missing_index.side_connection; it is tried again by itself"
     };
     problem(&format!("the side connection does not work: {text}"), remedy)
+}
+
+pub(super) fn no_plans_shown() -> AdvisorProblem {
+    problem(
+        "plans name tables and columns, which profile.redact = all-text hides",
+        "profile.redact = literals shows plans without their values",
+    )
+}
+
+pub(super) fn unknown_statement() -> Problem {
+    Problem::new(704, "no such statement is known in a database that is looked at")
+        .help("the list of statements has what the proxy knows now")
+}
+
+/// The same for somebody who waits for a plan.
+pub(super) fn unplanned(problem: &AdvisorProblem) -> Problem {
+    Problem::new(707, problem.what.clone()).help(problem.remedy.clone())
+}
+
+pub(super) fn unreadable_statement() -> Problem {
+    Problem::new(
+        705,
+        "this statement can't be planned: it reads nothing, or a parameter has no value",
+    )
+    .help("plans are those of SELECT, INSERT … SELECT, UPDATE and DELETE; they are never executed")
+}
+
+pub(super) fn refused_plan(code: &str) -> Problem {
+    Problem::new(705, format!("the server could not plan it (SQLSTATE {code})")).help(
+        "42P01: the role's search_path is another one; 42501: GRANT SELECT ON the table to it",
+    )
 }
 
 /// What a verdict is made from.

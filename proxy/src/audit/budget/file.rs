@@ -1,6 +1,6 @@
 //! Reads the budget file. Every mistake has its place in the file, as in the configuration.
 
-use super::{Budget, Ignore, Limit, Rule, SEVERITIES, Scope, Unit, WHOLE_KEYS};
+use super::{Budget, Ignore, Limit, Rule, Scope, Unit, WHOLE_KEYS, finding_groups};
 use crate::config::{ConfigFile, duration_us, nearest, size_bytes};
 use crate::problem::Problem;
 use std::ops::Range;
@@ -83,18 +83,19 @@ impl Reader<'_> {
             let name = key.get_ref().as_ref();
             match name {
                 "findings" => {
-                    for (severity, value) in self.table(value, "budget.findings")? {
-                        let name = severity.get_ref().as_ref();
-                        let Some(found) = SEVERITIES.iter().find(|known| **known == name) else {
+                    for (group, value) in self.table(value, "budget.findings")? {
+                        let name = group.get_ref().as_ref();
+                        let groups = finding_groups();
+                        let Some(key) = groups.iter().find(|known| **known == name) else {
                             return Err(self.unknown(
                                 name,
-                                severity.span(),
+                                group.span(),
                                 "budget.findings",
-                                &SEVERITIES,
+                                &groups,
                             ));
                         };
                         let most = self.count(value, name)?;
-                        budget.findings.push(Limit { key: found, unit: Unit::Count, most });
+                        budget.findings.push(Limit { key, unit: Unit::Count, most });
                     }
                 }
                 _ if Scope::ALL.iter().any(|scope| scope.name() == name) => {
@@ -321,6 +322,7 @@ new_findings = 0
 [budget.findings]
 error = 0
 warning = 10
+missing_index = 3
 [[budget.route]]
 match = "/orders/*"
 service = "web"
@@ -340,7 +342,8 @@ until = 2027-01-31
         .unwrap();
         assert_eq!(budget.whole[0], Limit { key: "n_plus_one", unit: Unit::Count, most: 0 });
         assert!(budget.whole.contains(&Limit { key: "p95", unit: Unit::Time, most: 50_000 }));
-        assert_eq!(budget.findings.len(), 2);
+        let keys: Vec<&str> = budget.findings.iter().map(|limit| limit.key).collect();
+        assert_eq!(keys, ["error", "missing_index", "warning"]);
         assert_eq!(budget.routes[0].service.as_deref(), Some("web"));
         assert!(budget.routes[0].limits.contains(&Limit {
             key: "sent",

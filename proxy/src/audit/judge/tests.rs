@@ -120,12 +120,15 @@ fn a_quantile_of_few_samples_is_not_judged() {
 }
 
 #[test]
-fn severities_count_findings_not_sightings() {
-    let severity = report().findings.items[0].severity.clone();
-    let key =
-        crate::audit::budget::SEVERITIES.into_iter().find(|known| *known == severity).unwrap();
-    let expected = report().findings.items.iter().filter(|f| f.severity == severity).count();
-    let budget = Budget { findings: vec![limit(key, Unit::Count, 0)], ..Budget::default() };
-    let got = verdicts(&budget, &Baseline::default(), "2026-01-01");
-    assert_eq!(got[0].1, Some(expected as u64));
+fn severities_and_kinds_count_findings_not_sightings() {
+    let first = report().findings.items[0].clone();
+    for group in [first.severity, first.kind] {
+        let known = crate::audit::budget::finding_groups();
+        let key = known.into_iter().find(|known| *known == group).unwrap();
+        let items = report().findings.items;
+        let expected = items.iter().filter(|f| f.severity == group || f.kind == group).count();
+        let budget = Budget { findings: vec![limit(key, Unit::Count, 0)], ..Budget::default() };
+        let got = verdicts(&budget, &Baseline::default(), "2026-01-01");
+        assert_eq!(got[0].1, Some(expected as u64), "{group}");
+    }
 }

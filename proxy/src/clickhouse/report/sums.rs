@@ -1,7 +1,8 @@
 //! Shapes of transactions, and what ran under marks.
 
-use super::{Range, raw, rows};
+use super::{raw, rows};
 use crate::clickhouse::client::{Client, Refusal};
+use crate::export::TimeRange;
 use pgsonde_analyzer::Sketch;
 use pgsonde_analyzer::merge::Sketched;
 use pgsonde_analyzer::snapshot::{MarkRow, TransactionRow};
@@ -28,7 +29,7 @@ struct ShapeFields {
 /// Transactions by their sequence of statements.
 pub(super) fn transactions(
     client: &Client,
-    range: Range,
+    range: TimeRange,
     sketched: &mut Sketched,
 ) -> Result<(), Refusal> {
     let sql = format!(
@@ -69,7 +70,11 @@ struct MarkFields {
 }
 
 /// Statements by mark. N+1 that was proved under a mark stands with the findings alone.
-pub(super) fn marks(client: &Client, range: Range, sketched: &mut Sketched) -> Result<(), Refusal> {
+pub(super) fn marks(
+    client: &Client,
+    range: TimeRange,
+    sketched: &mut Sketched,
+) -> Result<(), Refusal> {
     let sql = format!(
         "SELECT mark, uniqExactIf((unit_id, proxy_id), unit_id != '') AS units, count() AS n, \
          countIf(outcome = 'error') AS n_failed, \

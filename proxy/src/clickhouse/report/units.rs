@@ -1,7 +1,8 @@
 //! Waterfalls: the typical and the worst unit of work of each route, statement by statement.
 
-use super::{Range, Text, raw, rows};
+use super::{Text, raw, rows};
 use crate::clickhouse::client::{Client, Refusal, quoted};
+use crate::export::TimeRange;
 use pgsonde_analyzer::merge::Sketched;
 use pgsonde_analyzer::snapshot::{UnitRow, UnitStatement};
 use serde::Deserialize;
@@ -50,7 +51,7 @@ struct StatementFields {
 /// Adds the units to the snapshot, and their ids to its routes.
 pub(super) fn waterfalls(
     client: &Client,
-    range: Range,
+    range: TimeRange,
     texts: &BTreeMap<String, Text>,
     sketched: &mut Sketched,
 ) -> Result<(), Refusal> {
@@ -80,7 +81,10 @@ pub(super) fn waterfalls(
 }
 
 /// By service and route: the unit in the middle, and the one with the most time in the database.
-fn chosen(client: &Client, range: Range) -> Result<BTreeMap<(String, String), [Key; 2]>, Refusal> {
+fn chosen(
+    client: &Client,
+    range: TimeRange,
+) -> Result<BTreeMap<(String, String), [Key; 2]>, Refusal> {
     let sql = format!(
         "SELECT service, route, arraySort(groupArray({UNITS_MAX})((database_us, unit_id, proxy_id))) AS units, \
          units[intDiv(length(units) + 1, 2)] AS typical, typical.2 AS typical_unit, typical.3 AS typical_proxy, \
@@ -104,7 +108,7 @@ fn chosen(client: &Client, range: Range) -> Result<BTreeMap<(String, String), [K
 
 fn statements(
     client: &Client,
-    range: Range,
+    range: TimeRange,
     keys: &BTreeSet<Key>,
 ) -> Result<Vec<StatementFields>, Refusal> {
     if keys.is_empty() {

@@ -3,7 +3,7 @@
 use super::super::api::{Page, View};
 use super::App;
 use super::answers::{found, gone, json};
-use super::parameters::{Parameters, given, hex, none_left, page};
+use super::parameters::{Parameters, given, hex, none_left, page, range};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -46,8 +46,12 @@ async fn connections(State(app): State<Arc<App>>, parameters: Parameters) -> Res
 }
 
 async fn series(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
-    let asked = given(parameters).and_then(|given| none_left(&given));
-    found(asked.map(|()| json(&app.answer(|view| view.series(None)))))
+    let asked = given(parameters).and_then(|mut given| {
+        let range = range(&mut given)?;
+        none_left(&given)?;
+        Ok(range)
+    });
+    found(asked.map(|range| json(&app.answer(|view| view.series(None, range)))))
 }
 
 async fn statement_series(
@@ -58,12 +62,13 @@ async fn statement_series(
     let asked = hex(&digest, 16).and_then(|number| {
         let mut given = given(parameters)?;
         let database = given.remove("database");
+        let range = range(&mut given)?;
         none_left(&given)?;
-        Ok((number, database))
+        Ok((number, database, range))
     });
-    found(asked.and_then(|(number, database)| {
+    found(asked.and_then(|(number, database, range)| {
         let series = app.answer(|view| {
-            view.digest(number, database.as_deref()).map(|row| view.series(Some(row)))
+            view.digest(number, database.as_deref()).map(|row| view.series(Some(row), range))
         });
         series.map(|series| json(&series)).ok_or_else(|| gone("statement", &digest))
     }))

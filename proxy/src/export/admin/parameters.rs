@@ -1,6 +1,7 @@
 //! What a request asks for: ids and query strings, checked before anything is rendered.
 
 use super::super::api::{FindingQuery, Page, Sort, StatementQuery};
+use super::super::clock::{TimeRange, moment, now_unix_us};
 use super::answers::{Refusal, bad};
 use crate::filter::Filter;
 use axum::extract::Query;
@@ -52,6 +53,27 @@ pub(super) fn page(given: &mut BTreeMap<String, String>) -> Result<Page, Refusal
     Ok(Page { offset, limit })
 }
 
+/// `from` and `to`; `None` where neither is given.
+pub(super) fn range(given: &mut BTreeMap<String, String>) -> Result<Option<TimeRange>, Refusal> {
+    let now_us = now_unix_us();
+    let mut read = |name: &str| match given.remove(name) {
+        None => Ok(None),
+        Some(text) => moment(&text, now_us).map(Some).ok_or_else(|| {
+            bad(format!("`{name}` is a moment such as 2026-11-23T05:00:00Z, or -15m before now"))
+        }),
+    };
+    let range = match (read("from")?, read("to")?) {
+        (None, None) => return Ok(None),
+        (from_us, to_us) => {
+            TimeRange { from_us: from_us.unwrap_or(0), to_us: to_us.unwrap_or(u64::MAX) }
+        }
+    };
+    match range.from_us < range.to_us {
+        true => Ok(Some(range)),
+        false => Err(bad("`from` is before `to`".to_owned())),
+    }
+}
+
 pub(super) fn statement_query(parameters: Parameters) -> Result<StatementQuery, Refusal> {
     let mut given = given(parameters)?;
     let page = page(&mut given)?;
@@ -63,10 +85,14 @@ pub(super) fn statement_query(parameters: Parameters) -> Result<StatementQuery, 
     };
     let [database, service, route] =
         ["database", "service", "route"].map(|name| given.remove(name));
+    let range = range(&mut given)?;
+    if range.is_some() && sort == Sort::P99 {
+        return Err(bad("within a time range 99 % quantiles are not known: `sort` is one of time, calls, mean, rows, bytes, errors".to_owned()));
+    }
     let filter = given.remove("q").unwrap_or_default();
     let filter = Filter::parse(&filter).map_err(|why| bad(format!("`q`: {why}")))?;
     none_left(&given)?;
-    Ok(StatementQuery { sort, database, service, route, filter, page })
+    Ok(StatementQuery { sort, database, service, route, filter, range, page })
 }
 
 /// `sort` and the page of a list that has no other parameters.
@@ -92,6 +118,7 @@ pub(super) fn finding_query(parameters: Parameters) -> Result<FindingQuery, Refu
         kind: given.remove("kind"),
         severity: given.remove("severity"),
         state: given.remove("state"),
+        range: range(&mut given)?,
     };
     none_left(&given)?;
     Ok(query)

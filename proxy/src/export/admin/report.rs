@@ -1,5 +1,6 @@
 //! The whole report, as JSON and as one file, and the flame tree.
 
+use super::super::api::FlameLevel;
 use super::super::formats::{self, Format};
 use super::super::shapes::Report;
 use super::App;
@@ -92,19 +93,22 @@ async fn file(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
     }))
 }
 
-// The method alone would not hold for every lifetime of the view.
-#[allow(clippy::redundant_closure_for_method_calls)]
 async fn flame(State(app): State<Arc<App>>, parameters: Parameters) -> Response {
     let answer = || -> Result<Response, Refusal> {
         let mut given = given(parameters)?;
         let format = given.remove("format").unwrap_or_else(|| "json".to_owned());
+        let levels = match given.remove("group") {
+            None => FlameLevel::ALL.to_vec(),
+            Some(text) => FlameLevel::parse(&text).ok_or_else(|| {
+                bad(format!("`group` names each of {} once at most", FlameLevel::WORDS))
+            })?,
+        };
         none_left(&given)?;
+        let flame = app.answer(|view| view.flame(&levels));
         match format.as_str() {
-            "json" => Ok(json(&app.answer(|view| view.flame()))),
-            "speedscope" => Ok(json(&formats::speedscope(&app.answer(|view| Report::of(view, 1))))),
-            "folded" => {
-                Ok(formats::folded(&app.answer(|view| Report::of(view, 1))).into_response())
-            }
+            "json" => Ok(json(&flame)),
+            "speedscope" => Ok(json(&formats::speedscope(&flame))),
+            "folded" => Ok(formats::folded(&flame).into_response()),
             _ => Err(bad("`format` is one of json, folded, speedscope".to_owned())),
         }
     };

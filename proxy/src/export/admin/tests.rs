@@ -179,7 +179,7 @@ fn refusals_are_problem_documents() {
         ("/api/v1/statements?colour=x", 400, "PGS0701"),
         ("/api/v1/statements?q=op:", 400, "PGS0701"),
         ("/api/v1/findings?limit=-1", 400, "PGS0701"),
-        ("/api/v1/findings?from=-1h", 400, "PGS0701"),
+        ("/api/v1/findings?from=soon", 400, "PGS0701"),
     ];
     for (path, status, code) in rows {
         let answer = running.get(path);
@@ -290,6 +290,7 @@ fn the_report_reads_what_the_api_writes() {
     let folder = std::env::temp_dir().join(format!("pgsonde-report-{}", running.address.port()));
     let source = format!("http://{}", running.address);
     let options = |format| report::Options {
+        what_if: None,
         source: source.clone(),
         format,
         from: None,
@@ -323,6 +324,7 @@ fn a_server_that_is_not_pgsonde_is_named_so() {
             .unwrap();
     });
     let options = report::Options {
+        what_if: None,
         source: format!("http://{address}"),
         format: Format::Text,
         from: None,

@@ -2,14 +2,11 @@
 
 use super::{Page, View, digest_text, float, ms, ratio};
 use crate::export::shapes::{
-    ColumnShare, Connection, ErrorDigest, ErrorGroup, Hygiene, List, Series, SeriesPoint,
-    TableSums, TableUse,
+    ColumnShare, Connection, ErrorDigest, ErrorGroup, Hygiene, List, TableSums, TableUse,
 };
 use crate::export::sqlstate;
 use pgsonde_analyzer::record::Driver;
-use pgsonde_analyzer::snapshot::{
-    DigestRow, HistoryStep, Operation, Point, SessionRow, SessionState,
-};
+use pgsonde_analyzer::snapshot::{DigestRow, Operation, SessionRow, SessionState};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +16,6 @@ const TABLE_ROUTES_MAX: usize = 20;
 const TABLE_DIGESTS_MAX: usize = 50;
 /// Digests named with an error.
 const ERROR_DIGESTS_MAX: usize = 20;
-/// Steps in the trend of a list's item.
-const TREND_STEPS: usize = 30;
 
 /// A digest, and how often it failed in one way.
 type Failed<'a> = (&'a DigestRow, u64);
@@ -126,41 +121,6 @@ impl View<'_> {
             route: row.route.as_deref().map(str::to_owned),
         }
     }
-
-    /// The recent past of everything, or of one digest.
-    pub(crate) fn series(&self, digest: Option<&DigestRow>) -> Series {
-        let steps = &self.snapshot.history;
-        let point = |step: &HistoryStep| match digest {
-            Some(row) => step.point(row.digest, &row.database),
-            None => Some(step.all),
-        };
-        let edge = |step: Option<_>| step.unwrap_or(self.snapshot.at_us);
-        Series {
-            from: self.clock.rfc3339(edge(steps.first().map(|step| step.begin_us))),
-            to: self.clock.rfc3339(edge(steps.last().map(|step| step.end_us))),
-            step_s: ms(self.snapshot.history_step_us) / 1e3,
-            points: steps.iter().map(|step| self.series_point(step, point(step))).collect(),
-        }
-    }
-
-    fn series_point(&self, step: &HistoryStep, point: Option<Point>) -> SeriesPoint {
-        SeriesPoint {
-            ts: self.clock.rfc3339(step.begin_us),
-            calls: point.map(|point| point.calls),
-            errors: point.map(|point| point.errors),
-            rows: point.map(|point| point.rows),
-            total_ms: point.map(|point| ms(point.total_us)),
-            p95_ms: point.and_then(|point| point.p95_us).map(ms),
-        }
-    }
-
-    /// Statement time in each of the latest steps, oldest first; what isn't known counts as none.
-    pub(super) fn trend(&self, row: &DigestRow) -> Vec<f64> {
-        let steps = &self.snapshot.history;
-        let latest = &steps[steps.len().saturating_sub(TREND_STEPS)..];
-        let time = |step: &HistoryStep| step.point(row.digest, &row.database);
-        latest.iter().map(|step| time(step).map_or(0.0, |point| ms(point.total_us))).collect()
-    }
 }
 
 fn error_group(database: &str, code: [u8; 5], mut digests: Vec<Failed<'_>>) -> ErrorGroup {
@@ -235,9 +195,8 @@ pub(super) fn hygiene_of(row: &DigestRow) -> Option<Hygiene> {
 mod tests {
     use super::*;
     use crate::export::fixture::{self, HOSTILE, clock};
-    use pgsonde_analyzer::snapshot::{ColumnBytes, DigestPoint, Snapshot};
+    use pgsonde_analyzer::snapshot::{ColumnBytes, Snapshot};
     use serde_json::{Value, json, to_value};
-    use std::sync::Arc;
 
     fn shown<T: serde::Serialize>(
         snapshot: &Snapshot,
@@ -313,42 +272,6 @@ mod tests {
             (&json!("pgx"), &json!("0000000000000002"))
         );
         assert_eq!(list["total"], 12);
-    }
-
-    fn step(
-        begin_us: u64,
-        all_calls: u64,
-        digests: Vec<DigestPoint>,
-        cut: bool,
-    ) -> Arc<HistoryStep> {
-        let all = Point { calls: all_calls, ..Point::default() };
-        Arc::new(HistoryStep { begin_us, end_us: begin_us + 5_000_000, all, digests, cut })
-    }
-
-    #[test]
-    fn a_series_tells_nothing_from_not_known() {
-        let point = Point { calls: 3, total_us: 4_000, p95_us: Some(1_500), ..Point::default() };
-        let items = DigestPoint { digest: 0x9f2c_0000_0000_0001, database: "shop".into(), point };
-        let mut snapshot = fixture::snapshot();
-        snapshot.history_step_us = 5_000_000;
-        snapshot.history = [
-            step(0, 3, vec![items], false),
-            step(5_000_000, 0, vec![], false),
-            step(10_000_000, 9, vec![], true),
-        ]
-        .into();
-        let one = shown(&snapshot, |view| view.series(view.digest(0x9f2c_0000_0000_0001, None)));
-        let points = one["points"].as_array().expect("points");
-        let column =
-            |name: &str| points.iter().map(|point| point[name].clone()).collect::<Vec<_>>();
-        assert_eq!(column("calls"), [json!(3), json!(0), Value::Null]);
-        assert_eq!(column("p95_ms"), [json!(1.5), Value::Null, Value::Null]);
-        assert_eq!(one["step_s"], 5.0);
-        let all = shown(&snapshot, |view| view.series(None));
-        assert_eq!(all["points"][2]["calls"], 9);
-        assert_eq!(all["to"], "2025-06-01T12:00:15.000Z");
-        let trend = shown(&snapshot, |view| view.trend(&view.snapshot.digests[0]));
-        assert_eq!(trend, json!([4.0, 0.0, 0.0]));
     }
 
     #[test]

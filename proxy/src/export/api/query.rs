@@ -1,9 +1,10 @@
 //! What a request wants of a list: which items, in which order.
 
 use super::{float, mean_ms};
+use crate::export::clock::TimeRange;
 use crate::filter::{Filter, Subject};
 use pgsonde_analyzer::service_of;
-use pgsonde_analyzer::snapshot::DigestRow;
+use pgsonde_analyzer::snapshot::{DigestRow, Point};
 
 /// Which items of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct StatementQuery {
     /// Executed under this route.
     pub(crate) route: Option<String>,
     pub(crate) filter: Filter,
+    /// What was executed then; since the start without one.
+    pub(crate) range: Option<TimeRange>,
     pub(crate) page: Page,
 }
 
@@ -96,6 +99,8 @@ pub(crate) struct FindingQuery {
     pub(crate) kind: Option<String>,
     pub(crate) severity: Option<String>,
     pub(crate) state: Option<String>,
+    /// Seen then.
+    pub(crate) range: Option<TimeRange>,
     pub(crate) page: Page,
 }
 
@@ -123,6 +128,19 @@ impl Sort {
             "bytes" => Self::Bytes,
             "errors" => Self::Errors,
             _ => return None,
+        })
+    }
+
+    /// Of the sums of a time range; `None` where those don't say.
+    pub(super) fn key_within(self, sums: &Point) -> Option<f64> {
+        Some(match self {
+            Self::Time => float(sums.total_us),
+            Self::Calls => float(sums.calls),
+            Self::Mean => float(sums.total_us) / float(sums.calls.max(1)),
+            Self::Rows => float(sums.rows),
+            Self::Bytes => float(sums.sent_bytes),
+            Self::Errors => float(sums.errors),
+            Self::P99 => return None,
         })
     }
 

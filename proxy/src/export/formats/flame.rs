@@ -1,6 +1,6 @@
 //! The flame tree as folded stacks and for speedscope.
 
-use crate::export::shapes::{Flame, Report};
+use crate::export::shapes::Flame;
 use crate::export::text::clean;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -25,29 +25,27 @@ fn stacks(node: &Flame, above: &[String], out: &mut Vec<Stack>) {
     }
 }
 
-fn leaves(report: &Report) -> Vec<Stack> {
+fn leaves(flame: &Flame) -> Vec<Stack> {
     let mut out = Vec::new();
-    if let Some(flame) = &report.flame {
-        stacks(flame, &[], &mut out);
-    }
+    stacks(flame, &[], &mut out);
     out
 }
 
 /// A line per stack: `service;route;statement;phase microseconds`. A `;` in a name becomes a comma.
-pub(crate) fn folded(report: &Report) -> String {
+pub(crate) fn folded(flame: &Flame) -> String {
     let line = |(names, us): &Stack| {
         let names: Vec<String> = names.iter().map(|name| name.replace(';', ",")).collect();
         format!("{} {us}\n", names.join(";"))
     };
-    leaves(report).iter().filter(|(_, us)| *us > 0).map(line).collect()
+    leaves(flame).iter().filter(|(_, us)| *us > 0).map(line).collect()
 }
 
 /// The file format of speedscope: one sampled profile whose weights are microseconds.
-pub(crate) fn speedscope(report: &Report) -> Value {
+pub(crate) fn speedscope(flame: &Flame) -> Value {
     let mut frames: BTreeMap<String, usize> = BTreeMap::new();
     let mut names: Vec<Value> = Vec::new();
     let (mut samples, mut weights) = (Vec::new(), Vec::new());
-    for (stack, us) in leaves(report).into_iter().filter(|(_, us)| *us > 0) {
+    for (stack, us) in leaves(flame).into_iter().filter(|(_, us)| *us > 0) {
         let place = |name: String| {
             *frames.entry(name).or_insert_with_key(|name| {
                 names.push(json!({ "name": name }));
@@ -59,13 +57,13 @@ pub(crate) fn speedscope(report: &Report) -> Value {
     }
     json!({
         "$schema": "https://www.speedscope.app/file-format-schema.json",
-        "exporter": format!("pgsonde {}", report.info.version),
+        "exporter": concat!("pgsonde ", env!("CARGO_PKG_VERSION")),
         "name": "database time",
         "activeProfileIndex": 0,
         "shared": { "frames": names },
         "profiles": [{
             "type": "sampled",
-            "name": "service, route, statement, phase",
+            "name": "database time",
             "unit": "microseconds",
             "startValue": 0,
             "endValue": weights.iter().sum::<u64>(),

@@ -85,6 +85,7 @@ pub(crate) fn answers(report: &Report) -> BTreeMap<String, Value> {
         ("tables", report.tables.as_ref().map(value)),
         ("errors", report.errors.as_ref().map(value)),
         ("marks", report.marks.as_ref().map(value)),
+        ("series", report.series.as_ref().map(value)),
         ("flame", report.flame.as_ref().map(value)),
         ("notes", Some(value(&report.notes))),
     ];

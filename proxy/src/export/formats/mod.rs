@@ -35,6 +35,7 @@ pub enum Format {
 
 /// The report in that form; `source` says where it comes from.
 pub(crate) fn render(report: &Report, source: &str, format: Format) -> String {
+    let flame = || report.flame.clone().unwrap_or_default();
     match format {
         Format::Html => html::render(report, source),
         Format::Text => report_text::render(report, source),
@@ -42,8 +43,8 @@ pub(crate) fn render(report: &Report, source: &str, format: Format) -> String {
         Format::Json => pretty(report),
         Format::Junit => junit::of_findings(report).to_xml(),
         Format::Sarif => pretty(&sarif::document(&report.findings.items, &sarif::Place::default())),
-        Format::Speedscope => pretty(&speedscope(report)),
-        Format::Folded => folded(report),
+        Format::Speedscope => pretty(&speedscope(&flame())),
+        Format::Folded => folded(&flame()),
     }
 }
 

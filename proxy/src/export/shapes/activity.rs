@@ -86,6 +86,8 @@ pub(crate) struct SeriesPoint {
     pub(crate) errors: Option<u64>,
     pub(crate) rows: Option<u64>,
     pub(crate) total_ms: Option<f64>,
+    #[serde(default)]
+    pub(crate) sent_bytes: Option<u64>,
     /// Interpolated within a bucket.
     pub(crate) p95_ms: Option<f64>,
 }

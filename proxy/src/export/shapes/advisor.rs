@@ -1,5 +1,6 @@
 //! What the index advisor does, in `/api/v1/info`.
 
+use crate::advisor::live::Planned;
 use crate::export::clock::rfc3339_unix;
 use crate::export::status::{AdvisorDatabase, AdvisorStatus};
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,28 @@ pub(crate) struct ExistingIndex {
     /// duplicate, redundant, unused, invalid.
     pub(crate) kind: String,
     pub(crate) why: String,
+}
+
+/// Answer of `POST …/statements/{digest}/explain`: EXPLAIN without ANALYZE, without values.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub(crate) struct StatementPlan {
+    /// Lines, as psql shows them.
+    pub(crate) plan: Vec<String>,
+    /// In planner units.
+    pub(crate) cost: f64,
+    /// Rows that the planner expects.
+    pub(crate) rows: f64,
+    /// What differs from PostgreSQL's defaults and changes plans.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// The values are such as the statistics suggest; false where such as were sent were taken.
+    pub(crate) generic: bool,
+}
+
+impl From<Planned> for StatementPlan {
+    fn from(planned: Planned) -> Self {
+        let Planned { lines: plan, cost, rows, settings, generic } = planned;
+        Self { plan, cost, rows, settings, generic }
+    }
 }
 
 impl From<&AdvisorStatus> for AdvisorInfo {

@@ -171,7 +171,7 @@ pub(crate) struct StatementLine<'a> {
     /// simple, extended, function_call.
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
     pub(crate) protocol: Text<'a>,
-    /// none, new (parsed for this execution), reuse.
+    /// none; unnamed or named, where it was parsed for this execution; reuse.
     #[serde(borrow, default, skip_serializing_if = "text_is_empty")]
     pub(crate) prepare: Text<'a>,
     #[serde(default, skip_serializing_if = "is_zero16")]
@@ -204,6 +204,9 @@ pub(crate) struct StatementLine<'a> {
     pub(crate) received_bytes: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) sent_bytes: u64,
+    /// Its portal was not read to its end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) suspended: bool,
     /// Absent = ok; error, cancelled, aborted.
     #[serde(borrow, default = "ok")]
     pub(crate) outcome: Text<'a>,
@@ -353,6 +356,9 @@ pub(crate) struct ConnectionLine<'a> {
     /// Forwarded unseen at its end.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) opaque: bool,
+    /// framing, replication, unknown, memory, gss, bypass.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) opaque_reason: Option<Text<'a>>,
 }
 
 /// Bytes and prepares of a session, about once a second.

@@ -1,7 +1,7 @@
 //! `/api/v1/report`: everything that a report shows, in one document.
 
 use super::{
-    ErrorGroup, Finding, Info, List, RouteDetail, StatementDetail, Summary, TableUse,
+    ErrorGroup, Finding, Info, List, RouteDetail, Series, StatementDetail, Summary, TableUse,
     TransactionShape,
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub(crate) struct Report {
     pub(crate) errors: Option<List<ErrorGroup>>,
     #[serde(default)]
     pub(crate) marks: Option<List<Mark>>,
+    /// The recent past of everything; absent where a source has none.
+    #[serde(default)]
+    pub(crate) series: Option<Series>,
     #[serde(default)]
     pub(crate) flame: Option<Flame>,
     /// Longest waits and largest units since start.
