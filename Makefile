@@ -38,7 +38,7 @@ bench-exports: ## what three proxies export to a store: rows a second per core, 
 advise-bench: ## what the index advisor makes of a database like TPC-H's; ARGS="--scale 0.1" for a tenth of it
 	$(SETUP) build postgres python && cargo build --release -p pgsonde && $(PYTHON) tests/bench/advise.py $(ARGS)
 
-compat: ## the drivers' own test suites, directly and through the proxy; ARGS=--list names them, ARGS="asyncpg" picks
+compat: ## the drivers' own test suites, directly and through the proxy; ARGS=--list names them, ARGS="asyncpg" picks, ARGS=--tls encrypts
 	$(SETUP) build postgres python && cargo build --release -p pgsonde && $(PYTHON) tests/compat/compat.py $(ARGS)
 
 soak: ## the long generated streams, each fault 20 times, then 8 hours of mixed load with restarts; ARGS="--minutes 10" for less

@@ -150,9 +150,10 @@ class Postgres:
 class Proxy(Guarded):
     """`pgsonde proxy` before a PostgreSQL, on free ports; `port` and `admin` come from its ready lines."""
 
-    def __init__(self, binary, upstream_port, folder, listen="127.0.0.1:0", upstream=None):
+    def __init__(self, binary, upstream_port, folder, listen="127.0.0.1:0", upstream=None, config=None):
         upstream = upstream or f"postgresql://127.0.0.1:{upstream_port}"
-        super().__init__([binary, "proxy", "--upstream", upstream, "--listen", listen, "--admin", "127.0.0.1:0"],
+        more = ["--config", config] if config else []
+        super().__init__([binary, "proxy", *more, "--upstream", upstream, "--listen", listen, "--admin", "127.0.0.1:0"],
                          Path(folder) / "proxy.log")
         try:
             self.port, self.admin = wait_for("the proxy is ready", self._addresses)

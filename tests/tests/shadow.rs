@@ -245,6 +245,40 @@ fn objects_of_every_kind_cost_what_they_cost_on_the_target() {
     }
 }
 
+/// A column of a type that comes from an extension which the shadow does not make, and one with a collation whose locale
+/// this machine has not: no query reads it.
+const FOREIGN: &str = r#"create extension lo; create collation german (provider = icu, locale = 'de-DE');
+create table papers (id int primary key, scan lo, v int); create table names (id int primary key, name text collate german, v int);
+insert into papers select i, null, i from generate_series(1, 50000) i; insert into names select i, 'n', i from generate_series(1, 50000) i;
+set allow_system_table_mods = on; update pg_collation set colliculocale = null, collcollate = 'xx_XX', collctype = 'xx_XX', collprovider = 'c'
+  where collname = 'german';
+analyze"#;
+
+#[test]
+fn what_shadow_or_server_cannot_do_is_said_and_costs_nothing_else() {
+    let postgres = Postgres::start();
+    postgres.psql_ok(postgres.port(), PLAIN);
+    postgres.psql_ok(postgres.port(), FOREIGN);
+    let workload = "select * from t where v = 7;\nselect * from papers where v = 8;\n\
+        select * from names where v = 9;\nselect * from dropped where v = 10;\n\
+        select j.x from t, json_table('[1]', '$[*]' columns (x int path '$')) j where t.v = 11;\n";
+    let (output, document) = advise(&postgres, workload, &[]);
+    eprintln!("{document:#}\n{}", output.stderr);
+    let tier = |table: &str| {
+        let findings = document["findings"].as_array().expect("a list").iter();
+        let mut of = findings.filter(|finding| finding["table"].as_str() == Some(table));
+        of.next().map(|finding| finding["tier"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(tier("public.t").as_deref(), Some("verified"));
+    for table in ["public.papers", "public.names"] {
+        assert_eq!(tier(table).as_deref(), Some("estimated"), "{table}");
+    }
+    let notes = document["notes"].to_string() + &document["shadow"]["unverified"].to_string();
+    for words in ["42P01", "42601", "lo", "german"] {
+        assert!(notes.contains(words), "{words}: {notes}");
+    }
+}
+
 /// Queries of the catalogue stay below this number.
 const CATALOGUE_QUERIES: u64 = 20;
 

@@ -217,11 +217,7 @@ impl Shadow {
             return Some("its values are not known".to_owned());
         }
         for table in sample.scans.iter().filter_map(|bound| bound.table) {
-            let parts = catalog.leaves(table);
-            let parts = parts.iter().map(|leaf| leaf.oid).chain([table]);
-            if let Some((oid, why)) =
-                parts.into_iter().find_map(|oid| self.unlike.get_key_value(&oid))
-            {
+            if let Some((oid, why)) = self.unlike_part(catalog, table) {
                 let name = catalog.relations.get(oid).map_or("", |relation| relation.name.as_str());
                 return Some(format!("{name} could not be rebuilt as it is: {why}"));
             }
@@ -231,6 +227,13 @@ impl Shadow {
         }
         (self.foreign_locale && compares_text(catalog, sample))
             .then(|| format!("this machine lacks the target's locale {}", catalog.database.collate))
+    }
+
+    /// The first part of a table, or the table itself, that isn't as on the target; and why.
+    fn unlike_part(&self, catalog: &Catalog, table: Oid) -> Option<(&Oid, &String)> {
+        let parts = catalog.leaves(table);
+        let mut parts = parts.iter().map(|leaf| leaf.oid).chain([table]);
+        parts.find_map(|oid| self.unlike.get_key_value(&oid))
     }
 
     /// Extended statistics whose list is missing and that two or more conditions of the sample are about.
@@ -280,13 +283,17 @@ impl Shadow {
         lengths.extend(self.lengths(catalog, &paths));
         self.reopen(catalog, |files| files.extend(&lengths))?;
         let mut outcome = Vec::new();
-        for made in made {
+        for (made, spec) in made.into_iter().zip(specs) {
             let (names, guessed, why) = match made {
                 Ok(candidate) => (
                     candidate.parts.into_iter().map(|part| part.name).collect(),
                     candidate.guessed,
                     None,
                 ),
+                // Arithmetic has to do for a table that isn't here.
+                Err(_) if self.unlike_part(catalog, spec.table).is_some() => {
+                    (Vec::new(), true, None)
+                }
                 Err(why) => (Vec::new(), true, Some(why)),
             };
             self.candidates.push(names);
