@@ -26,6 +26,10 @@ fn lines_say_who_ended_a_session() {
     assert_eq!(postgres.psql_ok(postgres.port(), kill), "t");
     let _last_words = killed.read_to_end(&mut Vec::new());
     let _stays = session("stays");
+    // Whoever takes its leave has ended it, though the server hangs up first.
+    let mut polite = session("says_goodbye");
+    polite.write_all(&raw::frame(b'X', b"")).expect("sent");
+    let _nothing = polite.read_to_end(&mut Vec::new());
     proxy.settle();
     assert_eq!(proxy.stop(), 0);
     let lines = lines(&folder);
@@ -39,6 +43,7 @@ fn lines_say_who_ended_a_session() {
     let expected = [
         ("is_killed", ["server", "server_closed"]),
         ("leaves", ["client", "client_closed"]),
+        ("says_goodbye", ["client", "client_closed"]),
         ("stays", ["proxy", "drain"]),
     ];
     assert_eq!(ends, BTreeMap::from(expected));

@@ -118,7 +118,7 @@ fn parameters_parses_and_row_limits() {
         .collect();
     let expected = [
         (2, 3, true, true),   // the part that was read
-        (0, 0, true, false),  // the portal's end at ReadyForQuery, counted
+        (0, 0, true, true),   // the end of the portal at ReadyForQuery, which is what is counted
         (2, 0, false, false), // one element is a look-up, and the Parse is used up
         (1, 0, false, true),
     ];

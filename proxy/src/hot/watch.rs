@@ -87,7 +87,8 @@ impl Watch {
 
     /// Says who ends the session, and how, before it is closed.
     pub fn ends(&mut self, end: End) {
-        self.end = end;
+        let by_server = matches!(end, End::ServerClosed | End::ServerReset);
+        self.end = if by_server && self.tracker.terminated() { End::ClientClosed } else { end };
     }
 
     /// Notes in `standing` when the session works, and when it waits inside a transaction.

@@ -50,6 +50,10 @@ impl<O: Observer> ExchangeTracker<O> {
             tag::SYNC => self.on_sync(observer, frame),
             tag::FLUSH => self.on_flush(observer, frame),
             tag::COPY_DONE | tag::COPY_FAIL => self.push_marker(Kind::CopyEnd),
+            tag::TERMINATE => {
+                self.terminated = true;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

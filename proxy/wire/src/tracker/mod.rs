@@ -259,6 +259,7 @@ pub struct ExchangeTracker<O: Observer> {
     request_bytes: u64,
     status: Status,
     last_error_fatal: bool,
+    terminated: bool,
 }
 
 /// A statement whose portal was suspended.
@@ -301,6 +302,7 @@ impl<O: Observer> ExchangeTracker<O> {
             request_bytes: 0,
             status: Status::Idle,
             last_error_fatal: false,
+            terminated: false,
         }
     }
 }
@@ -361,6 +363,11 @@ impl<O: Observer> ExchangeTracker<O> {
     /// Whether the server's last error was FATAL or PANIC.
     pub fn died(&self) -> bool {
         self.last_error_fatal
+    }
+
+    /// Whether the client took its leave: what closes first after that says nothing.
+    pub fn terminated(&self) -> bool {
+        self.terminated
     }
 
     /// SQLSTATE of the error that ended start-up, if one did.
