@@ -74,6 +74,10 @@ fn header(out: &mut String, report: &Report, source: &str) {
     );
     line(out, "Timed", &books(report));
     line(out, "Loss", &loss(report));
+    // What was lost stands there already.
+    let told = words::losses(&report.info.loss);
+    let notes = report.notes.iter().filter(|note| !told.contains(note));
+    notes.for_each(|note| line(out, "Note", note));
 }
 
 fn books(report: &Report) -> String {

@@ -1,6 +1,6 @@
 //! A finding in words: evidence and cost as phrases that page and terminal both print.
 
-use super::shapes::{Finding, is_proved, kind_words};
+use super::shapes::{Finding, Loss, is_proved, kind_words};
 use super::text::{bytes, count, counted, duration, moments, percent, three_digits};
 use pgsonde_analyzer::finding::Kind;
 use serde_json::Value;
@@ -243,6 +243,20 @@ fn range(low: f64, high: f64) -> String {
         (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} to {high}"),
         _ => format!("{low} to {high}"),
     }
+}
+
+/// What is missing in the numbers, as sentences.
+pub(crate) fn losses(loss: &Loss) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if loss.dropped > 0 {
+        let events = counted(loss.events, "event");
+        sentences.push(format!("{} of {events} were dropped.", count(loss.dropped)));
+    }
+    if loss.opaque_sessions > 0 {
+        let sessions = counted(loss.opaque_sessions, "session");
+        sentences.push(format!("Forwarded unread: {sessions}."));
+    }
+    sentences
 }
 
 /// The words of all kinds of findings, with semicolons between them.

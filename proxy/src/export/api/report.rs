@@ -5,6 +5,8 @@ use crate::export::api::{RouteSort, TransactionSort};
 use crate::export::shapes::{
     Extremes, List, Mark, Report, Route, RouteDetail, Statement, StatementDetail,
 };
+use crate::export::text::counted;
+use crate::export::words;
 use pgsonde_analyzer::snapshot::{DigestRow, MarkRow};
 use std::collections::BTreeMap;
 
@@ -64,21 +66,15 @@ fn largest_unit(view: &View<'_>) -> u64 {
 
 /// What a reader must know that the numbers don't say.
 fn notes(view: &View<'_>, total: u64, shown: usize) -> Vec<String> {
-    let mut notes = Vec::new();
-    let loss = view.loss();
-    if loss.dropped > 0 {
-        notes.push(format!("{} of {} events were dropped.", loss.dropped, loss.events));
-    }
-    if loss.opaque_sessions > 0 {
-        notes.push(format!("{} sessions were forwarded unread.", loss.opaque_sessions));
-    }
+    let mut notes = words::losses(&view.loss());
     if total > shown as u64 {
         let folded = total - shown as u64;
         notes.push(format!("{folded} cheaper statements are summed under `other`."));
     }
     let overflow = view.snapshot.overflow.iter().filter(|(_, count)| *count > 0);
     for (table, count) in overflow {
-        notes.push(format!("The table of {} had no room {count} times.", table.replace('_', " ")));
+        let times = counted(*count, "time");
+        notes.push(format!("The table of {} had no room {times}.", table.replace('_', " ")));
     }
     notes
 }
