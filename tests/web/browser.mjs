@@ -33,8 +33,10 @@ export async function watched(browser, origin, options = {}) {
   page.setDefaultTimeout(LIMIT_MS);
   page.on("pageerror", (error) => problems.push(`error on ${page.url().slice(0, 200)}: ${error.stack}`));
   page.on("console", (message) => {
-    // The browser says itself that a read was answered 404; that a page may ask for what a proxy lacks is part of it.
-    const isAbsence = message.text().startsWith("Failed to load resource") && / 404 /.test(message.text());
+    // The browser says itself that a read was answered 404; that a page may ask for what a proxy lacks is part of it,
+    // as it is that a plan is asked for where there is no side connection (503).
+    const absent = /\/explain(\?|$)/.test(message.location().url) ? / 503 / : / 404 /;
+    const isAbsence = message.text().startsWith("Failed to load resource") && absent.test(message.text());
     if (["error", "warning"].includes(message.type()) && !isAbsence) problems.push(`console on ${page.url().slice(0, 200)}: ${message.text().slice(0, 400)}`);
   });
   page.on("request", (request) => {

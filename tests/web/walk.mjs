@@ -116,6 +116,8 @@ async function mouse(browser) {
   check(await chart.getByRole("columnheader", { name: "Executions" }).isVisible(), "the histogram has a table");
   await page.getByRole("button", { name: "Copy EXPLAIN" }).click();
   check((await page.evaluate(() => navigator.clipboard.readText())).includes("EXPLAIN"), "EXPLAIN is on the clipboard");
+  await page.getByRole("button", { name: "Plan it now" }).click();
+  await page.getByRole("alert").filter({ hasText: "there is no side connection" }).waitFor();
   await flame(page);
   await mute(page);
   await page.locator("label.theme select").selectOption("dark");
