@@ -154,11 +154,33 @@ async function mute(page) {
 
 async function flame(page) {
   await goTo(page, origin, "#/flame");
-  const boxes = page.locator(".flame .box");
-  if (await boxes.count() === 0) return;
-  await boxes.nth(1).click();
+  await phases(page);
+  await page.locator(".flame .box").nth(1).click();
   await page.waitForFunction(() => location.hash.includes("at="));
   check(await page.getByRole("navigation", { name: "Zoom" }).getByRole("button", { name: "all" }).isVisible(), "a click zooms, and there is a way back");
+}
+
+/** Which phases are wide enough for a label depends on the load; the contrast of each is looked at in any case. */
+async function phases(page) {
+  await page.locator(".flame .box").first().waitFor();
+  await page.evaluate((names) => {
+    const shown = document.createElement("div");
+    for (const name of names) {
+      const box = document.createElement("button");
+      box.className = `box level-4 ${name}`;
+      box.style.position = "static";
+      box.textContent = name;
+      shown.append(box);
+    }
+    shown.id = "phases";
+    document.querySelector("main").append(shown);
+  }, ["queue", "first_row", "transfer", "client_stall"]);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await accessible(page, `every phase of the flame (${colorScheme})`);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.evaluate(() => document.getElementById("phases").remove());
 }
 
 /** Numbers move under traffic; what has the focus keeps it, and nothing jumps. */
