@@ -42,8 +42,8 @@ compat: ## the drivers' own test suites, directly and through the proxy; ARGS=--
 	$(SETUP) build postgres python && cargo build --release -p pgsonde && $(PYTHON) tests/compat/compat.py $(ARGS)
 
 soak: ## the long generated streams, each fault 20 times, then 8 hours of mixed load with restarts; ARGS="--minutes 10" for less
-	$(SETUP) build postgres python && cargo build --release -p pgsonde && cargo build --workspace --bins --tests \
-	  && PGSONDE_FAULT_ROUNDS=20 PGSONDE_SIMULATION_SEEDS=50000 cargo test --workspace --test faults --test simulation \
+	$(SETUP) build postgres python terminal faketime && cargo build --release -p pgsonde && cargo build --workspace --bins --tests \
+	  && scripts/faults.sh 20 && PGSONDE_SIMULATION_SEEDS=50000 cargo test --workspace --test simulation \
 	  && cargo test --workspace --test streams -- --ignored --nocapture \
 	  && $(PYTHON) tests/bench/soak.py $(ARGS)
 

@@ -4,9 +4,11 @@
 
 use pgsonde_tests::fake_server::{FakeServer, LIMIT, await_opaque, noise, pass, rest};
 use pgsonde_tests::random::Random;
-use pgsonde_tests::{Options, Postgres, Proxy, eventually, free_port, process, raw};
+use pgsonde_tests::{Options, Postgres, Proxy, eventually, free_port, paths, process, raw};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a peer may wait beyond the fault before it notices.
@@ -199,6 +201,42 @@ fn half_closed_streams_still_answer() {
         pass(&mut server, &mut client, &noise(1, 100_000));
         drop(server);
         timed_rest(&mut client);
+    }
+}
+
+/// Closes a connection without a word, as a machine does that loses its power: sockets in repair mode (Linux's
+/// `TCP_REPAIR`, 19) send neither FIN nor RST. False where the kernel doesn't let us.
+fn vanish(socket: TcpStream) -> bool {
+    let repair = "import socket; socket.socket(fileno=0).setsockopt(socket.IPPROTO_TCP, 19, 1)";
+    let shared = socket.try_clone().expect("a second descriptor");
+    let mut command = Command::new(paths::python());
+    command.args(["-c", repair]).stdin(OwnedFd::from(shared)).stderr(Stdio::null());
+    command.status().expect("python runs").success()
+}
+
+#[test]
+fn peers_that_vanish_without_a_word_are_found() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = folder.path().join("pgsonde.toml");
+    std::fs::write(&config, "[proxy]\ntcp_keepalive = \"5s\"\n").expect("written");
+    let fake = FakeServer::start();
+    let proxy = fake.proxy(&["--config", &config.display().to_string()]);
+    let mut other = fake.session(&proxy);
+    for _ in 0..rounds() {
+        let (client, mut server) = fake.session(&proxy);
+        if !vanish(client) {
+            assert!(std::env::var_os("CI").is_none(), "no socket may be put into repair mode");
+            eprintln!("skipped: TCP_REPAIR");
+            return;
+        }
+        assert_eq!(timed_rest(&mut server), b"", "an idle session of a client that is gone ends");
+
+        let (mut client, mut server) = fake.session(&proxy);
+        pass(&mut client, &mut server, &raw::query("select 1"));
+        assert!(vanish(server));
+        let words = String::from_utf8_lossy(&timed_rest(&mut client)).into_owned();
+        assert!(words.contains("C08006\0"), "who waits for a server that is gone is told: {words}");
+        converse(&mut other.0, &mut other.1);
     }
 }
 
