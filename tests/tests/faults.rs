@@ -208,9 +208,9 @@ fn half_closed_streams_still_answer() {
 /// `TCP_REPAIR`, 19) send neither FIN nor RST. False where the kernel doesn't let us.
 fn vanish(socket: TcpStream) -> bool {
     let repair = "import socket; socket.socket(fileno=0).setsockopt(socket.IPPROTO_TCP, 19, 1)";
-    let shared = socket.try_clone().expect("a second descriptor");
+    // The command keeps the socket open until the child has changed it.
     let mut command = Command::new(paths::python());
-    command.args(["-c", repair]).stdin(OwnedFd::from(shared)).stderr(Stdio::null());
+    command.args(["-c", repair]).stdin(OwnedFd::from(socket)).stderr(Stdio::null());
     command.status().expect("python runs").success()
 }
 
