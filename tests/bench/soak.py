@@ -28,8 +28,11 @@ from throwaway import Postgres, Proxy, binary, target, wait_for  # noqa: E402
 
 RESTART_EVERY_S = 600
 SLOPE_MAX_MIB_PER_HOUR = 1.0
-# A slope over less than this says nothing: caches fill first.
-SLOPE_AFTER_S = 3_600
+# A short history, so that it is full soon and what grows afterwards is a leak.
+CONFIG = '[profile]\nhistory = "5m"\n'
+SETTLED_AFTER_S = 600
+# A slope over less than this says nothing.
+SLOPE_OVER_S = 600
 PIPELINE = 10
 ROUND_TRANSACTIONS = 200
 
@@ -133,7 +136,9 @@ def counted(proxy, word):
 
 def soak(given, folder):
     with Postgres(max_connections=200, synchronous_commit="off", restart_after_crash="on") as postgres:
-        with Proxy(given.binary, postgres.port, folder) as proxy:
+        config = folder / "pgsonde.toml"
+        config.write_text(CONFIG)
+        with Proxy(given.binary, postgres.port, folder, config=config) as proxy:
             return run(given, folder, postgres, proxy)
 
 
@@ -166,14 +171,13 @@ def run(given, folder, postgres, proxy):
 
 
 def slope(marks):
-    """MiB per hour over the second half, by least squares."""
-    half = marks[len(marks) // 2:]
-    if len(half) < 2:
-        return 0.0
-    times, sizes = zip(*half)
+    """MiB per hour by least squares, once tables and history are full; `None` where that is too short a time."""
+    settled = [mark for mark in marks if mark[0] >= SETTLED_AFTER_S]
+    if not settled or settled[-1][0] - settled[0][0] < SLOPE_OVER_S:
+        return None
+    times, sizes = zip(*settled)
     mean_t, mean_s = sum(times) / len(times), sum(sizes) / len(sizes)
-    spread = sum((t - mean_t) ** 2 for t in times)
-    return 3_600 * sum((t - mean_t) * (s - mean_s) for t, s in half) / spread if spread else 0.0
+    return 3_600 * sum((t - mean_t) * (s - mean_s) for t, s in settled) / sum((t - mean_t) ** 2 for t in times)
 
 
 def report(loads, marks, calm, proxy):
@@ -189,12 +193,12 @@ def report(loads, marks, calm, proxy):
     terms = sum(books[term] for term in ("exact", "bound", "batch_members", "empty", "aborted"))
     opaque, dropped = metric(proxy, "pgsonde_opaque_sessions_total"), metric(proxy, "pgsonde_events_dropped_total")
     growth = slope(marks)
-    steep = marks[-1][0] >= SLOPE_AFTER_S and growth > SLOPE_MAX_MIB_PER_HOUR
+    steep = growth is not None and growth > SLOPE_MAX_MIB_PER_HOUR
     descriptors = len(os.listdir(f"/proc/{proxy.pid}/fd"))
     rows = [("hard restarts", calm.faults, False), ("opaque sessions", int(opaque), opaque > 0),
             ("statements", books["statements"], False), ("sum of the books' terms", terms, terms != books["statements"]),
             ("records dropped", int(dropped), False), ("descriptors at rest", descriptors, descriptors > 60),
-            ("resident MiB", f"{marks[-1][1]:.1f}", False), ("MiB an hour", f"{growth:.2f}", steep)]
+            ("resident MiB", f"{marks[-1][1]:.1f}", False), ("MiB an hour", "too short" if growth is None else f"{growth:.2f}", steep)]
     for name, value, is_bad in rows:
         bad |= is_bad
         print(f"{name:<26}{value:>14}{'  <- not as it should be' if is_bad else ''}")
