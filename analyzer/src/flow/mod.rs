@@ -17,6 +17,7 @@ mod judge;
 mod nested;
 mod order;
 mod rank;
+mod results;
 mod scope;
 mod slots;
 mod store;

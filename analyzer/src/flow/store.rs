@@ -3,6 +3,7 @@
 use super::gate::SCOPE;
 use super::held::{ChainState, Held, HeldId};
 use super::is_fetch;
+use super::results::Results;
 use super::slots::Slots;
 use crate::Map;
 use crate::digest::Statement;
@@ -53,9 +54,8 @@ impl Ring {
 /// All held results.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    results: Map<HeldId, Held>,
+    results: Results<Held>,
     rings: Map<SessionId, Ring>,
-    next: HeldId,
     bytes: usize,
     /// Results that had to go because of a memory limit.
     pub(crate) evictions: u64,
@@ -68,12 +68,12 @@ impl Store {
 
     /// A held result.
     pub(crate) fn find(&self, id: HeldId) -> Option<&Held> {
-        self.results.get(&id)
+        self.results.get(id)
     }
 
     /// Lets `feed` work on a held result, and accounts for what it grows by.
     pub(crate) fn with(&mut self, id: HeldId, feed: impl FnOnce(&mut Held) -> bool) -> bool {
-        let Some(held) = self.results.get_mut(&id) else { return false };
+        let Some(held) = self.results.get_mut(id) else { return false };
         let fed = feed(held);
         if fed {
             let (before, now) = held.recount();
@@ -127,12 +127,12 @@ impl Store {
                 || cursor.is_some_and(|query| Arc::ptr_eq(query, &held.statement));
             same_unit && same_text && (held.suspended || fetch)
         };
-        let part = ring.results.iter().rev().find(|id| self.results.get(*id).is_some_and(goes_on));
+        let part = ring.results.iter().rev().find(|id| self.results.get(**id).is_some_and(goes_on));
         part.copied().or_else(|| ring.run.filter(|id| self.is_run(*id, seen)))
     }
 
     fn is_run(&self, id: HeldId, seen: &Seen<'_>) -> bool {
-        self.results.get(&id).is_some_and(|held| {
+        self.results.get(id).is_some_and(|held| {
             held.statement.digest == seen.statement.digest
                 && held.transaction == seen.record.transaction
                 && held.trace == seen.trace()
@@ -160,8 +160,8 @@ impl Store {
                 && held.statement.reads_like(seen.statement)
                 && same_unit(held)
         };
-        let level = visible.iter().find(|id| self.results.get(*id).is_some_and(same));
-        let roots = roots.iter().filter(|id| self.results.get(*id).is_some_and(same_unit));
+        let level = visible.iter().find(|id| self.results.get(**id).is_some_and(same));
+        let roots = roots.iter().filter(|id| self.results.get(**id).is_some_and(same_unit));
         (level.copied(), roots.max().copied())
     }
 
@@ -173,7 +173,7 @@ impl Store {
         asked: &Slots,
         limits: &FlowLimits,
     ) {
-        if let Some(held) = self.results.get_mut(&id) {
+        if let Some(held) = self.results.get_mut(id) {
             held.append(seen, asked, limits);
             let (before, now) = held.recount();
             self.bytes = self.bytes + now - before;
@@ -191,7 +191,7 @@ impl Store {
         let Some(ring) = self.rings.get(&session) else { return false };
         let mut broken = false;
         for id in &ring.results {
-            let Some(held) = self.results.get_mut(id) else { continue };
+            let Some(held) = self.results.get_mut(*id) else { continue };
             let idle = |chain: &ChainState| now.saturating_sub(chain.last_end_us) > idle_max_us;
             if held.chain.as_ref().is_some_and(idle) {
                 held.chain = None;
@@ -213,7 +213,7 @@ impl Store {
         let Some(ring) = self.rings.get(&seen.record.session) else { return false };
         let mut broken = false;
         for id in &ring.results {
-            let Some(held) = self.results.get_mut(id) else { continue };
+            let Some(held) = self.results.get_mut(*id) else { continue };
             let related = roots.contains(&held.root.unwrap_or(*id)) || continues == Some(*id);
             let Some(chain) = &mut held.chain else { continue };
             chain.last_end_us = seen.record.end_us();
@@ -230,7 +230,7 @@ impl Store {
     /// child: rivals are judged together.
     pub(crate) fn ripe(&self, session: SessionId) -> Vec<HeldId> {
         let ids = self.of(session);
-        let held = |id: &HeldId| self.results.get(id);
+        let held = |id: &HeldId| self.results.get(*id);
         let open = || ids.iter().filter_map(held).filter(|held| !held.is_over());
         let rivals = |over: &Held| {
             let children = over.candidates.iter().map(|candidate| candidate.child.digest);
@@ -270,12 +270,12 @@ impl Store {
     ) -> Option<HeldId> {
         let ring = self.rings.get(&session)?;
         let newest = ring.results.iter().max().copied();
-        let trace = |id: HeldId| self.results.get(&id).and_then(|held| held.trace);
+        let trace = |id: HeldId| self.results.get(id).and_then(|held| held.trace);
         let current = newest.and_then(trace);
         // What another trace read can't be paired with what comes now, however much it fed: it goes first.
         let foreign =
             |held: &Held| current.is_some() && held.trace.is_some_and(|_| held.trace != current);
-        let rank = |id: &HeldId| match self.results.get(id) {
+        let rank = |id: &HeldId| match self.results.get(*id) {
             Some(held) => {
                 let feeds = u8::from(!held.candidates.is_empty());
                 let feeds = feeds + u8::from(feeds > 0 && held.root.is_none());
@@ -284,7 +284,7 @@ impl Store {
             None => (false, 0, None, *id),
         };
         let older = || ring.results.iter().filter(|id| Some(**id) != newest).copied();
-        let is_level = |id: &HeldId| self.results.get(id).is_some_and(|h| h.root.is_some());
+        let is_level = |id: &HeldId| self.results.get(*id).is_some_and(|h| h.root.is_some());
         if ring.results.iter().filter(|id| is_level(id)).count() > LEVELS_MAX {
             return older().filter(is_level).min_by_key(rank);
         }
@@ -305,8 +305,6 @@ impl Store {
         asked: &Slots,
         limits: &FlowLimits,
     ) -> HeldId {
-        let id = self.next;
-        self.next += 1;
         let write = seen.statement.class == Class::Write;
         let ring = self.rings.entry(seen.record.session).or_default();
         let statement = if is_fetch(seen) { ring.cursor(seen) } else { None };
@@ -315,17 +313,17 @@ impl Store {
         if !held.suspended && !write && !is_fetch(seen) && root.is_none() {
             held.drop_constant_columns();
         }
+        self.bytes += held.recount().1;
+        let id = self.results.insert(held);
         ring.results.push(id);
         ring.last_us = seen.record.end_us();
         ring.run = write.then_some(id);
-        self.bytes += held.recount().1;
-        self.results.insert(id, held);
         id
     }
 
     /// Forgets a result and hands it out.
     pub(crate) fn remove(&mut self, id: HeldId) -> Option<Held> {
-        let held = self.results.remove(&id)?;
+        let held = self.results.remove(id)?;
         self.bytes = self.bytes.saturating_sub(held.bytes);
         if let Some(ring) = self.rings.get_mut(&held.session) {
             ring.results.retain(|other| *other != id);
@@ -336,7 +334,7 @@ impl Store {
 
     /// A scope of the result is closed and its candidates are judged; the chain may go on.
     pub(crate) fn leave_scope(&mut self, id: HeldId) {
-        if let Some(held) = self.results.get_mut(&id) {
+        if let Some(held) = self.results.get_mut(id) {
             held.candidates.retain(|candidate| candidate.gate != SCOPE);
             held.leave_scope();
             held.counted = true;
@@ -355,8 +353,8 @@ impl Store {
             self.rings.iter().map(|(session, ring)| (ring.last_us, *session)).collect();
         idle.sort_unstable();
         // Results whose session has ended are in no ring.
-        let mut ended: Vec<HeldId> = self.results.keys().copied().collect();
-        ended.retain(|id| !self.rings.contains_key(&self.results[id].session));
+        let ended = self.results.iter().filter(|(_, held)| !self.rings.contains_key(&held.session));
+        let mut ended: Vec<HeldId> = ended.map(|(id, _)| id).collect();
         ended.sort_unstable();
         let rings = idle.into_iter().map(|(_, session)| self.of(session).to_vec());
         let mut victims = Vec::new();
@@ -381,7 +379,7 @@ impl Store {
         ring.run = None;
         let mut left = Vec::new();
         for id in &ring.results {
-            let Some(held) = self.results.get_mut(id) else { continue };
+            let Some(held) = self.results.get_mut(*id) else { continue };
             // Also earlier ones, should the record of their end have been lost.
             if held.transaction_open && held.transaction <= transaction {
                 held.transaction_open = false;
@@ -398,7 +396,7 @@ impl Store {
         let Some(ring) = self.rings.remove(&session) else { return Vec::new() };
         let mut over = Vec::new();
         for id in ring.results {
-            if let Some(held) = self.results.get_mut(&id) {
+            if let Some(held) = self.results.get_mut(id) {
                 held.transaction_open = false;
                 held.chain = None;
                 if !held.trace_open {
@@ -413,7 +411,7 @@ impl Store {
     pub(crate) fn end_trace(&mut self, ids: &[HeldId]) -> Vec<HeldId> {
         let mut left = Vec::new();
         for id in ids {
-            if let Some(held) = self.results.get_mut(id) {
+            if let Some(held) = self.results.get_mut(*id) {
                 held.trace_open = false;
                 if !held.transaction_open {
                     left.push(*id);
