@@ -103,14 +103,22 @@ def strike(postgres, calm):
     """Kills every client backend at once, which makes the server go through crash recovery."""
     calm.faults += 1
     calm.is_up.clear()
-    pid = postgres.query("select pg_backend_pid()")
-    victim = postgres.query(f"select pid from pg_stat_activity where backend_type = 'client backend' and pid <> {pid} limit 1")
-    if victim:
-        os.kill(int(victim.split()[0]), signal.SIGKILL)
+    backends = "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+    # Some end before the signal comes: one that was killed is enough.
+    while not any(killed(int(pid)) for pid in postgres.query(backends).split()):
+        time.sleep(0.1)
     time.sleep(0.5)
     wait_for("the server is back", lambda: postgres.tool(
         "psql", "-XAtqc", "select 1", check=False, stderr=subprocess.DEVNULL).returncode == 0)
     calm.is_up.set()
+
+
+def killed(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def fetch(proxy, path):
