@@ -8,7 +8,8 @@ use crate::formula::Estimator;
 use crate::planner::{
     CandidateId, CandidateSpec, KeyPart, Method, Plan, PlanJob, Planner, SampleId, Trust,
 };
-use crate::select::{Chosen, Priced, Selection, Weighted};
+use crate::select::{Chosen, Priced, Room, Selection, Weighted};
+use crate::size;
 use crate::verdict::{self, Numbers, Verdict};
 use crate::workload::{BoundScan, Sample, Workload};
 use crate::write_cost::{self, WriteCost};
@@ -16,12 +17,18 @@ use std::cell::RefCell;
 
 /// Most candidates of a run.
 const CANDIDATES_MAX: usize = 200;
+/// Most candidates that are unions of others, of either kind.
+const MERGED_MAX: usize = 50;
 /// Plans shown for an index.
 const PLANS_MAX: usize = 3;
 /// Default budget: this share of the heaps, and at least so many bytes.
 const BUDGET_SHARE: f64 = 0.1;
 /// As [`BUDGET_SHARE`], bytes.
 const BUDGET_MIN_BYTES: u64 = 256 << 20;
+/// Most new indexes of one table.
+const PER_TABLE_MAX: usize = 3;
+/// The same where a budget is named.
+const PER_TABLE_BUDGETED_MAX: usize = 5;
 /// Share of a table's rows that must be inserted for the index to be in doubt.
 const UNUSED_DAYS: f64 = 30.0;
 
@@ -153,6 +160,7 @@ pub fn gather(catalog: &Catalog, workload: &Workload, estimator: &mut dyn Estima
         }
     }
     specs.extend(merged(&specs));
+    specs.extend(widened(catalog, &specs));
     let mut unique: Vec<CandidateSpec> = Vec::new();
     for spec in specs {
         let same = |known: &&mut CandidateSpec| {
@@ -187,7 +195,7 @@ fn merged(specs: &[CandidateSpec]) -> Vec<CandidateSpec> {
             .filter(|long| long.table == short.table && long.keys.len() > short.keys.len())
         {
             let within = short.keys.iter().all(|key| long.keys.contains(key));
-            if within && !long.keys.starts_with(&short.keys) && found.len() < 50 {
+            if within && !long.keys.starts_with(&short.keys) && found.len() < MERGED_MAX {
                 let rest = long.keys.iter().filter(|key| !short.keys.contains(key));
                 let keys = short.keys.iter().chain(rest).cloned().collect();
                 found.push(CandidateSpec { keys, ..long.clone() });
@@ -197,9 +205,46 @@ fn merged(specs: &[CandidateSpec]) -> Vec<CandidateSpec> {
     found
 }
 
-/// The budget in bytes where none is given.
-pub fn default_budget(catalog: &Catalog) -> u64 {
-    ((catalog.heap_bytes() as f64 * BUDGET_SHARE) as u64).max(BUDGET_MIN_BYTES)
+/// C2 for C7: one covering index for what two with the same keys would cover.
+fn widened(catalog: &Catalog, specs: &[CandidateSpec]) -> Vec<CandidateSpec> {
+    let mut found: Vec<CandidateSpec> = Vec::new();
+    for (at, one) in specs.iter().enumerate().filter(|(_, spec)| !spec.include.is_empty()) {
+        let alike = |other: &&CandidateSpec| {
+            other.table == one.table
+                && other.keys == one.keys
+                && other.predicate == one.predicate
+                && !other.include.is_empty()
+        };
+        for other in specs[at + 1..].iter().filter(alike) {
+            let mut include = one.include.clone();
+            include.extend(
+                other.include.iter().filter(|column| !one.include.contains(column)).cloned(),
+            );
+            include.sort_unstable();
+            let wider = CandidateSpec { include, ..one.clone() };
+            let new = wider.include.len() > one.include.len().max(other.include.len())
+                && !found
+                    .iter()
+                    .any(|known| known.keys == wider.keys && known.include == wider.include);
+            if new && found.len() < MERGED_MAX && candidate::may_include(catalog, &wider) {
+                let rows = catalog.pages_and_rows(wider.table).1 * share_of(catalog, one);
+                let size_bytes = size::candidate_bytes(catalog, &wider, rows);
+                found.push(CandidateSpec { size_bytes, ..wider });
+            }
+        }
+    }
+    found
+}
+
+/// Room for new indexes. Who names a budget says how much is wanted; otherwise it goes by the heaps.
+pub fn room(catalog: &Catalog, budget_bytes: Option<u64>) -> Room {
+    match budget_bytes {
+        Some(bytes) => Room { bytes, per_table: PER_TABLE_BUDGETED_MAX },
+        None => {
+            let share = (catalog.heap_bytes() as f64 * BUDGET_SHARE) as u64;
+            Room { bytes: share.max(BUDGET_MIN_BYTES), per_table: PER_TABLE_MAX }
+        }
+    }
 }
 
 /// Selects among `specs` with the planner's answers.
@@ -208,7 +253,7 @@ pub fn run(
     workload: &Workload,
     specs: &[CandidateSpec],
     planner: &mut dyn Planner,
-    budget_bytes: u64,
+    room: Room,
 ) -> Report {
     let ids = planner.install(specs);
     let options: Vec<Priced> = specs
@@ -226,7 +271,7 @@ pub fn run(
         .collect();
     let samples = weighted(workload, &options);
     let total: f64 = samples.iter().map(|sample| sample.weight * sample.base).sum();
-    let chosen = Selection::new(&samples, &options, budget_bytes).run(planner);
+    let chosen = Selection::new(&samples, &options, room).run(planner);
     let set: Vec<CandidateId> = chosen.iter().map(|chosen| chosen.id).collect();
     let mut advice = Vec::new();
     for chosen in &chosen {
@@ -283,7 +328,7 @@ pub fn share_of(catalog: &Catalog, spec: &CandidateSpec) -> f64 {
         return 1.0;
     }
     let rows = catalog.pages_and_rows(spec.table).1;
-    let full = crate::size::candidate_bytes(
+    let full = size::candidate_bytes(
         catalog,
         &CandidateSpec { predicate: Vec::new(), ..spec.clone() },
         rows,

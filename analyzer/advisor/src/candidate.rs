@@ -15,6 +15,8 @@ const PER_SCAN_MAX: usize = 24;
 /// Most INCLUDE columns, and their bytes.
 const INCLUDE_MAX: usize = 4;
 const INCLUDE_BYTES_MAX: f64 = 64.0;
+/// Most INCLUDE columns of an index that serves several statements.
+const INCLUDE_SHARED_MAX: usize = 6;
 /// Most distinct values of a column whose values are states: a constant among more is somebody's key.
 const STATES_MAX: f64 = 10.0;
 /// Least share of all-visible pages for an INCLUDE to pay.
@@ -87,6 +89,17 @@ pub fn is_covered(relation: &Relation, spec: &CandidateSpec) -> bool {
             && spec.keys.len() <= index.keys.len()
             && spec.keys.iter().zip(&index.keys).all(same)
     })
+}
+
+/// Whether a covering index for several statements is still narrow enough.
+pub fn may_include(catalog: &Catalog, spec: &CandidateSpec) -> bool {
+    let Some(relation) = catalog.relations.get(&spec.table) else { return false };
+    spec.include.len() <= INCLUDE_SHARED_MAX
+        && included_bytes(catalog, relation, &spec.include) <= INCLUDE_BYTES_MAX
+}
+
+fn included_bytes(catalog: &Catalog, relation: &Relation, include: &[String]) -> f64 {
+    include.iter().map(|column| size::width_of(catalog, relation, column)).sum()
 }
 
 struct Builder<'a> {
@@ -291,10 +304,7 @@ impl Builder<'_> {
             };
             let rest: Vec<String> =
                 scan.columns.iter().filter(|column| !keyed(column)).cloned().collect();
-            let width: f64 = rest
-                .iter()
-                .map(|column| size::width_of(self.context.catalog, self.relation, column))
-                .sum();
+            let width = included_bytes(self.context.catalog, self.relation, &rest);
             let plain = base.keys.iter().all(|key| matches!(key.part, KeyPart::Column(_)));
             if plain && !rest.is_empty() && rest.len() <= INCLUDE_MAX && width <= INCLUDE_BYTES_MAX
             {

@@ -151,6 +151,11 @@ pub trait Planner {
         self.trust()
     }
 
+    /// Questions that it would still answer.
+    fn questions_left(&self) -> usize {
+        usize::MAX
+    }
+
     /// Makes candidates known; called once per wave, ids continue those of earlier waves.
     fn install(&mut self, specs: &[CandidateSpec]) -> Vec<Result<CandidateId, Unsupported>>;
 

@@ -201,6 +201,10 @@ impl Planner for HypoPg<'_> {
         }
     }
 
+    fn questions_left(&self) -> usize {
+        if self.lost.is_none() { self.explains_left } else { self.rest.questions_left() }
+    }
+
     fn install(&mut self, specs: &[CandidateSpec]) -> Vec<Result<CandidateId, Unsupported>> {
         let ids = self.rest.install(specs);
         for spec in specs {

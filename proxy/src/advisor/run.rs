@@ -284,7 +284,7 @@ impl Session {
         terms: &Terms,
     ) -> (Report, Option<output::Verification>) {
         let begun = Instant::now();
-        let budget = terms.budget_bytes.unwrap_or_else(|| advice::default_budget(&self.catalog));
+        let room = advice::room(&self.catalog, terms.budget_bytes);
         let mut known = HashMap::new();
         let search_path = self.side.search_path.clone();
         let Self { side, grammar, catalog, .. } = self;
@@ -307,13 +307,13 @@ impl Session {
         let explains_max = terms.explains_max;
         let (mut report, mut proof) = if let Some(schema) = hypopg {
             let mut planner = HypoPg::new(formula, schema, catalog, workload, explains_max);
-            let report = advice::run(catalog, workload, &specs, &mut planner, budget);
+            let report = advice::run(catalog, workload, &specs, &mut planner, room);
             (report, planner.proof())
         } else {
             let (shadow, lost) = shadow.map_or_else(|lost| (None, Some(lost)), |made| (made, None));
             let mut planner =
                 Tiered::new(shadow, formula, catalog, workload, grammar, explains_max);
-            let report = advice::run(catalog, workload, &specs, &mut planner, budget);
+            let report = advice::run(catalog, workload, &specs, &mut planner, room);
             let proof = planner.proof();
             (report, Proof { lost: proof.lost.or(lost), ..proof })
         };

@@ -196,6 +196,10 @@ impl<P: Planner> Planner for Tiered<'_, P> {
         if self.vouches(sample) && !guessed { Trust::Shadow } else { self.rest.trust() }
     }
 
+    fn questions_left(&self) -> usize {
+        if self.shadow.is_some() { self.explains_left } else { self.rest.questions_left() }
+    }
+
     fn install(&mut self, specs: &[CandidateSpec]) -> Vec<Result<CandidateId, Unsupported>> {
         let ids = self.rest.install(specs);
         self.names.extend(specs.iter().map(|spec| ddl::name(self.catalog, spec)));
