@@ -3,6 +3,7 @@
 use crate::candidate::{self, Context};
 use crate::catalog::{Catalog, Oid};
 use crate::ddl;
+use crate::dispensable::{self, Dispensable};
 use crate::facts::{Class, Key, LiteralKind, Operation, Predicate, Scan, Value};
 use crate::formula::Estimator;
 use crate::planner::{
@@ -10,6 +11,7 @@ use crate::planner::{
 };
 use crate::select::{Chosen, Priced, Room, Selection, Weighted};
 use crate::size;
+use crate::unions;
 use crate::verdict::{self, Numbers, Verdict};
 use crate::workload::{BoundScan, Sample, Workload};
 use crate::write_cost::{self, WriteCost};
@@ -17,8 +19,6 @@ use std::cell::RefCell;
 
 /// Most candidates of a run.
 const CANDIDATES_MAX: usize = 200;
-/// Most candidates that are unions of others, of either kind.
-const MERGED_MAX: usize = 50;
 /// Plans shown for an index.
 const PLANS_MAX: usize = 3;
 /// Default budget: this share of the heaps, and at least so many bytes.
@@ -29,8 +29,6 @@ const BUDGET_MIN_BYTES: u64 = 256 << 20;
 const PER_TABLE_MAX: usize = 3;
 /// The same where a budget is named.
 const PER_TABLE_BUDGETED_MAX: usize = 5;
-/// Share of a table's rows that must be inserted for the index to be in doubt.
-const UNUSED_DAYS: f64 = 30.0;
 
 /// An index worth having.
 #[derive(Clone, Debug)]
@@ -81,19 +79,6 @@ pub struct Affected {
     pub before: f64,
     /// And with it.
     pub after: f64,
-}
-
-/// An existing index that may be unnecessary: information, never executed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dispensable {
-    /// Table, qualified.
-    pub table: String,
-    /// Index.
-    pub index: String,
-    /// duplicate, redundant, unused, invalid.
-    pub kind: &'static str,
-    /// In words.
-    pub why: String,
 }
 
 /// What a run found.
@@ -159,8 +144,8 @@ pub fn gather(catalog: &Catalog, workload: &Workload, estimator: &mut dyn Estima
             specs.extend(candidate::of_scan(&context, &bound.scan));
         }
     }
-    specs.extend(merged(&specs));
-    specs.extend(widened(catalog, &specs));
+    specs.extend(unions::merged(&specs));
+    specs.extend(unions::widened(catalog, &specs));
     let mut unique: Vec<CandidateSpec> = Vec::new();
     for spec in specs {
         let same = |known: &&mut CandidateSpec| {
@@ -180,60 +165,6 @@ pub fn gather(catalog: &Catalog, workload: &Workload, estimator: &mut dyn Estima
 
 fn has_wish(bound: &BoundScan) -> bool {
     !bound.scan.predicates.is_empty() || !bound.scan.order.is_empty()
-}
-
-/// C2: where one candidate's keys are among another's, the other in an order that serves both.
-fn merged(specs: &[CandidateSpec]) -> Vec<CandidateSpec> {
-    let mut found = Vec::new();
-    let plain = |spec: &&CandidateSpec| {
-        spec.method == Method::Btree && spec.predicate.is_empty() && spec.include.is_empty()
-    };
-    for short in specs.iter().filter(plain) {
-        for long in specs
-            .iter()
-            .filter(plain)
-            .filter(|long| long.table == short.table && long.keys.len() > short.keys.len())
-        {
-            let within = short.keys.iter().all(|key| long.keys.contains(key));
-            if within && !long.keys.starts_with(&short.keys) && found.len() < MERGED_MAX {
-                let rest = long.keys.iter().filter(|key| !short.keys.contains(key));
-                let keys = short.keys.iter().chain(rest).cloned().collect();
-                found.push(CandidateSpec { keys, ..long.clone() });
-            }
-        }
-    }
-    found
-}
-
-/// C2 for C7: one covering index for what two with the same keys would cover.
-fn widened(catalog: &Catalog, specs: &[CandidateSpec]) -> Vec<CandidateSpec> {
-    let mut found: Vec<CandidateSpec> = Vec::new();
-    for (at, one) in specs.iter().enumerate().filter(|(_, spec)| !spec.include.is_empty()) {
-        let alike = |other: &&CandidateSpec| {
-            other.table == one.table
-                && other.keys == one.keys
-                && other.predicate == one.predicate
-                && !other.include.is_empty()
-        };
-        for other in specs[at + 1..].iter().filter(alike) {
-            let mut include = one.include.clone();
-            include.extend(
-                other.include.iter().filter(|column| !one.include.contains(column)).cloned(),
-            );
-            include.sort_unstable();
-            let wider = CandidateSpec { include, ..one.clone() };
-            let new = wider.include.len() > one.include.len().max(other.include.len())
-                && !found
-                    .iter()
-                    .any(|known| known.keys == wider.keys && known.include == wider.include);
-            if new && found.len() < MERGED_MAX && candidate::may_include(catalog, &wider) {
-                let rows = catalog.pages_and_rows(wider.table).1 * share_of(catalog, one);
-                let size_bytes = size::candidate_bytes(catalog, &wider, rows);
-                found.push(CandidateSpec { size_bytes, ..wider });
-            }
-        }
-    }
-    found
 }
 
 /// Room for new indexes. Who names a budget says how much is wanted; otherwise it goes by the heaps.
@@ -282,7 +213,7 @@ pub fn run(
     Report {
         advice,
         notes: Vec::new(),
-        dispensable: dispensable(catalog),
+        dispensable: dispensable::of_tables(catalog),
         candidates: options.len(),
         verdicts: Vec::new(),
     }
@@ -481,69 +412,6 @@ fn replaces(catalog: &Catalog, spec: &CandidateSpec) -> Vec<String> {
             && index.keys.iter().zip(&spec.keys).all(same)
     };
     relation.indexes.iter().filter(begins).map(|index| index.name.clone()).collect()
-}
-
-/// Duplicate, redundant, unused and invalid indexes of all tables.
-pub fn dispensable(catalog: &Catalog) -> Vec<Dispensable> {
-    let mut found = Vec::new();
-    for relation in catalog.relations.values() {
-        for index in &relation.indexes {
-            let keys_of = |other: &crate::catalog::Index| {
-                other
-                    .keys
-                    .iter()
-                    .map(|key| {
-                        (key.text.clone(), key.opclass.clone(), key.descending, key.nulls_first)
-                    })
-                    .collect::<Vec<_>>()
-            };
-            let protected = index.unique || index.of_constraint || index.replica_identity;
-            let comparable = |other: &&crate::catalog::Index| {
-                other.oid != index.oid
-                    && other.valid
-                    && other.access_method == index.access_method
-                    && other.predicate == index.predicate
-            };
-            let mut add = |kind: &'static str, why: String| {
-                found.push(Dispensable {
-                    table: ddl::qualified(relation),
-                    index: index.name.clone(),
-                    kind,
-                    why,
-                });
-            };
-            let keys = keys_of(index);
-            let others = || relation.indexes.iter().filter(comparable);
-            let twin =
-                others().find(|other| keys_of(other) == keys && other.include == index.include);
-            let longer = others().find(|other| {
-                let within = index.include.iter().all(|column| {
-                    other.include.contains(column)
-                        || other.keys.iter().any(|key| key.column.as_ref() == Some(column))
-                });
-                index.access_method == "btree"
-                    && keys_of(other).len() > keys.len()
-                    && keys_of(other).starts_with(&keys)
-                    && within
-            });
-            let old = catalog.database.stats_age_s.is_some_and(|age| age >= UNUSED_DAYS * 86_400.0);
-            if !index.valid {
-                add("invalid", "left over from a build that failed, or being built now".to_owned());
-            } else if let Some(twin) =
-                twin.filter(|twin| !protected && (twin.unique || twin.oid < index.oid))
-            {
-                add("duplicate", format!("the same as {}", twin.name));
-            } else if let Some(longer) = longer.filter(|_| !protected) {
-                add("redundant", format!("{} begins with its keys", longer.name));
-            } else if index.scans == 0 && old && !index.unique && index.blocks >= 128 {
-                add(
-                    "unused",
-                    "no scan since the counters were reset; replicas not seen".to_owned(),
-                );
-            }
-        }
-    }
-    found
 }
 
 /// C11: what a parent's DELETE or re-keying costs in each child, as a sample of its own per foreign key without an

@@ -26,7 +26,7 @@ impl<T> Results<T> {
         self.places.get(place_of(id)).filter(|(known, _)| *known == id).map(|(_, held)| held)
     }
 
-    pub(super) fn get_mut(&mut self, id: HeldId) -> Option<&mut T> {
+    pub(super) fn change(&mut self, id: HeldId) -> Option<&mut T> {
         self.places.get_mut(place_of(id)).filter(|(known, _)| *known == id).map(|(_, held)| held)
     }
 
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(place_of(third), place_of(first), "the place is used again");
         assert!(first < second && second < third);
         assert_eq!(results.get(first), None);
-        assert_eq!(results.get_mut(first), None);
+        assert_eq!(results.change(first), None);
         assert_eq!(results.remove(first), None);
         assert_eq!((results.get(second), results.get(third)), (Some(&"b"), Some(&"c")));
         let mut left: Vec<HeldId> = results.iter().map(|(id, _)| id).collect();

@@ -73,7 +73,7 @@ impl Store {
 
     /// Lets `feed` work on a held result, and accounts for what it grows by.
     pub(crate) fn with(&mut self, id: HeldId, feed: impl FnOnce(&mut Held) -> bool) -> bool {
-        let Some(held) = self.results.get_mut(id) else { return false };
+        let Some(held) = self.results.change(id) else { return false };
         let fed = feed(held);
         if fed {
             let (before, now) = held.recount();
@@ -173,7 +173,7 @@ impl Store {
         asked: &Slots,
         limits: &FlowLimits,
     ) {
-        if let Some(held) = self.results.get_mut(id) {
+        if let Some(held) = self.results.change(id) {
             held.append(seen, asked, limits);
             let (before, now) = held.recount();
             self.bytes = self.bytes + now - before;
@@ -191,7 +191,7 @@ impl Store {
         let Some(ring) = self.rings.get(&session) else { return false };
         let mut broken = false;
         for id in &ring.results {
-            let Some(held) = self.results.get_mut(*id) else { continue };
+            let Some(held) = self.results.change(*id) else { continue };
             let idle = |chain: &ChainState| now.saturating_sub(chain.last_end_us) > idle_max_us;
             if held.chain.as_ref().is_some_and(idle) {
                 held.chain = None;
@@ -213,7 +213,7 @@ impl Store {
         let Some(ring) = self.rings.get(&seen.record.session) else { return false };
         let mut broken = false;
         for id in &ring.results {
-            let Some(held) = self.results.get_mut(*id) else { continue };
+            let Some(held) = self.results.change(*id) else { continue };
             let related = roots.contains(&held.root.unwrap_or(*id)) || continues == Some(*id);
             let Some(chain) = &mut held.chain else { continue };
             chain.last_end_us = seen.record.end_us();
@@ -334,7 +334,7 @@ impl Store {
 
     /// A scope of the result is closed and its candidates are judged; the chain may go on.
     pub(crate) fn leave_scope(&mut self, id: HeldId) {
-        if let Some(held) = self.results.get_mut(id) {
+        if let Some(held) = self.results.change(id) {
             held.candidates.retain(|candidate| candidate.gate != SCOPE);
             held.leave_scope();
             held.counted = true;
@@ -379,7 +379,7 @@ impl Store {
         ring.run = None;
         let mut left = Vec::new();
         for id in &ring.results {
-            let Some(held) = self.results.get_mut(*id) else { continue };
+            let Some(held) = self.results.change(*id) else { continue };
             // Also earlier ones, should the record of their end have been lost.
             if held.transaction_open && held.transaction <= transaction {
                 held.transaction_open = false;
@@ -396,7 +396,7 @@ impl Store {
         let Some(ring) = self.rings.remove(&session) else { return Vec::new() };
         let mut over = Vec::new();
         for id in ring.results {
-            if let Some(held) = self.results.get_mut(id) {
+            if let Some(held) = self.results.change(id) {
                 held.transaction_open = false;
                 held.chain = None;
                 if !held.trace_open {
@@ -411,7 +411,7 @@ impl Store {
     pub(crate) fn end_trace(&mut self, ids: &[HeldId]) -> Vec<HeldId> {
         let mut left = Vec::new();
         for id in ids {
-            if let Some(held) = self.results.get_mut(*id) {
+            if let Some(held) = self.results.change(*id) {
                 held.trace_open = false;
                 if !held.transaction_open {
                     left.push(*id);

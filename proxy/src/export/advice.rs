@@ -334,7 +334,7 @@ pub(crate) fn advised_evidence(
 }
 
 fn existing(report: &Report) -> Vec<Existing> {
-    let of = |found: &pgsonde_advisor::advice::Dispensable| Existing {
+    let of = |found: &pgsonde_advisor::dispensable::Dispensable| Existing {
         table: found.table.clone(),
         index: found.index.clone(),
         kind: found.kind,
