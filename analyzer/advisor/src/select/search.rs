@@ -87,7 +87,7 @@ impl Selection<'_> {
             .known
             .iter()
             .flatten()
-            .filter(|(used, _)| used.len() > 1)
+            .filter(|(used, _)| used.len() > 1 && used.iter().all(|id| useful.contains(id)))
             .map(|(used, _)| used.clone());
         let singles = useful.iter().map(|id| vec![*id]);
         for addition in singles.chain(joint) {
