@@ -102,7 +102,12 @@ fn a_server_that_dies_leaves_an_error_and_an_aborted_statement() {
         postgres.psql(proxy.port(), "select 1").is_ok().then_some(())
     });
     proxy.settle();
-    assert_eq!(proxy.books()["aborted"], 1, "{}", proxy.books());
+    // A question of whether it is back may have met the end of another backend, and been aborted as well.
+    assert!(proxy.books()["aborted"].as_u64() >= Some(1), "{}", proxy.books());
+    let statements = proxy.api("statements");
+    let items = statements["items"].as_array().expect("a list of statements");
+    let slept = items.iter().find(|item| item["query_text"] == "select pg_sleep(?)");
+    assert_eq!(slept.expect("it is listed")["errors"], 1, "{statements:#}");
 }
 
 #[test]
